@@ -1,0 +1,238 @@
+"""The contract between the harness and a codec.
+
+A codec is a class with a name, an extension, and operating points. The harness calls
+
+* ``encode(image, point)`` in one process, writes the bytes to disk, and
+* ``decode(bitstream)`` in another process, which is given those bytes and nothing else,
+
+so whatever the decoder needs has to be in the bitstream, and is paid for in its size. One file per codec family lies
+in ``codecs_wrappers/``; its module-level ``CODECS`` lists the codecs it gives. Nothing else has to be edited to add one:
+``codecs_wrappers/_template.py`` is the manual.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+import traceback
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import codecs_wrappers
+from bench.errors import UsageError
+
+Image = np.ndarray  # uint8, H x W x 3, sRGB, range 0..255
+
+
+@dataclass(frozen=True, init=False)
+class Point:
+    """One operating point of an RD curve: a name that is unique within the codec, and the parameters behind it.
+
+    ``Point("q75", quality=75)``. Parameters are JSON values; they enter the cache key and the records.
+    """
+
+    name: str
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def __init__(self, name: str, **parameters: Any):
+        object.__setattr__(self, "name", name)
+        object.__setattr__(self, "parameters", parameters)
+
+    def __getitem__(self, key: str) -> Any:
+        try:
+            return self.parameters[key]
+        except KeyError:
+            raise UsageError(
+                f"operating point {self.name!r} has no parameter {key!r}; it has {sorted(self.parameters) or 'none'}"
+            ) from None
+
+    def __hash__(self) -> int:
+        return hash((self.name, self.to_json()))
+
+    def to_json(self) -> str:
+        """The parameters as canonical JSON: keys sorted, no spaces."""
+        return json.dumps(dict(self.parameters), sort_keys=True, separators=(",", ":"))
+
+
+@dataclass(frozen=True)
+class Colour:
+    """The colour conversion a codec applies to 8-bit RGB, which caps the quality it can reach.
+
+    matrix: "bt601" or "bt709"; range: "full" or "limited"; subsampling: "4:4:4", "4:2:2" or "4:2:0"; bit_depth: of the
+    samples that are coded. A codec that codes RGB itself, or converts without loss, has no Colour (``None``).
+    """
+
+    matrix: str = "bt601"
+    range: str = "full"
+    subsampling: str = "4:4:4"
+    bit_depth: int = 8
+
+    def __str__(self) -> str:
+        return f"YCbCr {self.matrix.upper()} {self.range} range {self.subsampling} {self.bit_depth} bit"
+
+
+class Codec:
+    """An image codec under test. Subclass it, set the attributes, write ``version``, ``encode`` and ``decode``.
+
+    Configuration belongs in ``__init__`` and nowhere else. The same image and point must give the same bytes, and the
+    same bytes the same pixels, every time and in every process.
+    """
+
+    name: str  # unique, lower case: "webp"
+    extension: str  # of its files: ".webp"
+    points: tuple[Point, ...]  # of its RD curve, in order of rising rate
+    label: str = ""  # how figures name it; the name if empty
+    description: str = ""  # one line for tables and `rdbench list`
+    role: str = "codec"  # "codec", "control" (has a known answer), "validation" (reproduces a published setting)
+    colour: Colour | None = None  # the conversion it applies; None if it codes RGB or is exactly invertible
+    lossless: bool = False
+    monotone: bool = True  # rate rises from each point to the next
+
+    def available(self) -> tuple[bool, str]:
+        """Whether it can run here, and if not the reason, which the report shows."""
+        return True, ""
+
+    def version(self) -> str:
+        """Library or binary version and everything else that decides the bits. Never empty when available."""
+        raise NotImplementedError(f"{type(self).__name__} must say its version")
+
+    def weights_digest(self) -> str:
+        """sha256 of the trained weights it uses; empty for a codec without."""
+        return ""
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        """The bitstream of ``image`` (uint8, H x W x 3) at ``point``."""
+        raise NotImplementedError(f"{type(self).__name__} must encode")
+
+    def decode(self, bitstream: bytes) -> Image:
+        """The reconstruction (uint8, H x W x 3) from the bitstream alone.
+
+        Raises :class:`~bench.errors.BitstreamError`, or the library's own error, on a bitstream it cannot decode.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must decode")
+
+    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image | None]:
+        """The bitstream and the encoder's own reconstruction, or None where the encoder has none.
+
+        The harness compares its hash with that of the decoder's: a difference is a failure.
+        """
+        return self.encode(image, point), None
+
+    def point(self, name: str) -> Point:
+        """The operating point called ``name``."""
+        for point in self.points:
+            if point.name == name:
+                return point
+        raise UsageError(f"{self.name} has no operating point {name!r}; it has {', '.join(p.name for p in self.points)}")
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+
+class Embedded(Codec):
+    """A codec with one bitstream of which every prefix decodes (SPIHT, PLONQ).
+
+    A point with a parameter ``bpp`` asks for a prefix of that many bits per pixel; an image whose whole stream is
+    shorter is `saturated` there, and curves averaged at a fixed rate leave that point out.
+    """
+
+    def encode_full(self, image: Image) -> bytes:
+        """The whole bitstream of ``image``."""
+        raise NotImplementedError(f"{type(self).__name__} must encode")
+
+    def truncate(self, bitstream: bytes, point: Point) -> bytes:
+        """The prefix of a whole bitstream that ``point`` asks for."""
+        raise NotImplementedError(f"{type(self).__name__} must truncate")
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        return self.truncate(self.encode_full(image), point)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One wrapper module that discovery found: its codecs, or why it could not be imported."""
+
+    module: str
+    codecs: tuple[Codec, ...] = ()
+    error: str = ""
+
+
+def check_image(image: Any) -> Image:
+    """``image`` as uint8 H x W x 3, C-contiguous; grey (H x W or H x W x 1) is repeated into three channels.
+
+    Raises UsageError for anything that would lose or invent information: alpha, other dtypes, empty images.
+    """
+    image = np.asarray(image)
+    if image.dtype != np.uint8:
+        raise UsageError(f"an image must be uint8, this one is {image.dtype}; convert it explicitly first")
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
+    if image.ndim == 3 and image.shape[2] in (2, 4):
+        raise UsageError(
+            f"an image must be H x W x 3, this one is {' x '.join(map(str, image.shape))}: alpha is not coded, "
+            "flatten it onto a background first"
+        )
+    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+        raise UsageError(f"an image must be H x W x 3 with H, W >= 1, this one is {' x '.join(map(str, image.shape))}")
+    return np.ascontiguousarray(image)
+
+
+def discover(package: Any = codecs_wrappers) -> list[Found]:
+    """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out."""
+    found = []
+    owners: dict[str, str] = {}
+    for path in sorted(Path(package.__path__[0]).glob("*.py")):
+        if path.stem.startswith("_"):
+            continue
+        module = f"{package.__name__}.{path.stem}"
+        try:
+            codecs = tuple(importlib.import_module(module).CODECS)
+            for codec in codecs:
+                _check_codec(codec)
+                if owners.setdefault(codec.name, path.stem) != path.stem:
+                    raise UsageError(f"codec {codec.name!r} is already given by {owners[codec.name]}.py")
+        except Exception as error:  # a broken wrapper must not take the others with it; it becomes a row
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            reason = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+            found.append(Found(path.stem, error=reason))
+        else:
+            found.append(Found(path.stem, codecs))
+    return found
+
+
+def _check_codec(codec: Codec) -> None:
+    for attribute in ("name", "extension", "points"):
+        if not getattr(codec, attribute, None):
+            raise UsageError(f"{type(codec).__name__} has no {attribute}")
+    names = [point.name for point in codec.points]
+    if len(set(names)) < len(names):
+        raise UsageError(f"{codec.name} has two operating points of one name: {names}")
+    for name in (codec.name, *names):
+        if not all(c.isalnum() or c in "._-" for c in name):
+            raise UsageError(f"{name!r} is no name for a codec or point: letters, digits and ._- only (it becomes a path)")
+
+
+def codecs() -> dict[str, Codec]:
+    """Every codec that could be imported, by name."""
+    return {codec.name: codec for wrapper in discover() for codec in wrapper.codecs}
+
+
+def load(name: str) -> Codec:
+    """The codec called ``name``. Raises UsageError that lists the names there are, or why its wrapper is broken."""
+    for wrapper in discover():
+        for codec in wrapper.codecs:
+            if codec.name == name:
+                return codec
+        if wrapper.error and wrapper.module == name:
+            raise UsageError(f"wrapper codecs_wrappers/{name}.py could not be imported: {wrapper.error}")
+    raise UsageError(f"no codec is called {name!r}; there are {', '.join(sorted(codecs()))}")
+
+
+def module_of(codec: Codec) -> str:
+    """The file name (without .py) of the wrapper that gives ``codec``."""
+    return Path(sys.modules[type(codec).__module__].__file__ or "").stem

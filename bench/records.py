@@ -1,0 +1,92 @@
+"""The tidy table: one row per dataset, image, codec and operating point.
+
+A row has a status: ``ok``, ``skipped`` (something is missing, with the reason) or ``failed`` (with reason and log). A
+number that could not be had is null, never a sentinel. The table holds nothing that differs between two runs of the same
+code (times are measured apart, by `rdbench time`), so the same run gives the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", _S),
+        ("image", _S),  # file name without extension; null in a row that speaks for the whole dataset
+        ("image_sha256", _S),  # of the pixels
+        ("width", _I),
+        ("height", _I),
+        ("codec", _S),
+        ("role", _S),  # codec, control, validation
+        ("point", _S),
+        ("point_index", _I),  # place on the RD curve, 0 = lowest rate
+        ("parameters", _S),  # of the point, canonical JSON
+        ("status", _S),  # ok, skipped, failed
+        ("reason", _S),  # why not ok
+        ("log", _S),  # where to read more
+        ("bytes", _I),  # of the bitstream file, everything counted
+        ("bpp", _F),  # 8 * bytes / (width * height)
+        ("target_bpp", _F),  # what the point asked of an embedded codec
+        ("saturated", _B),  # the whole embedded stream is shorter than the target
+        ("psnr_rgb_db", _F),  # +inf for an identical reconstruction
+        ("psnr_y_db", _F),
+        ("psnr_611_db", _F),
+        ("ms_ssim", _F),  # 0..1; null on images whose short side is 160 px or less
+        ("ms_ssim_db", _F),
+        ("ssimulacra2", _F),  # null without its package
+        ("identical", _B),
+        ("metric_notes", _S),  # why a metric is null
+        ("bitstream", _S),  # path relative to the run's folder
+        ("bitstream_sha256", _S),
+        ("encoder_reconstruction_sha256", _S),  # null where the encoder gives none
+        ("reconstruction_sha256", _S),
+        ("codec_version", _S),
+        ("code_sha256", _S),  # of the wrapper and the machinery it imports
+        ("weights_sha256", _S),
+        ("metric_versions", _S),  # canonical JSON
+    ]
+)
+
+KEY = ["dataset", "codec", "image", "point_index"]
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a DataFrame with every column of SCHEMA, in a fixed order. Unknown columns raise ValueError."""
+    rows = list(rows)
+    unknown = {name for row in rows for name in row} - set(SCHEMA.names)
+    if unknown:
+        raise ValueError(f"records have no column {sorted(unknown)}; SCHEMA in {__name__} lists them")
+    columns = {name: [row.get(name) for row in rows] for name in SCHEMA.names}
+    return pa.table(columns, schema=SCHEMA).to_pandas().sort_values(KEY, ignore_index=True)
+
+
+def write(frame: pd.DataFrame, path: str | Path, schema: pa.Schema = SCHEMA) -> None:
+    """``frame`` as Parquet (or CSV by extension), atomically. Same rows, same bytes."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    if path.suffix == ".csv":
+        frame.to_csv(part, index=False, lineterminator="\n")
+    else:
+        pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(), part)
+    os.replace(part, path)
+
+
+def read(*paths: str | Path) -> pd.DataFrame:
+    """The records in the given Parquet files, concatenated and sorted."""
+    tables = [pq.read_table(path, schema=SCHEMA) for path in paths]
+    return pa.concat_tables(tables).to_pandas().sort_values(KEY, ignore_index=True)
+
+
+def measured(frame: pd.DataFrame) -> pd.DataFrame:
+    """Only the rows that hold a measurement."""
+    return frame[frame.status == "ok"]
