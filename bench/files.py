@@ -1,0 +1,62 @@
+"""Files that are whole or absent, their hashes, and where rdbench keeps what it may delete."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+
+def cache_dir() -> Path:
+    """Where finished pieces and downloads live: $RDBENCH_CACHE, else .cache/rdbench in the current folder."""
+    return Path(os.environ.get("RDBENCH_CACHE", ".cache/rdbench")).absolute()
+
+
+def write_atomically(path: str | Path, data: bytes | str) -> Path:
+    """``data`` in the file ``path``, whole or not at all: a temporary neighbour, flushed to disk, then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(part, "wb") as file:
+            file.write(data.encode() if isinstance(data, str) else data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def write_if_changed(path: str | Path, data: bytes | str) -> bool:
+    """Write only if the content differs, so that the file's time stamp tells when it last changed."""
+    path = Path(path)
+    data = data.encode() if isinstance(data, str) else data
+    if path.is_file() and path.read_bytes() == data:
+        return False
+    write_atomically(path, data)
+    return True
+
+
+def to_json(value: Any, indent: int | None = 1) -> str:
+    """``value`` as JSON with sorted keys and a final newline: equal values give equal bytes."""
+    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def sha256(data: bytes | memoryview) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_pixels(image: Any) -> str:
+    """sha256 of an image's shape and samples (uint8, H x W x 3): equal pixels, equal hash, whatever the file format."""
+    digest = hashlib.sha256("x".join(map(str, image.shape)).encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
