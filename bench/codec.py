@@ -6,8 +6,8 @@ A codec is a class with a name, an extension, and operating points. The harness 
 * ``decode(bitstream)`` in another process, which is given those bytes and nothing else,
 
 so whatever the decoder needs has to be in the bitstream, and is paid for in its size. One file per codec family lies
-in ``codecs_wrappers/``; its module-level ``CODECS`` lists the codecs it gives. Nothing else has to be edited to add one:
-``codecs_wrappers/_template.py`` is the manual.
+in ``codecs_wrappers/``; its module-level ``CODECS`` lists the codecs it gives. Nothing else has to be edited to add
+one: ``codecs_wrappers/_template.py`` is the manual.
 """
 
 from __future__ import annotations
@@ -128,7 +128,9 @@ class Codec:
         for point in self.points:
             if point.name == name:
                 return point
-        raise UsageError(f"{self.name} has no operating point {name!r}; it has {', '.join(p.name for p in self.points)}")
+        raise UsageError(
+            f"{self.name} has no operating point {name!r}; it has {', '.join(p.name for p in self.points)}"
+        )
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -186,23 +188,29 @@ def discover(package: Any = codecs_wrappers) -> list[Found]:
     """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out."""
     found = []
     owners: dict[str, str] = {}
-    for path in sorted(Path(package.__path__[0]).glob("*.py")):
-        if path.stem.startswith("_"):
-            continue
-        module = f"{package.__name__}.{path.stem}"
-        try:
-            codecs = tuple(importlib.import_module(module).CODECS)
-            for codec in codecs:
-                _check_codec(codec)
-                if owners.setdefault(codec.name, path.stem) != path.stem:
-                    raise UsageError(f"codec {codec.name!r} is already given by {owners[codec.name]}.py")
-        except Exception as error:  # a broken wrapper must not take the others with it; it becomes a row
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            reason = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
-            found.append(Found(path.stem, error=reason))
-        else:
-            found.append(Found(path.stem, codecs))
+    for stem in _stems(package):
+        wrapper = _import(package, stem)
+        for codec in wrapper.codecs:
+            if owners.setdefault(codec.name, stem) != stem:
+                wrapper = Found(stem, error=f"codec {codec.name!r} is already given by {owners[codec.name]}.py")
+                break
+        found.append(wrapper)
     return found
+
+
+def _stems(package: Any) -> list[str]:
+    return sorted(p.stem for p in Path(package.__path__[0]).glob("*.py") if not p.stem.startswith("_"))
+
+
+def _import(package: Any, stem: str) -> Found:
+    try:
+        codecs = tuple(importlib.import_module(f"{package.__name__}.{stem}").CODECS)
+        for codec in codecs:
+            _check_codec(codec)
+    except Exception as error:  # a broken wrapper must not take the others with it; it becomes a row
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        return Found(stem, error=f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
+    return Found(stem, codecs)
 
 
 def _check_codec(codec: Codec) -> None:
@@ -214,7 +222,9 @@ def _check_codec(codec: Codec) -> None:
         raise UsageError(f"{codec.name} has two operating points of one name: {names}")
     for name in (codec.name, *names):
         if not all(c.isalnum() or c in "._-" for c in name):
-            raise UsageError(f"{name!r} is no name for a codec or point: letters, digits and ._- only (it becomes a path)")
+            raise UsageError(
+                f"{name!r} is no name for a codec or point: letters, digits and ._- only (it becomes a path)"
+            )
 
 
 def codecs() -> dict[str, Codec]:
@@ -222,15 +232,23 @@ def codecs() -> dict[str, Codec]:
     return {codec.name: codec for wrapper in discover() for codec in wrapper.codecs}
 
 
-def load(name: str) -> Codec:
-    """The codec called ``name``. Raises UsageError that lists the names there are, or why its wrapper is broken."""
-    for wrapper in discover():
+def load(name: str, package: Any = codecs_wrappers) -> Codec:
+    """The codec called ``name``. Imports the likely wrapper first, so that a process pays for one library only.
+
+    Raises UsageError that lists the names there are, or says why the wrapper of that name is broken.
+    """
+    known, broken = [], []
+    for stem in sorted(_stems(package), key=lambda stem: not name.startswith(stem)):
+        wrapper = _import(package, stem)
         for codec in wrapper.codecs:
             if codec.name == name:
                 return codec
-        if wrapper.error and wrapper.module == name:
-            raise UsageError(f"wrapper codecs_wrappers/{name}.py could not be imported: {wrapper.error}")
-    raise UsageError(f"no codec is called {name!r}; there are {', '.join(sorted(codecs()))}")
+            known.append(codec.name)
+        if wrapper.error:
+            broken.append(f"codecs_wrappers/{stem}.py could not be imported: {wrapper.error}")
+            if stem == name:
+                raise UsageError(broken[-1])
+    raise UsageError("; ".join([f"no codec is called {name!r}; there are {', '.join(sorted(known))}", *broken]))
 
 
 def module_of(codec: Codec) -> str:

@@ -14,16 +14,21 @@ def cache_dir() -> Path:
     return Path(os.environ.get("RDBENCH_CACHE", ".cache/rdbench")).absolute()
 
 
-def write_atomically(path: str | Path, data: bytes | str) -> Path:
-    """``data`` in the file ``path``, whole or not at all: a temporary neighbour, flushed to disk, then renamed."""
+def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> Path:
+    """``data`` in the file ``path``, whole or not at all: a temporary neighbour, then a rename.
+
+    ``sync`` flushes to the disk first. Without it a power failure may leave a torn file: only for content that carries
+    its own hash.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         with open(part, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
         part.unlink(missing_ok=True)

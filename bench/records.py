@@ -1,8 +1,8 @@
 """The tidy table: one row per dataset, image, codec and operating point.
 
 A row has a status: ``ok``, ``skipped`` (something is missing, with the reason) or ``failed`` (with reason and log). A
-number that could not be had is null, never a sentinel. The table holds nothing that differs between two runs of the same
-code (times are measured apart, by `rdbench time`), so the same run gives the same file, byte for byte.
+number that could not be had is null, never a sentinel. The table holds nothing that differs between two runs of the
+same code (times are measured apart, by `rdbench time`), so the same run gives the same file, byte for byte.
 """
 
 from __future__ import annotations

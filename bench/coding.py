@@ -1,0 +1,245 @@
+"""The witness chain: encode to disk, decode in another process, compare hashes, measure.
+
+Every finished piece (image, codec, point) is kept in a cache whose key holds all that decides it, so that a run that was
+killed goes on where it stood and nothing half-written is taken for whole.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.codec import Codec, Point, load
+from bench.datasets import ImageFile, Manifest, load_image
+from bench.errors import RdbenchError, UsageError
+from bench.files import cache_dir, sha256, sha256_file, to_json, write_atomically
+from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
+from bench.status import Status, status
+from bench.workers import Worker, WorkerError
+
+CODING_VERSION = 1  # of the chain itself: a change of what it does to the bits or the pixels raises it
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """One codec on the images of one manifest.
+
+    folder: the run's folder, where bitstreams are linked and logs lie; on_progress(done, total, from_cache) is called
+    after each piece; timeout_s: for one encode or decode.
+    """
+
+    codec: str
+    manifest: Manifest
+    folder: Path
+    log: Path
+    images: list[ImageFile] = field(default_factory=list)
+    timeout_s: float = 600.0
+    threads: int = 1
+    on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row of records per image and point; one for the whole dataset where the codec or the set is missing."""
+        whole = {"dataset": self.manifest.name, "codec": self.codec}
+        try:
+            codec = load(self.codec)
+        except UsageError as error:
+            return [{**whole, "status": "failed", "reason": str(error)}]
+        state = status(codec)
+        whole["role"] = codec.role
+        if state.error:
+            return [{**whole, "status": "failed", "reason": state.error}]
+        if not state.available:
+            return [{**whole, "status": "skipped", "reason": state.reason}]
+        if self.manifest.status != "ok":
+            return [{**whole, "status": "skipped", "reason": self.manifest.reason}]
+        return list(_Chain(self, codec, state).rows())
+
+
+class _Chain:
+    """The pieces of one job, in image order, with the two workers they need."""
+
+    def __init__(self, job: Job, codec: Codec, state: Status):
+        self.job, self.codec, self.state = job, codec, state
+        self.done = self.cached = 0
+        self.total = len(job.images) * len(codec.points)
+        self.common = {
+            "dataset": job.manifest.name,
+            "codec": codec.name,
+            "role": codec.role,
+            "codec_version": state.version,
+            "code_sha256": state.code_sha256,
+            "weights_sha256": state.weights_sha256 or None,
+        }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        with ExitStack() as stack:
+            self.encoder, self.decoder = (
+                stack.enter_context(Worker(side, self.codec.name, self.job.log, self.job.timeout_s, self.job.threads))
+                for side in ("encode", "decode")
+            )
+            for image in self.job.images:
+                self.reference: Reference | None = None  # made for the first point that is not in the cache
+                for index, point in enumerate(self.codec.points):
+                    yield self._row(image, point, index)
+                    self.done += 1
+                    self.job.on_progress(self.done, self.total, self.cached)
+
+    def _row(self, image: ImageFile, point: Point, index: int) -> dict[str, Any]:
+        row = {
+            **self.common,
+            "image": image.name,
+            "image_sha256": image.sha256,
+            "width": image.width,
+            "height": image.height,
+            "point": point.name,
+            "point_index": index,
+            "parameters": point.to_json(),
+        }
+        try:
+            piece, bitstream = self._piece(image, point)
+        except WorkerError as error:
+            log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)
+            relative = os.path.relpath(self.job.log, self.job.folder)
+            return {**row, "status": "failed", "reason": str(error), "log": relative}
+        link = self.job.folder / "bitstreams" / self.job.manifest.name / self.codec.name
+        link /= f"{image.name}.{point.name}{self.codec.extension}"
+        _link(bitstream, link)
+        row["bitstream"] = str(link.relative_to(self.job.folder))
+        row["bpp"] = 8 * piece["bytes"] / (image.width * image.height)
+        return {**row, "status": "ok", **piece}
+
+    def _piece(self, image: ImageFile, point: Point) -> tuple[dict[str, Any], Path]:
+        """The measurements of one piece and the path of its bitstream, from the cache or made now."""
+        entry = Entry(self.codec, self.state, image.sha256, point)
+        coded, measured = entry.read()
+        if coded is None:
+            entry.bitstream.parent.mkdir(parents=True, exist_ok=True)
+            request = {"image": image.path, "point": point.name, "parameters": dict(point.parameters)}
+            coded = _facts(self.encoder.ask(do="encode", **request, out=str(entry.bitstream)))
+            measured = None
+        if measured is None:
+            measured = self._measure(image, entry.bitstream, coded)
+            entry.write(coded, measured)
+        else:
+            self.cached += 1
+        return {**coded, **measured}, entry.bitstream
+
+    def _measure(self, image: ImageFile, bitstream: Path, coded: dict[str, Any]) -> dict[str, Any]:
+        answer, pixels = decode_file(self.decoder, bitstream)
+        shape = (answer["height"], answer["width"])
+        if shape != (image.height, image.width):
+            raise WorkerError(
+                f"decode: expected a reconstruction of {image.height} x {image.width}, got {shape[0]} x {shape[1]}"
+            )
+        own, other = coded["encoder_reconstruction_sha256"], answer["reconstruction_sha256"]
+        if own is not None and own != other:
+            raise WorkerError(
+                f"decode: the decoder's pixels ({other[:12]}) differ from the encoder's reconstruction ({own[:12]})"
+            )
+        if self.reference is None:
+            self.reference = Reference(load_image(image.path))
+        metrics = measure(self.reference, pixels)
+        return {"reconstruction_sha256": other, **metrics, "metric_versions": METRIC_VERSIONS_JSON}
+
+
+def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """The decoding worker's answer and its pixels for one bitstream, which it sees under a name that says nothing."""
+    scratch = Path(decoder.folder.name)
+    _link(bitstream, scratch / "bitstream")
+    try:
+        answer = decoder.ask(do="decode", bitstream=str(scratch / "bitstream"), out=str(scratch / "pixels.npy"))
+        return answer, np.load(scratch / "pixels.npy")
+    finally:
+        for name in ("bitstream", "pixels.npy"):
+            (scratch / name).unlink(missing_ok=True)
+
+
+def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) -> Iterator[np.ndarray]:
+    """The reconstructions (uint8, H x W x 3) of bitstream files, decoded in another process. Raises WorkerError."""
+    with Worker("decode", codec, log) as decoder:
+        for path in paths:
+            yield decode_file(decoder, Path(path))[1]
+
+
+class Entry:
+    """One piece in the cache: a bitstream and beside it a JSON file with its hash and measurements."""
+
+    def __init__(self, codec: Codec, state: Status, image_sha256: str, point: Point):
+        key = {
+            "chain": CODING_VERSION,
+            "image": image_sha256,
+            "codec": codec.name,
+            "version": state.version,
+            "code": state.code_sha256,
+            "weights": state.weights_sha256,
+            "point": point.name,
+            "parameters": point.to_json(),
+        }
+        digest = sha256(json.dumps(key, sort_keys=True).encode())
+        folder = cache_dir() / "pieces" / codec.name / digest[:2]
+        self.bitstream = folder / f"{digest}{codec.extension}"
+        self.facts = folder / f"{digest}.json"
+
+    def read(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """What is known of the bitstream, and its measurements if made by the present metrics; None for what is not.
+
+        A damaged entry is named in the log and treated as absent.
+        """
+        if not self.facts.is_file():
+            return None, None
+        try:
+            stored = json.loads(self.facts.read_bytes())
+            if stored.pop("digest") != sha256(to_json(stored).encode()):
+                raise ValueError("the facts do not match their digest")
+            coded, measured = stored["coded"], stored["measured"]
+            if sha256_file(self.bitstream) != coded["bitstream_sha256"]:
+                raise ValueError("the bitstream does not match its hash")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("cache entry %s is damaged (%s): made again", self.facts, error)
+            return None, None
+        return coded, measured if measured["metric_versions"] == METRIC_VERSIONS_JSON else None
+
+    def write(self, coded: dict[str, Any], measured: dict[str, Any]) -> None:
+        stored = {"coded": coded, "measured": measured}
+        stored["digest"] = sha256(to_json(stored).encode())  # type: ignore[assignment]
+        write_atomically(self.facts, to_json(stored), sync=False)
+
+
+def part_of(images: list[ImageFile], part: str) -> list[ImageFile]:
+    """Every n-th image for ``part`` "k-of-n" (k from 1), so that a dataset can be spread over machines."""
+    try:
+        index, count = (int(number) for number in part.split("-of-"))
+        if not 1 <= index <= count:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"a part is written k-of-n with 1 <= k <= n, such as 2-of-8; got {part!r}") from None
+    return images[index - 1 :: count]
+
+
+def _facts(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in ("load_s", "peak_rss_mib")}
+
+
+def _link(source: Path, target: Path) -> None:
+    """``target`` as a hard link to ``source``, or a copy across file systems; whole or absent."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        os.link(source, part)
+    except OSError as error:
+        if not source.is_file():
+            raise RdbenchError(f"linking bitstream {source}: {error}") from None
+        shutil.copyfile(source, part)
+    os.replace(part, target)
+    part.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both names

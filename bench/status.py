@@ -1,0 +1,131 @@
+"""What a codec is at this moment: availability, version, and the hashes of its code and weights.
+
+A change of any of them, and nothing else, makes a codec's jobs run again.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import codecs_wrappers
+from bench.codec import Codec, discover, module_of
+from bench.files import to_json, write_if_changed
+
+FOLDER = Path(codecs_wrappers.__path__[0])
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of one codec. ``error`` is set for a wrapper that could not be imported or asked."""
+
+    codec: str
+    module: str
+    role: str = "codec"
+    available: bool = False
+    reason: str = ""
+    error: str = ""
+    version: str = ""
+    code_sha256: str = ""
+    weights_sha256: str = ""
+    label: str = ""
+    description: str = ""
+    extension: str = ""
+    embedded: bool = False
+    lossless: bool = False
+    colour: dict[str, Any] | None = None
+    points: tuple[dict[str, Any], ...] = ()
+
+    def write(self, folder: Path) -> Path:
+        """``folder/<codec>.json``, touched only if its content changes."""
+        path = folder / f"{self.codec}.json"
+        write_if_changed(path, to_json(asdict(self)))
+        return path
+
+
+def status(codec: Codec) -> Status:
+    """The state of ``codec``. A wrapper that raises when asked is in error, not an exception here."""
+    fields: dict[str, Any] = {
+        "codec": codec.name,
+        "module": module_of(codec),
+        "role": codec.role,
+        "label": codec.label or codec.name,
+        "description": codec.description,
+        "extension": codec.extension,
+        "embedded": hasattr(codec, "truncate"),
+        "lossless": codec.lossless,
+        "colour": asdict(codec.colour) if codec.colour else None,
+        "points": tuple({"name": p.name, "parameters": dict(p.parameters)} for p in codec.points),
+        "code_sha256": code_sha256(module_of(codec)),
+    }
+    try:
+        available, reason = codec.available()
+        fields |= {"available": bool(available), "reason": reason}
+        if available:
+            fields |= {"version": codec.version(), "weights_sha256": codec.weights_digest()}
+            if not fields["version"]:
+                raise ValueError("version() is empty: it must name what decides the bits")
+        elif not reason:
+            raise ValueError("available() says no but not why")
+    except Exception as error:
+        fields |= {"available": False, "error": f"{type(error).__name__}: {error}"}
+    return Status(**fields)
+
+
+def all_statuses() -> dict[str, Status]:
+    """The state of every codec found, by name; a wrapper that cannot be imported stands under its module's name."""
+    found = {}
+    for wrapper in discover():
+        if wrapper.error:
+            reason = f"codecs_wrappers/{wrapper.module}.py could not be imported: {wrapper.error}"
+            found[wrapper.module] = Status(
+                wrapper.module, wrapper.module, error=reason, code_sha256=code_sha256(wrapper.module)
+            )
+        found |= {codec.name: status(codec) for codec in wrapper.codecs}
+    return found
+
+
+def code_sha256(module: str) -> str:
+    """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
+
+    What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
+    """
+    digest = hashlib.sha256()
+    seen: set[Path] = set()
+    queue = [FOLDER / f"{module}.py"]
+    while queue:
+        path = queue.pop(0)
+        if path in seen or not path.is_file():
+            continue
+        seen.add(path)
+        source = path.read_bytes()
+        try:
+            tree = ast.parse(source)
+        except (SyntaxError, ValueError):
+            digest.update(source)
+            continue
+        digest.update(f"{path.relative_to(FOLDER)}\n{ast.dump(tree)}\n".encode())
+        queue += sorted(_imports(tree, path))
+    return digest.hexdigest()
+
+
+def _imports(tree: ast.AST, path: Path) -> set[Path]:
+    package = ("codecs_wrappers", *path.relative_to(FOLDER).parts[:-1])
+    names: set[tuple[str, ...]] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {tuple(alias.name.split(".")) for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = (*package[: len(package) + 1 - node.level],) if node.level else ()
+            base += tuple(node.module.split(".")) if node.module else ()
+            names |= {base} | {(*base, alias.name) for alias in node.names}
+    files = set()
+    for name in names:
+        if name[0] == "codecs_wrappers":
+            for depth in range(1, len(name)):
+                files.add(FOLDER.joinpath(*name[1 : depth + 1]).with_suffix(".py"))
+                files.add(FOLDER.joinpath(*name[1 : depth + 1]) / "__init__.py")
+    return {file for file in files if file.is_file()}

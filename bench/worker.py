@@ -1,0 +1,129 @@
+"""The process in which a codec runs: `python -m bench.worker encode|decode CODEC`.
+
+It reads one JSON request a line from standard input and answers each with one JSON line. A codec that prints, crashes
+or hangs harms only this process. The decoding one is started in an empty folder and is given bitstreams under names
+that say nothing, so a codec that needs the original to decode fails here as it would at a user's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.codec import Codec, Embedded, Image, Point, check_image, load
+from bench.files import sha256, sha256_pixels, write_atomically
+
+
+class Encoder:
+    """Encodes images given by path."""
+
+    def __init__(self, codec: Codec):
+        self.codec = codec
+        self.image = lru_cache(maxsize=1)(_load_image)
+        self.full = lru_cache(maxsize=1)(self._full)
+
+    def _full(self, path: str) -> bytes:
+        return self.codec.encode_full(self.image(path))  # type: ignore[attr-defined]
+
+    def encode(self, image: str, point: str, parameters: dict[str, Any], out: str) -> dict[str, Any]:
+        """Writes the bitstream to ``out``; answers its size and hash and that of the encoder's reconstruction."""
+        pixels, at = self.image(image), Point(point, **parameters)
+        reconstruction, target_bpp, saturated = None, None, None
+        if isinstance(self.codec, Embedded):
+            full = self.full(image)
+            bitstream = self.codec.truncate(full, at)
+            if "bpp" in at.parameters:
+                target_bpp = float(at["bpp"])
+                saturated = len(full) < int(target_bpp * pixels.shape[0] * pixels.shape[1] / 8)
+        else:
+            bitstream, reconstruction = self.codec.encode_with_reconstruction(pixels, at)
+        if not isinstance(bitstream, bytes) or not bitstream:
+            raise TypeError(f"encode must return bytes, and at least one; it returned {_describe(bitstream)}")
+        write_atomically(out, bitstream, sync=False)
+        return {
+            "bytes": len(bitstream),
+            "bitstream_sha256": sha256(bitstream),
+            "encoder_reconstruction_sha256": None if reconstruction is None else sha256_pixels(reconstruction),
+            "target_bpp": target_bpp,
+            "saturated": saturated,
+        }
+
+    def time(self, image: str, point: str, parameters: dict[str, Any], repeats: int, out: str) -> dict[str, Any]:
+        """Encodes ``1 + repeats`` times: the first call's seconds, then those of the others."""
+        pixels, at = self.image(image), Point(point, **parameters)
+        seconds, bitstream = _times(lambda: self.codec.encode(pixels, at), repeats)
+        write_atomically(out, bitstream, sync=False)
+        return {**seconds, "height": pixels.shape[0], "width": pixels.shape[1]}
+
+
+class Decoder:
+    """Decodes bitstreams given by path, and knows nothing else."""
+
+    def __init__(self, codec: Codec):
+        self.codec = codec
+
+    def decode(self, bitstream: str, out: str) -> dict[str, Any]:
+        """Writes the reconstruction as .npy to ``out``; answers its hash and shape."""
+        pixels = self.codec.decode(Path(bitstream).read_bytes())
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise TypeError(f"decode must return uint8 H x W x 3; it returned {_describe(pixels)}")
+        np.save(out, pixels)
+        return {"reconstruction_sha256": sha256_pixels(pixels), "height": pixels.shape[0], "width": pixels.shape[1]}
+
+    def time(self, bitstream: str, repeats: int) -> dict[str, Any]:
+        """Decodes ``1 + repeats`` times: the first call's seconds, then those of the others."""
+        data = Path(bitstream).read_bytes()
+        return _times(lambda: self.codec.decode(data), repeats)[0]
+
+
+def _load_image(path: str) -> Image:
+    from bench.datasets import load_image  # only the encoding side may know it
+
+    return check_image(load_image(path))
+
+
+def _times(call: Any, repeats: int) -> tuple[dict[str, Any], Any]:
+    seconds = []
+    for _ in range(1 + repeats):
+        start = time.perf_counter()
+        result = call()
+        seconds.append(time.perf_counter() - start)
+    return {"first_s": seconds[0], "seconds": seconds[1:]}, result
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {' x '.join(map(str, value.shape))}"
+    return f"{type(value).__name__} of length {len(value)}" if hasattr(value, "__len__") else type(value).__name__
+
+
+def main(side: str, name: str) -> None:
+    """Serves requests until standard input closes."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints goes to the log, not between the answers
+    start = time.perf_counter()
+    codec = load(name)
+    server: Any = {"encode": Encoder, "decode": Decoder}[side](codec)
+    load_s = time.perf_counter() - start
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            answer = getattr(server, request.pop("do"))(**request)
+        except Exception as error:  # whatever a codec raises is a row, and the next piece goes on
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"}
+        peak_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        print(json.dumps({**answer, "load_s": load_s, "peak_rss_mib": peak_kib / 1024}), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,119 @@
+"""The harness's end of a worker process: ask, get an answer, or get the reason why there is none."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.errors import RdbenchError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class WorkerError(RdbenchError):
+    """A codec raised, crashed, or did not answer in time; the message is the reason that goes into the row."""
+
+
+class Worker:
+    """One `bench.worker` process for one codec, started when first asked and again after a crash.
+
+    side: "encode" or "decode"; log: file that takes what the process writes; timeout_s: for one answer; threads: what
+    the libraries in it may use.
+    """
+
+    def __init__(self, side: str, codec: str, log: Path, timeout_s: float = 600.0, threads: int = 1):
+        self.side, self.codec, self.log, self.timeout_s, self.threads = side, codec, log, timeout_s, threads
+        self.process: subprocess.Popen[bytes] | None = None
+        self.folder = tempfile.TemporaryDirectory(prefix="rdbench-")  # scratch, and where the process stands
+        self.pending = b""
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+        self.folder.cleanup()
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        """The answer to a request. Raises WorkerError with the reason where there is none."""
+        process = self._start()
+        assert process.stdin is not None
+        try:
+            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.flush()
+            answer = json.loads(self._read_line(process))
+        except (BrokenPipeError, EOFError):
+            raise WorkerError(f"{self.side}: {self._stop()}") from None
+        except TimeoutError:
+            self._stop()
+            raise WorkerError(f"{self.side}: no answer within {self.timeout_s:g} s, process killed") from None
+        if "error" in answer:
+            raise WorkerError(f"{self.side}: {answer['error']}")
+        return answer
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self.process is None:
+            self.pending = b""
+            self.log.parent.mkdir(parents=True, exist_ok=True)
+            with open(self.log, "ab") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, "-m", "bench.worker", self.side, self.codec],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    cwd=self.folder.name,
+                    env=_environment(self.side, self.threads),
+                )
+        return self.process
+
+    def _read_line(self, process: subprocess.Popen[bytes]) -> bytes:
+        assert process.stdout is not None
+        deadline = time.monotonic() + self.timeout_s
+        with selectors.DefaultSelector() as selector:
+            selector.register(process.stdout, selectors.EVENT_READ)
+            while b"\n" not in self.pending:
+                if not selector.select(max(0.0, deadline - time.monotonic())):
+                    raise TimeoutError
+                chunk = os.read(process.stdout.fileno(), 1 << 16)
+                if not chunk:
+                    raise EOFError
+                self.pending += chunk
+        line, self.pending = self.pending.split(b"\n", 1)
+        return line
+
+    def _stop(self) -> str:
+        """Ends the process; says how it ended, with the last line it wrote."""
+        process, self.process = self.process, None
+        if process is None:
+            return "not running"
+        assert process.stdin is not None and process.stdout is not None
+        with contextlib.suppress(OSError):
+            process.stdin.close()
+        try:
+            code = process.wait(timeout=2)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            code = process.wait()
+        process.stdout.close()
+        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.is_file() else []
+        return f"process ended ({how})" + (f": {lines[-1].strip()}" if lines else "")
+
+
+def _environment(side: str, threads: int) -> dict[str, str]:
+    """The environment of a worker: one thread count for every library; for a decoder, nothing that leads to images."""
+    hidden = ("RDBENCH_CACHE", "RDBENCH_DATA", "RDBENCH_MIRROR") if side == "decode" else ()
+    environment = {name: value for name, value in os.environ.items() if name not in hidden}
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+        environment[name] = str(threads)
+    return environment
