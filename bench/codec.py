@@ -92,6 +92,7 @@ class Codec:
     colour: Colour | None = None  # the conversion it applies; None if it codes RGB or is exactly invertible
     lossless: bool = False
     monotone: bool = True  # rate rises from each point to the next
+    checked: bool = False  # its own format: decode raises BitstreamError on every change of its bytes
 
     def available(self) -> tuple[bool, str]:
         """Whether it can run here, and if not the reason, which the report shows."""

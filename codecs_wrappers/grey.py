@@ -1,0 +1,57 @@
+"""The control that loses everything but one colour. Its PSNR is the image's standard deviation, or the harness is broken.
+
+Format, 19 bytes, big endian: "RDG1", height and width (4 bytes each), red, green, blue, CRC-32 of all before it.
+"""
+
+from __future__ import annotations
+
+import struct
+from zlib import crc32
+
+import numpy as np
+
+from bench.codec import Codec, Image, Point, check_image
+from bench.errors import BitstreamError, UsageError
+
+MAGIC = b"RDG1"
+MAX_PIXELS = 1 << 28  # a lying header must not take the machine's memory
+
+
+class Grey(Codec):
+    """One colour: the mean of each channel, rounded."""
+
+    name = "grey"
+    extension = ".grey"
+    label = "one colour"
+    description = "control: the image's mean colour in 19 bytes"
+    points = (Point("mean"),)
+    role = "control"
+    checked = True
+
+    def version(self) -> str:
+        return "format 1"
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        image = check_image(image)
+        height, width = image.shape[:2]
+        if height * width > MAX_PIXELS:
+            raise UsageError(f"grey codes images of at most {MAX_PIXELS} pixels, this one is {height} x {width}")
+        colour = np.rint(image.mean(axis=(0, 1))).astype(np.uint8)
+        body = MAGIC + struct.pack(">II", height, width) + colour.tobytes()
+        return body + struct.pack(">I", crc32(body))
+
+    def decode(self, bitstream: bytes) -> Image:
+        if bitstream[:4] != MAGIC:
+            raise BitstreamError(f"this is no grey bitstream: it begins with {bitstream[:4]!r}, not {MAGIC!r}")
+        if len(bitstream) != 19:
+            raise BitstreamError(f"a grey bitstream has 19 bytes, this one has {len(bitstream)}")
+        height, width, red, green, blue, expected = struct.unpack_from(">IIBBBI", bitstream, 4)
+        actual = crc32(bitstream[:-4])
+        if actual != expected:
+            raise BitstreamError(f"a damaged grey bitstream: its CRC-32 is {actual:08x}, it says {expected:08x}")
+        if not 0 < height * width <= MAX_PIXELS:
+            raise BitstreamError(f"a grey bitstream of {height} x {width} pixels; at most {MAX_PIXELS} can be decoded")
+        return np.full((height, width, 3), (red, green, blue), np.uint8)
+
+
+CODECS = [Grey()]
