@@ -200,7 +200,8 @@ def discover(package: Any = codecs_wrappers) -> list[Found]:
 
 
 def _stems(package: Any) -> list[str]:
-    return sorted(p.stem for p in Path(package.__path__[0]).glob("*.py") if not p.stem.startswith("_"))
+    files = (file for folder in package.__path__ for file in Path(folder).glob("*.py"))
+    return sorted({file.stem for file in files if not file.stem.startswith("_")})
 
 
 def _import(package: Any, stem: str) -> Found:
@@ -226,6 +227,12 @@ def _check_codec(codec: Codec) -> None:
             raise UsageError(
                 f"{name!r} is no name for a codec or point: letters, digits and ._- only (it becomes a path)"
             )
+
+
+def family_commands() -> list[Any]:
+    """The `add_commands` functions of the wrappers that bring commands of their own (`plonq-levels`)."""
+    modules = [sys.modules[f"{codecs_wrappers.__name__}.{wrapper.module}"] for wrapper in discover() if wrapper.codecs]
+    return [module.add_commands for module in modules if hasattr(module, "add_commands")]
 
 
 def codecs() -> dict[str, Codec]:

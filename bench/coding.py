@@ -1,7 +1,7 @@
 """The witness chain: encode to disk, decode in another process, compare hashes, measure.
 
-Every finished piece (image, codec, point) is kept in a cache whose key holds all that decides it, so that a run that was
-killed goes on where it stood and nothing half-written is taken for whole.
+Every finished piece (image, codec, point) is kept in a cache whose key holds all that decides it, so that a run that
+was killed goes on where it stood and nothing half-written is taken for whole.
 """
 
 from __future__ import annotations

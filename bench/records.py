@@ -7,7 +7,7 @@ same code (times are measured apart, by `rdbench time`), so the same run gives t
 
 from __future__ import annotations
 
-import os
+import io
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from typing import Any
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from bench.files import write_atomically
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
@@ -70,15 +72,15 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def write(frame: pd.DataFrame, path: str | Path, schema: pa.Schema = SCHEMA) -> None:
-    """``frame`` as Parquet (or CSV by extension), atomically. Same rows, same bytes."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    if path.suffix == ".csv":
-        frame.to_csv(part, index=False, lineterminator="\n")
-    else:
-        pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(), part)
-    os.replace(part, path)
+    """``frame`` as Parquet, atomically. Same rows, same bytes."""
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(), buffer)
+    write_atomically(path, buffer.getvalue())
+
+
+def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
+    """``frame`` as CSV, atomically: one header line, \\n line ends, nulls empty."""
+    write_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
 def read(*paths: str | Path) -> pd.DataFrame:

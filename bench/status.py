@@ -15,8 +15,6 @@ import codecs_wrappers
 from bench.codec import Codec, discover, module_of
 from bench.files import to_json, write_if_changed
 
-FOLDER = Path(codecs_wrappers.__path__[0])
-
 
 @dataclass(frozen=True)
 class Status:
@@ -94,38 +92,47 @@ def code_sha256(module: str) -> str:
     What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
     """
     digest = hashlib.sha256()
-    seen: set[Path] = set()
-    queue = [FOLDER / f"{module}.py"]
+    seen: set[str] = set()
+    queue = [module]
     while queue:
-        path = queue.pop(0)
-        if path in seen or not path.is_file():
+        name = queue.pop(0)
+        path = _file(name)
+        if name in seen or path is None:
             continue
-        seen.add(path)
+        seen.add(name)
         source = path.read_bytes()
         try:
             tree = ast.parse(source)
         except (SyntaxError, ValueError):
             digest.update(source)
             continue
-        digest.update(f"{path.relative_to(FOLDER)}\n{ast.dump(tree)}\n".encode())
-        queue += sorted(_imports(tree, path))
+        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
+        queue += sorted(_imports(tree, name if path.stem == "__init__" else name.rpartition(".")[0]))
     return digest.hexdigest()
 
 
-def _imports(tree: ast.AST, path: Path) -> set[Path]:
-    package = ("codecs_wrappers", *path.relative_to(FOLDER).parts[:-1])
-    names: set[tuple[str, ...]] = set()
+def _file(module: str) -> Path | None:
+    """The source file of a module named relative to codecs_wrappers ("native.bpg"), if there is one."""
+    for folder in codecs_wrappers.__path__:
+        base = Path(folder, *module.split("."))
+        for path in (base.with_suffix(".py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
+
+
+def _imports(tree: ast.AST, package: str) -> set[str]:
+    """Modules of codecs_wrappers that a source file in ``package`` may import, with the packages they lie in."""
+    root = codecs_wrappers.__name__
+    names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names |= {tuple(alias.name.split(".")) for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            base = (*package[: len(package) + 1 - node.level],) if node.level else ()
-            base += tuple(node.module.split(".")) if node.module else ()
-            names |= {base} | {(*base, alias.name) for alias in node.names}
-    files = set()
-    for name in names:
-        if name[0] == "codecs_wrappers":
-            for depth in range(1, len(name)):
-                files.add(FOLDER.joinpath(*name[1 : depth + 1]).with_suffix(".py"))
-                files.add(FOLDER.joinpath(*name[1 : depth + 1]) / "__init__.py")
-    return {file for file in files if file.is_file()}
+            base = node.module or ""
+            if node.level:
+                parents = [root, *filter(None, package.split("."))]
+                base = ".".join([*parents[: len(parents) + 1 - node.level], *filter(None, [base])])
+            names |= {f"{base}.{alias.name}" for alias in node.names} | {base}
+    inside = [name.split(".")[1:] for name in names if name.split(".")[0] == root]
+    return {".".join(parts[:depth]) for parts in inside for depth in range(1, len(parts) + 1)}

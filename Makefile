@@ -1,0 +1,44 @@
+# `make report`: environment and the main job. `make test`: environment and the tests. `make lint`: what CI refuses.
+PYTHON ?= python3
+VENV   ?= .venv
+CORES  ?= all
+BIN     = $(VENV)/bin
+PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
+
+.PHONY: report test bench lint format clean
+
+report: $(VENV)/.report
+	$(BIN)/snakemake --cores $(CORES)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.test
+	$(BIN)/python -m pytest tests/benchmarks --benchmark-only -o addopts=
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile
+	$(BIN)/snakemake --lint
+
+format: $(VENV)/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile
+
+# The classical part: no torch, about a minute.
+$(VENV)/.report: pyproject.toml requirements.lock
+	$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("rdbench needs Python 3.11 or newer; this is " + sys.version + ". Name one: make PYTHON=python3.12")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) -e .
+	touch $@
+
+# With torch and compressai: 6 GB, a few minutes.
+$(VENV)/.test: $(VENV)/.report
+	$(PIP) -e '.[learned,test]'
+	touch $@
+
+clean:
+	rm -rf results/*/report .snakemake

@@ -1,0 +1,188 @@
+"""rdbench: from datasets.yaml and codecs_wrappers/ to results/<config>/report/index.html.
+
+    snakemake --cores                                       the embedded images
+    snakemake --cores --configfile config/kodak.yaml        Kodak
+    snakemake --cores --config datasets='[kodak,clic]'      any sets of datasets.yaml, or folder:PATH
+
+images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> measure -> records -> BD, figures, report
+"""
+
+import sys
+
+from snakemake.utils import min_version, validate
+
+from bench.metrics import METRIC_VERSIONS_JSON
+from bench.workflow import plan
+
+min_version("9.0")
+
+
+configfile: "config/sample.yaml"
+
+
+validate(config, "config/schema/config.schema.yaml")
+
+RDBENCH = f"{sys.executable} -m bench.cli"
+PLAN = plan(config)  # also refreshes the status files that say which codec's jobs have to run again
+RUN = PLAN.folder
+
+
+container: "docker://python:3.11-slim"
+
+
+scattergather:
+    part=config["scatter"],
+
+
+wildcard_constraints:
+    dataset="|".join(PLAN.datasets),
+    codec="[A-Za-z0-9_.-]+",
+
+
+localrules:
+    all,
+    collect,
+    compare,
+    validation,
+
+
+rule all:
+    input:
+        RUN / "report" / "index.html",
+    default_target: True
+
+
+rule fetch:
+    """Download and verify one dataset; one that cannot be had is a manifest that says why."""
+    input:
+        RUN / "datasets" / "{dataset}.source.json",
+    output:
+        RUN / "datasets" / "{dataset}.json",
+    log:
+        RUN / "logs" / "fetch" / "{dataset}.log",
+    params:
+        name=lambda wildcards: PLAN.names[wildcards.dataset],
+    shell:
+        "{RDBENCH} fetch {params.name:q} --manifest {output:q} --as {wildcards.dataset} --log {log:q}"
+
+
+rule code:
+    """Encode to disk, decode in another process, compare hashes, measure: one codec on (a part of) one dataset."""
+    input:
+        manifest=RUN / "datasets" / "{dataset}.json",
+        status=RUN / "status" / "{codec}.json",
+    output:
+        RUN / "parts" / "{dataset}" / "{codec}" / "{scatteritem}.parquet",
+    log:
+        RUN / "logs" / "code" / "{dataset}" / "{codec}.{scatteritem}.log",
+    params:
+        metrics=METRIC_VERSIONS_JSON,
+        timeout=config["timeout_s"],
+    resources:
+        mem_mb=config["mem_mb"],
+    shell:
+        "{RDBENCH} run {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --folder {RUN:q}"
+        " --part {wildcards.scatteritem} --timeout {params.timeout} --threads {threads} --log {log:q}"
+
+
+rule collect:
+    """All rows of all codecs in one table, and what they were made on."""
+    input:
+        [
+            gather.part(RUN / "parts" / dataset / codec / "{scatteritem}.parquet")
+            for codec, dataset in PLAN.pairs
+        ],
+    output:
+        parquet=RUN / "records.parquet",
+        csv=RUN / "records.csv",
+        environment=RUN / "environment.json",
+    log:
+        RUN / "logs" / "collect.log",
+    shell:
+        "{RDBENCH} collect {input:q} --folder {RUN:q} --log {log:q}"
+
+
+rule time:
+    """Encoding and decoding times of one codec, with the machine to itself."""
+    input:
+        manifest=RUN / "datasets" / "{dataset}.json",
+        status=RUN / "status" / "{codec}.json",
+    output:
+        RUN / "timing" / "{dataset}" / "{codec}.parquet",
+    log:
+        RUN / "logs" / "time" / "{dataset}" / "{codec}.log",
+    params:
+        **config["timing"],
+    threads: workflow.cores
+    shell:
+        "{RDBENCH} time {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --images {params.images}"
+        " --points {params.points} --repeats {params.repeats} --log {log:q}"
+
+
+rule compare:
+    """BD-rates with bootstrap intervals against every anchor."""
+    input:
+        RUN / "records.parquet",
+    output:
+        RUN / "bd.csv",
+    log:
+        RUN / "logs" / "compare.log",
+    params:
+        anchors=config["anchors"],
+        metrics=config["metrics"],
+    shell:
+        "{RDBENCH} compare --folder {RUN:q} --anchors {params.anchors} --metrics {params.metrics}"
+        " --out {output:q} --log {log:q}"
+
+
+rule validation:
+    """Do the published settings give the published curves?"""
+    input:
+        RUN / "records.parquet",
+        "validation.yaml",
+    output:
+        RUN / "validation.csv",
+    log:
+        RUN / "logs" / "validation.log",
+    shell:
+        "{RDBENCH} validate --folder {RUN:q} --out {output:q} --log {log:q}"
+
+
+rule figures:
+    """Every figure of figures.yaml as SVG, PDF, PNG and CSV."""
+    input:
+        RUN / "records.parquet",
+        RUN / "bd.csv",
+        "figures.yaml",
+        [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.pairs],
+    output:
+        RUN / "figures" / "index.json",
+    log:
+        RUN / "logs" / "figures.log",
+    shell:
+        "{RDBENCH} figures --folder {RUN:q} --spec figures.yaml --log {log:q}"
+
+
+rule report:
+    """The page: tables, plots, images, every number down to a bitstream's hash."""
+    input:
+        RUN / "records.parquet",
+        RUN / "bd.csv",
+        RUN / "validation.csv",
+        RUN / "figures" / "index.json",
+    output:
+        RUN / "report" / "index.html",
+    log:
+        RUN / "logs" / "report.log",
+    params:
+        gallery=config["gallery_bpp"],
+    shell:
+        "{RDBENCH} report --folder {RUN:q} --gallery-bpp {params.gallery} --log {log:q}"
+
+
+onsuccess:
+    print(f"report: {(RUN / 'report' / 'index.html').resolve()}")
+
+
+onerror:
+    print(f"a step failed; its log is under {RUN / 'logs'}, and the same command goes on where it stood")

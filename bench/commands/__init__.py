@@ -1,0 +1,25 @@
+"""What `rdbench` can be told to do: `single` for one image and one codec, `stages` for the steps of a run."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import Any
+
+Commands = Any  # what argparse's add_subparsers() returns; it has no public name
+Argument = tuple[tuple[str, ...], dict[str, Any]]
+
+
+def argument(*flags: str, **options: Any) -> Argument:
+    """One argument of a command, as argparse's add_argument takes it."""
+    return flags, options
+
+
+def add_command(
+    commands: Commands, name: str, call: Callable[[argparse.Namespace], None], help: str, *arguments: Argument
+) -> None:
+    """A command called ``name`` that runs ``call`` with its parsed arguments."""
+    command = commands.add_parser(name, help=help, description=help)
+    for flags, options in arguments:
+        command.add_argument(*flags, **options)
+    command.set_defaults(call=call)

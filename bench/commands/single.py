@@ -1,0 +1,134 @@
+"""Commands for one image, one codec, one report."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from bench.commands import Commands, add_command, argument
+from bench.errors import UsageError
+
+
+def _list(args: argparse.Namespace) -> None:
+    from dataclasses import asdict
+
+    from bench.status import all_statuses
+
+    statuses = all_statuses()
+    if args.json:
+        print(json.dumps([asdict(status) for status in statuses.values()], indent=1))
+        return
+    for name, status in statuses.items():
+        state = status.version if status.available else f"NOT AVAILABLE: {status.error or status.reason}"
+        print(f"{name:20} {status.role:10} {state}")
+        print(f"{'':20} {' '.join(point['name'] for point in status.points)}")
+
+
+def _encode(args: argparse.Namespace) -> None:
+    from bench.codec import Point, check_image, load
+    from bench.datasets import load_image
+    from bench.files import sha256, write_atomically
+
+    codec = _available(load(args.codec))
+    image = check_image(load_image(args.image))
+    point = codec.point(args.point) if args.point else codec.points[len(codec.points) // 2]
+    if args.set:
+        changed = dict(point.parameters) | dict(_assignment(text) for text in args.set)
+        point = Point("-".join(text.replace("=", "") for text in args.set), **changed)
+    bitstream = codec.encode(image, point)
+    write_atomically(args.bitstream, bitstream)
+    bpp = 8 * len(bitstream) / (image.shape[0] * image.shape[1])
+    print(f"{args.bitstream}: {len(bitstream)} bytes, {bpp:.4f} bpp, {point.name}, sha256 {sha256(bitstream)[:12]}")
+
+
+def _decode(args: argparse.Namespace) -> None:
+    from PIL import Image
+
+    from bench.codec import load
+    from bench.files import sha256_pixels
+
+    codec = _available(load(args.codec))
+    try:
+        bitstream = args.bitstream.read_bytes()
+    except OSError as error:
+        raise UsageError(f"reading bitstream {args.bitstream}: {error.strerror}") from None
+    try:
+        pixels = codec.decode(bitstream)
+    except Exception as error:  # libraries raise what they like on a foreign or broken file
+        raise UsageError(f"decoding {args.bitstream} as {args.codec}: {type(error).__name__}: {error}") from None
+    part = args.image.with_name(f".{args.image.name}.part.png")
+    Image.fromarray(pixels).save(part, "PNG")
+    part.replace(args.image)
+    print(f"{args.image}: {pixels.shape[1]} x {pixels.shape[0]}, pixels sha256 {sha256_pixels(pixels)[:12]}")
+
+
+def _new_codec(args: argparse.Namespace) -> None:
+    from bench.newcodec import create
+
+    path = create(args.name)
+    print(f"{path}: a working codec called {args.name}. Edit it, then: snakemake --cores")
+
+
+def _publish(args: argparse.Namespace) -> None:
+    from bench.publish import publish
+
+    print(publish(args.name))
+
+
+def _available(codec: Any) -> Any:
+    available, reason = codec.available()
+    if not available:
+        raise UsageError(f"codec {codec.name} is not available here: {reason}")
+    return codec
+
+
+def _assignment(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not name or not equals:
+        raise UsageError(f"--set takes name=value, such as quality=60; got {text!r}")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    codec = argument("codec", help="a name from `rdbench list`")
+    add_command(
+        commands,
+        "list",
+        _list,
+        "Every codec: availability with reason, version, operating points.",
+        argument("--json", action="store_true", help="all of it, for programs"),
+    )
+    add_command(
+        commands,
+        "encode",
+        _encode,
+        "Encode one image to one bitstream file.",
+        codec,
+        argument("image", type=Path),
+        argument("bitstream", type=Path),
+        argument("--point", help="an operating point; the middle one if absent"),
+        argument("--set", action="append", metavar="k=v", help="change a parameter of the point, as in quality=60"),
+    )
+    add_command(
+        commands,
+        "decode",
+        _decode,
+        "Decode a bitstream to a PNG; needs nothing else.",
+        codec,
+        argument("bitstream", type=Path),
+        argument("image", type=Path, help="a PNG file"),
+    )
+    add_command(
+        commands,
+        "new-codec",
+        _new_codec,
+        "Make codecs_wrappers/NAME.py, a working wrapper to edit.",
+        argument("name"),
+    )
+    add_command(commands, "publish", _publish, "Copy the report of results/NAME into reports/NAME.", argument("name"))

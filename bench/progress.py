@@ -1,0 +1,52 @@
+"""Lines on standard error that say what is being done, how much is left, and where the log is."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from pathlib import Path
+
+INTERVAL_S = 5.0
+
+
+class Progress:
+    """A line at most every five seconds, and one at the end: several jobs may share the terminal.
+
+    ``progress(done, total, cached)`` counts pieces; ``cached`` of them were found finished.
+    """
+
+    def __init__(self, what: str, log: Path | None = None):
+        self.what, self.log = what, log
+        self.start = self.last = time.monotonic()
+
+    def __call__(self, done: int, total: int, cached: int = 0) -> None:
+        now = time.monotonic()
+        if done < total and now - self.last < INTERVAL_S:
+            return
+        self.last = now
+        made, seconds = done - cached, now - self.start
+        line = f"{self.what}: {done} of {total} ({100 * done // max(total, 1)} %)"
+        if cached:
+            line += f", {cached} from the cache"
+        if done < total:
+            left = f"{seconds / made * (total - done):.0f} s left" if made else "time left unknown"
+            line += f", about {left}" + (f", log: {self.log}" if self.log else "")
+        else:
+            line += f" in {seconds:.1f} s"
+        say(line)
+
+
+def say(line: str) -> None:
+    """One line to the person at the terminal."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def log_to(path: Path | None) -> None:
+    """Messages of level INFO and above go to ``path``, begun afresh; warnings go to standard error too."""
+    handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
+    handlers[0].setLevel(logging.WARNING)
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handlers.append(logging.FileHandler(path, mode="w"))
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", handlers=handlers, force=True)

@@ -1,0 +1,84 @@
+"""Encoding and decoding times, measured apart from the run: one codec at a time, nothing beside it.
+
+In each of the two worker processes the codec is loaded, called once to warm up, then ``repeats`` times. The median and
+the interquartile range of those are reported; loading and the first call's extra are a column of their own.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from bench.codec import Point, load
+from bench.datasets import ImageFile, Manifest
+from bench.environment import device_name
+from bench.status import status
+from bench.workers import Worker, WorkerError
+
+_S, _I, _F = pa.string(), pa.int64(), pa.float64()
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", _S),
+        ("image", _S),
+        ("pixels", _I),
+        ("codec", _S),
+        ("point", _S),
+        ("point_index", _I),
+        ("status", _S),
+        ("reason", _S),
+        ("encode_s_median", _F),
+        ("encode_s_iqr", _F),
+        ("decode_s_median", _F),
+        ("decode_s_iqr", _F),
+        ("encode_load_s", _F),  # import, construction, and what the first call took beyond the median
+        ("decode_load_s", _F),
+        ("encode_peak_rss_mib", _F),
+        ("decode_peak_rss_mib", _F),
+        ("repeats", _I),
+        ("threads", _I),
+        ("device", _S),
+    ]
+)
+
+
+def time_codec(
+    name: str, manifest: Manifest, log: Path, *, images: int = 1, points: int = 3, repeats: int = 3, threads: int = 1
+) -> pd.DataFrame:
+    """One row per image and point: the first ``images``; ``points`` of the RD curve, evenly spread with both ends."""
+    codec = load(name)
+    chosen = np.unique(np.linspace(0, len(codec.points) - 1, min(points, len(codec.points))).round().astype(int))
+    rows = []
+    if status(codec).available and manifest.status == "ok":
+        for image in manifest.images[:images]:
+            with (
+                Worker("encode", name, log, threads=threads) as encoder,
+                Worker("decode", name, log, threads=threads) as decoder,
+            ):
+                for index in chosen:
+                    row = {"dataset": manifest.name, "codec": name, "image": image.name, "point_index": int(index)}
+                    row |= {"point": codec.points[index].name, "repeats": repeats, "threads": threads}
+                    rows.append(row | _time_point(encoder, decoder, image, codec.points[index], repeats))
+    columns = {column: [row.get(column) for row in rows] for column in SCHEMA.names}
+    return pa.table(columns, schema=SCHEMA).to_pandas()
+
+
+def _time_point(encoder: Worker, decoder: Worker, image: ImageFile, point: Point, repeats: int) -> dict[str, Any]:
+    bitstream = str(Path(decoder.folder.name) / "bitstream")
+    at = {"point": point.name, "parameters": dict(point.parameters)}
+    try:
+        encoded = encoder.ask(do="time", image=image.path, **at, repeats=repeats, out=bitstream)
+        decoded = decoder.ask(do="time", bitstream=bitstream, repeats=repeats)
+    except WorkerError as error:
+        return {"status": "failed", "reason": str(error)}
+    row = {"status": "ok", "device": device_name(), "pixels": encoded["height"] * encoded["width"]}
+    for side, answer in (("encode", encoded), ("decode", decoded)):
+        low, median, high = np.percentile(answer["seconds"], [25, 50, 75])
+        row[f"{side}_s_median"], row[f"{side}_s_iqr"] = float(median), float(high - low)
+        row[f"{side}_load_s"] = answer["load_s"] + max(0.0, answer["first_s"] - float(median))
+        row[f"{side}_peak_rss_mib"] = answer["peak_rss_mib"]
+    return row

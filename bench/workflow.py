@@ -1,0 +1,75 @@
+"""What the Snakefile needs to know before it can draw its graph.
+
+:func:`plan` also refreshes the small files that say when a job has to run again: one per codec (availability, version,
+code and weights hash) and one per dataset (its entry in datasets.yaml, or the listing of a folder).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.datasets import read_manifest, source_of
+from bench.errors import UsageError
+from bench.files import to_json, write_if_changed
+from bench.status import Status, all_statuses
+from bench.validation import validated_pairs
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name."""
+
+    folder: Path
+    names: Mapping[str, str]
+    pairs: tuple[tuple[str, str], ...]
+    statuses: Mapping[str, Status]
+
+    @property
+    def datasets(self) -> list[str]:
+        return list(self.names)
+
+    def codecs_on(self, dataset: str) -> list[str]:
+        return [codec for codec, where in self.pairs if where == dataset]
+
+
+def plan(config: Mapping[str, Any]) -> Plan:
+    """The jobs ``config`` asks for. Raises UsageError for a codec or dataset that does not exist."""
+    names = {slug(name): name for name in config["datasets"]}
+    folder = Path("results", config.get("name") or "-".join(names))
+    statuses = all_statuses()
+    wanted = statuses if config["codecs"] == "all" else config["codecs"]
+    unknown = [name for name in wanted if name not in statuses]
+    if unknown:
+        raise UsageError(f"config names codecs that do not exist: {unknown}; there are {sorted(statuses)}")
+    controls = [name for name, status in statuses.items() if status.role == "control"]
+    validated = validated_pairs()
+    pairs = tuple(
+        (codec, dataset)
+        for dataset in names
+        for codec in sorted({*wanted, *controls})
+        if statuses[codec].role != "validation" or (codec, dataset) in validated
+    )
+    for codec in {codec for codec, _ in pairs}:
+        statuses[codec].write(folder / "status")
+    for dataset, name in names.items():
+        _refresh(folder / "datasets", dataset, name)
+    return Plan(folder, names, pairs, statuses)
+
+
+def slug(name: str) -> str:
+    """A dataset's name as a part of a path: ``folder:/data/my images`` -> ``folder-my-images``."""
+    if not name.startswith("folder:"):
+        return name
+    return "folder-" + re.sub(r"[^A-Za-z0-9_.]+", "-", Path(name.removeprefix("folder:")).name).strip("-")
+
+
+def _refresh(folder: Path, dataset: str, name: str) -> None:
+    """Rewrites the dataset's source file if it changed, and forgets a manifest that could not be had, to try again."""
+    write_if_changed(folder / f"{dataset}.source.json", to_json(source_of(name)))
+    manifest = folder / f"{dataset}.json"
+    if manifest.is_file() and read_manifest(manifest).status != "ok":
+        manifest.unlink()
