@@ -1,4 +1,4 @@
-"""The control that loses everything but one colour. Its PSNR is the image's standard deviation, or the harness is broken.
+"""The control that loses all but one colour. Its PSNR is known from the image's variance, or the harness is broken.
 
 Format, 19 bytes, big endian: "RDG1", height and width (4 bytes each), red, green, blue, CRC-32 of all before it.
 """

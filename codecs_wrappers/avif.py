@@ -1,0 +1,54 @@
+"""AVIF (AV1 intra frames) by libavif and libaom through Pillow."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import PIL.Image
+from PIL import AvifImagePlugin, features
+
+from bench.codec import Codec, Colour, Image, Point, check_image
+
+QUALITIES = (8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88)
+
+
+class Avif(Codec):
+    """AVIF 4:4:4, 8 bit."""
+
+    name = "avif"
+    extension = ".avif"
+    label = "AVIF"
+    description = "libaom, 4:4:4, 8 bit, speed 6"
+    points = tuple(Point(f"q{quality:02d}", quality=quality) for quality in QUALITIES)
+    colour = Colour("bt601", "full", "4:4:4")
+    speed = 6
+
+    def version(self) -> str:
+        aom, dav1d = (AvifImagePlugin.get_codec_version(name) for name in ("aom", "dav1d"))
+        return (
+            f"libavif {features.version('avif')}, encoder aom {aom}, decoder dav1d {dav1d}, Pillow {PIL.__version__}, "
+            f"4:4:4, 8 bit, speed {self.speed}"
+        )
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(check_image(image)).save(
+            buffer,
+            "AVIF",
+            quality=point["quality"],
+            subsampling="4:4:4",
+            speed=self.speed,
+            codec="aom",
+            range="full",
+            max_threads=1,
+            autotiling=False,  # tiles would let threads in and cost rate
+        )
+        return buffer.getvalue()
+
+    def decode(self, bitstream: bytes) -> Image:
+        with PIL.Image.open(io.BytesIO(bitstream), formats=["AVIF"]) as picture:
+            return np.array(picture.convert("RGB"))
+
+
+CODECS = [Avif()]

@@ -1,0 +1,44 @@
+"""JPEG XL, lossy (VarDCT), by libjxl through imagecodecs."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+
+from bench.codec import Codec, Image, Point, check_image
+from bench.errors import BitstreamError
+
+DISTANCES = (15.0, 10.0, 7.0, 5.0, 3.5, 2.5, 1.8, 1.3, 0.9, 0.6, 0.35)
+
+
+class JpegXl(Codec):
+    """JPEG XL at libjxl's default effort, one point a Butteraugli distance.
+
+    No Colour is stated: XYB is computed in floating point and its samples are never rounded to 8 bits.
+    """
+
+    name = "jpegxl"
+    extension = ".jxl"
+    label = "JPEG XL"
+    description = "libjxl, VarDCT, effort 7, tuned by its encoder for perceived quality"
+    points = tuple(Point(f"d{distance:g}", distance=distance) for distance in DISTANCES)
+    effort = 7
+
+    def version(self) -> str:
+        return f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}, VarDCT, effort {self.effort}"
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        return imagecodecs.jpegxl_encode(
+            check_image(image), distance=point["distance"], effort=self.effort, lossless=False, numthreads=1
+        )
+
+    def decode(self, bitstream: bytes) -> Image:
+        pixels = imagecodecs.jpegxl_decode(bitstream, numthreads=1)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise BitstreamError(
+                f"a JPEG XL picture of uint8 H x W x 3 was expected, this one is {pixels.dtype} {pixels.shape}"
+            )
+        return pixels
+
+
+CODECS = [JpegXl()]

@@ -1,0 +1,89 @@
+"""OpenJPEG's encoder through glymur, with the library that an installed wheel brings or the system has."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import os
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+from PIL import features
+
+
+def encode(image: np.ndarray, bpp: float, irreversible: bool) -> bytes:
+    """A JPEG 2000 codestream of ``image`` (uint8, H x W x 3), of at most ``bpp`` bits a pixel, headers included.
+
+    irreversible: the 9/7 wavelet and the irreversible colour transform, else 5/3 and the reversible one, truncated.
+    """
+    resolutions = min(6, min(image.shape[:2]).bit_length())  # OpenJPEG refuses more than the short side can be halved
+    ratio = 24 / bpp
+    glymur = _glymur()
+    if glymur is None:
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(image).save(
+            buffer,
+            "JPEG2000",
+            irreversible=irreversible,
+            mct=1,
+            no_jp2=True,
+            quality_mode="rates",
+            quality_layers=[ratio],
+            num_resolutions=resolutions,
+        )
+        return buffer.getvalue()
+    with tempfile.TemporaryDirectory(prefix="rdbench-j2k-") as folder:
+        path = Path(folder) / "image.j2k"
+        glymur.Jp2k(path, data=image, cratios=[ratio], irreversible=irreversible, mct=True, numres=resolutions)
+        return path.read_bytes()
+
+
+def version() -> str:
+    """The OpenJPEG that encodes and the way to it, and the one that decodes (Pillow's)."""
+    decoder = f"decoder OpenJPEG {features.version('jpg_2000')} through Pillow {PIL.__version__}"
+    glymur = _glymur()
+    if glymur is None:
+        return f"encoder and {decoder} (glymur has no OpenJPEG library here)"
+    return f"encoder OpenJPEG {glymur.version.openjpeg_version} through glymur {glymur.__version__}, {decoder}"
+
+
+@cache
+def _glymur() -> Any:
+    """glymur with a library of OpenJPEG, or None. Its own wheel has none and it looks for one only when imported.
+
+    A wheel's library comes before the system's: the lock file pins it, so it gives the same bits everywhere.
+    """
+    candidates = _libraries()
+    before = os.environ.get("XDG_CONFIG_HOME")  # where glymur reads its configuration, the one way to name a library
+    with tempfile.TemporaryDirectory(prefix="rdbench-glymur-") as folder:
+        if candidates:
+            config = Path(folder) / "glymur" / "glymurrc"
+            config.parent.mkdir()
+            config.write_text(f"[library]\nopenjp2: {candidates[0]}\n")
+            os.environ["XDG_CONFIG_HOME"] = folder
+        try:
+            import glymur
+        except ImportError:
+            return None
+        finally:
+            if before is not None:
+                os.environ["XDG_CONFIG_HOME"] = before
+            elif candidates:
+                del os.environ["XDG_CONFIG_HOME"]
+    return None if glymur.version.openjpeg_version == "0.0.0" else glymur
+
+
+def _libraries() -> list[Path]:
+    """OpenJPEG's shared libraries in the wheels of Pillow and imagecodecs (Linux, then macOS layout)."""
+    found = []
+    for package, libraries in (("PIL", "pillow.libs"), ("imagecodecs", "imagecodecs.libs")):
+        spec = importlib.util.find_spec(package)
+        if spec and spec.origin:
+            home = Path(spec.origin).parent
+            found += sorted((home.parent / libraries).glob("libopenjp2*.so*"))
+            found += sorted((home / ".dylibs").glob("libopenjp2*.dylib"))
+    return found
