@@ -1,0 +1,129 @@
+"""Rate-distortion curves out of the records: of one image, and averaged over the images at each operating point.
+
+A curve is taken of the images that have a value at every point the codec has one at all: an image with a failed point
+would otherwise be in one mean and not in the next. Two things are told apart from failures:
+
+* a saturated point (an embedded stream that ended before the rate asked for) is left out of averaged curves for all
+  images, so that the mean is always over the same ones;
+* an infinite value (identical reconstruction) is left out of the means of rate and value at its point, and counted.
+
+Metrics are the columns of the records. ``ms_ssim_db`` averages the dB of each image (as STanH does),
+``ms_ssim_db_of_mean`` is the dB of the mean MS-SSIM (as CompressAI and TensorFlow Compression do).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from bench.errors import UsageError
+
+DB_OF_MEAN = "ms_ssim_db_of_mean"
+CURVE_METRICS = ("psnr_rgb_db", "psnr_y_db", "psnr_611_db", "ms_ssim_db", DB_OF_MEAN, "ms_ssim", "ssimulacra2")
+
+
+@dataclass(frozen=True)
+class CurveTable:
+    """One codec on one dataset: images x points, every cell measured."""
+
+    metric: str
+    images: tuple[str, ...]
+    points: tuple[str, ...]
+    point_index: np.ndarray  # int, P
+    bpp: np.ndarray  # float, I x P
+    value: np.ndarray  # float, I x P, in the unit of the column that is averaged
+    saturated: np.ndarray  # bool, I x P
+
+    def of(self, images: list[str]) -> CurveTable:
+        """The same for the named images only, in that order."""
+        rows = [self.images.index(image) for image in images]
+        return replace(
+            self, images=tuple(images), bpp=self.bpp[rows], value=self.value[rows], saturated=self.saturated[rows]
+        )
+
+    def image_curve(self, image: int) -> tuple[np.ndarray, np.ndarray]:
+        """bpp and value of one image at each point, in the metric's own unit."""
+        return self.bpp[image], _to_unit(self.value[image], self.metric)
+
+    def averaged(self, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        """Mean bpp and mean value at each point that every image reached, +inf where all of them are identical.
+
+        counts: draws x I, how often each image is in the mean; the results then are draws x P. Default: once each.
+        """
+        once = np.ones((1, len(self.images)))
+        weights = once if counts is None else counts.astype(float)
+        reached = ~self.saturated.any(axis=0)
+        bpp, value = self.bpp[:, reached], self.value[:, reached]
+        finite = np.isfinite(value)
+        sums = weights @ finite
+        with np.errstate(invalid="ignore"):
+            mean_value = (weights @ np.where(finite, value, 0.0)) / sums
+            mean_bpp = (weights @ np.where(finite, bpp, 0.0)) / sums
+        none = sums == 0
+        mean_value = np.where(none, np.inf, _to_unit(mean_value, self.metric))
+        mean_bpp = np.where(none, (weights @ bpp) / weights.sum(axis=1, keepdims=True), mean_bpp)
+        return (mean_bpp[0], mean_value[0]) if counts is None else (mean_bpp, mean_value)
+
+
+def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) -> CurveTable:
+    """Rate and metric of one codec on one dataset; without images if nothing was measured.
+
+    Raises UsageError for a metric that does not exist.
+    """
+    if metric not in CURVE_METRICS:
+        raise UsageError(f"no curve of metric {metric!r}; there are {', '.join(CURVE_METRICS)}")
+    column = "ms_ssim" if metric == DB_OF_MEAN else metric
+    rows = records[(records.dataset == dataset) & (records.codec == codec) & (records.status == "ok")]
+    rows = rows[rows[column].notna()]
+    points = rows[["point_index", "point"]].drop_duplicates().sort_values("point_index")
+    grid = {
+        name: rows.pivot(index="image", columns="point_index", values=name) for name in ("bpp", column, "saturated")
+    }
+    whole = grid["bpp"].index[grid["bpp"].notna().all(axis=1)]
+    return CurveTable(
+        metric,
+        tuple(whole),
+        tuple(points.point),
+        points.point_index.to_numpy(int),
+        grid["bpp"].loc[whole].to_numpy(float),
+        grid[column].loc[whole].to_numpy(float),
+        grid["saturated"].loc[whole].eq(True).to_numpy(bool),
+    )
+
+
+def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str) -> pd.DataFrame:
+    """The averaged curve: point, point_index, bpp, value, n_images, n_identical; one row per point every image reached.
+
+    n_images are in the means, n_identical were left out because their value is infinite. Where all are identical, value
+    is +inf and bpp the mean over them all. No row if nothing was measured.
+    """
+    table = curve_table(records, dataset, codec, metric)
+    columns = ["point", "point_index", "bpp", "value", "n_images", "n_identical"]
+    if not table.images:
+        return pd.DataFrame(columns=columns)
+    reached = ~table.saturated.any(axis=0)
+    bpp, value = table.averaged()
+    identical = np.isinf(table.value[:, reached]).sum(axis=0)
+    names = [name for name, kept in zip(table.points, reached, strict=True) if kept]
+    cells = (names, table.point_index[reached], bpp, value, len(table.images) - identical, identical)
+    return pd.DataFrame(dict(zip(columns, cells, strict=True)))
+
+
+def image_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str, image: str) -> pd.DataFrame:
+    """The curve of one image: point, point_index, bpp, value, saturated; no row if it was not measured whole."""
+    table = curve_table(records, dataset, codec, metric)
+    columns = ["point", "point_index", "bpp", "value", "saturated"]
+    if image not in table.images:
+        return pd.DataFrame(columns=columns)
+    row = table.images.index(image)
+    cells = (table.points, table.point_index, *table.image_curve(row), table.saturated[row])
+    return pd.DataFrame(dict(zip(columns, cells, strict=True)))
+
+
+def _to_unit(value: np.ndarray, metric: str) -> np.ndarray:
+    if metric != DB_OF_MEAN:
+        return value
+    with np.errstate(divide="ignore"):
+        return -10 * np.log10(1 - value)
