@@ -1,0 +1,4 @@
+"""The trainer of the learned codecs: ``python -m codecs_wrappers.learned.training NAME``; README.md is the manual.
+
+Importing this package does not import torch; ``trainer.train`` is the function behind the command.
+"""

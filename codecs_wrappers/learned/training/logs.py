@@ -1,0 +1,84 @@
+"""What a training leaves to look at: CSV files, TensorBoard events, and lines or a progress bar on the terminal."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.files import write_atomically
+
+TRAIN = ("step", "hours", "lr", "loss", "bpp", "psnr_db", "aux_loss", "gradient_norm", "crops_per_s")
+VALIDATION = ("step", "hours", "loss", "bpp", "psnr_rgb_db", "best")
+
+
+class Logs:
+    """Writes train.csv and validation.csv into ``folder`` and events into ``folder``/tensorboard, where installed.
+
+    On resuming at ``step``, rows of later steps (of the lost stretch after the checkpoint) are dropped.
+    """
+
+    def __init__(self, folder: Path, step: int, quiet: bool = False):
+        self.folder = folder
+        self.quiet = quiet
+        self._said = 0.0
+        self._bar = None
+        for table, columns in (("train", TRAIN), ("validation", VALIDATION)):
+            self._cut(folder / f"{table}.csv", columns, step)
+        self._events = None
+        if importlib.util.find_spec("tensorboard"):
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+        if sys.stderr.isatty() and not quiet:
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._bar = Progress(*columns, refresh_per_second=2)
+            self._bar.start()
+            self._task = self._bar.add_task("training", total=1.0)
+
+    @staticmethod
+    def _cut(path: Path, columns: tuple[str, ...], step: int) -> None:
+        rows = []
+        if path.is_file() and step:
+            with open(path, newline="", encoding="utf-8") as file:
+                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+        lines = [",".join(columns), *(",".join(row[column] for column in columns) for row in rows)]
+        write_atomically(path, "\n".join(lines) + "\n")
+
+    def row(self, table: str, values: Mapping[str, Any]) -> None:
+        """One row of ``table`` ("train" or "validation"), in CSV and as TensorBoard scalars."""
+        columns = TRAIN if table == "train" else VALIDATION
+        cells = ["" if values[c] is None else f"{values[c]:.7g}" for c in columns]
+        with open(self.folder / f"{table}.csv", "a", encoding="utf-8") as file:
+            file.write(",".join(cells) + "\n")
+        if self._events:
+            for column in columns[2:]:
+                if values[column] is not None:
+                    self._events.add_scalar(f"{table}/{column}", values[column], int(values["step"]))
+
+    def progress(self, fraction: float, text: str) -> None:
+        """The bar at ``fraction``, or where there is no terminal a line at most every 30 s."""
+        if self._bar:
+            self._bar.update(self._task, completed=min(fraction, 1.0), description=text)
+        elif time.monotonic() - self._said > 30:
+            self._said = time.monotonic()
+            self.say(f"{100 * fraction:5.1f} %  {text}")
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self._bar:
+            self._bar.console.print(text, highlight=False)
+        elif not self.quiet:
+            print(text, flush=True)
+
+    def close(self) -> None:
+        if self._events:
+            self._events.close()
+        if self._bar:
+            self._bar.stop()
