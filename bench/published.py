@@ -28,8 +28,8 @@ def sources(folder: str | Path = FOLDER) -> dict[str, dict[str, Any]]:
 def load_published(dataset: str | None = None, metric: str | None = None, folder: str | Path = FOLDER) -> pd.DataFrame:
     """Every published point (or those of one dataset, one metric): COLUMNS, in order of source, curve and rate.
 
-    metric is psnr_rgb_db, ms_ssim (0..1) or ms_ssim_db. Where a source has linear MS-SSIM only, ms_ssim_db rows are
-    derived from it; they are the dB of the mean, not the mean of the dB values, and their note says so.
+    metric is psnr_rgb_db, ms_ssim (0..1), ms_ssim_db (dB averaged over images, or the source does not say) or
+    ms_ssim_db_of_mean (dB of the mean). Where a source has linear MS-SSIM, rows of the last are derived from it.
     """
     parts = [_read(Path(folder) / f"{name}.csv", name, about) for name, about in sources(folder).items()]
     frame = pd.concat(parts, ignore_index=True)
@@ -68,14 +68,11 @@ def _read(path: Path, source: str, about: dict[str, Any]) -> pd.DataFrame:
 
 
 def _in_db(frame: pd.DataFrame) -> pd.DataFrame:
-    """ms_ssim_db rows for every curve that a source gives as linear MS-SSIM only."""
-    curve = ["source", "codec", "dataset"]
-    given = pd.MultiIndex.from_frame(frame.loc[frame.metric == "ms_ssim_db", curve])
+    """The rows of linear MS-SSIM again, in dB."""
     linear = frame[frame.metric == "ms_ssim"]
-    linear = linear[~pd.MultiIndex.from_frame(linear[curve]).isin(given)]
     derived = "dB of the published mean: -10 log10(1 - ms_ssim)"
     return linear.assign(
-        metric="ms_ssim_db",
+        metric="ms_ssim_db_of_mean",
         value=-10 * np.log10(1 - linear.value),
         note=[f"{derived}; {note}" if note else derived for note in linear.note],
     )

@@ -131,7 +131,7 @@ def _compare_bd(
         from bench.bd import bd_rate
 
         result = bd_rate(target.bpp, target.value, curve.bpp, curve.value)
-        percent, reason = result.percent, result.reason or ""
+        percent, reason = result.value, result.reason
     return [
         {
             "expected": check.get("expected_percent", 0.0),

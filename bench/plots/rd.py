@@ -1,0 +1,99 @@
+"""Rate-distortion curves averaged over images, claimed curves dashed, the range of quality they share shaded."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bench.curves import averaged_curve
+from bench.plots.context import Context, Missing
+from bench.plots.style import GREY, METRICS, axis_label, canvas, count_images, legend, rate_axis, titles
+from bench.published import published_curve
+
+COLUMNS = ["kind", "codec", "label", "averaging", "point", "n_images", "bpp", "value"]
+
+
+def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
+    """COLUMNS: one row per point of every curve; kind is measured or claimed, averaging `point` or `fixed rate`."""
+    metric, rows = spec["metric"], []
+    for codec in context.codecs(spec, dataset):
+        curve = averaged_curve(context.records, dataset, codec, metric)
+        curve = curve[np.isfinite(curve.value)]
+        averaging = "fixed rate" if context.at_fixed_rate(dataset, codec) else "point"
+        about = {"kind": "measured", "codec": codec, "label": context.label(dataset, codec), "averaging": averaging}
+        rows += [about | row for row in curve[["point", "n_images", "bpp", "value"]].to_dict("records")]
+    if not rows:
+        raise Missing(f"no codec has {metric} on {dataset}")
+    for name in spec.get("claimed", []):
+        curve = published_curve(name, dataset, metric, context.published)
+        about = {"kind": "claimed", "codec": name, "label": context.style(name).label, "point": "", "n_images": None}
+        rows += [about | row for row in curve[["averaging", "bpp", "value"]].to_dict("records")]
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
+    figure, (axes,) = canvas()
+    groups: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+    middle = float(frame.value.median())
+    for kind, heading in (("measured", "Measured"), ("claimed", "Claimed (published)")):
+        entries = []
+        for codec, curve in frame[frame.kind == kind].groupby("codec", sort=False):
+            look = context.style(str(codec)).line()
+            axes.plot(curve.bpp, curve.value, zorder=3 if kind == "measured" else 2, **look)
+            entries.append((_rate_at(middle, curve), curve.label.iloc[0], look))
+        groups[heading] = [(label, look) for _, label, look in sorted(entries, key=lambda entry: entry[:2])]
+    limits = spec.get("xlim")
+    rate_axis(axes, spec.get("x", "log"), limits)
+    axes.set_ylabel(axis_label(spec["metric"]))
+    seen = frame if limits is None else frame[frame.bpp.between(*limits)]
+    margin = 0.04 * (seen.value.max() - seen.value.min() or 1)
+    axes.set_ylim(seen.value.min() - margin, seen.value.max() + margin)
+    _shade(axes, frame, spec, context)
+    legend(figure, groups)
+    titles(figure, context.title(spec, dataset), _subtitle(frame))
+    return figure
+
+
+def _rate_at(quality: float, curve: pd.DataFrame) -> float:
+    """The curve's log2 rate at ``quality``, so that the legend stands in the order of the curves; beyond its ends a
+    common slope of 5 dB per doubling is taken.
+    """
+    ordered = curve.sort_values("value")
+    within = float(np.clip(quality, ordered.value.iloc[0], ordered.value.iloc[-1]))
+    return float(np.interp(within, ordered.value, np.log2(ordered.bpp))) + (quality - within) / 5
+
+
+def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any], context: Context) -> None:
+    """Shades the range of quality that every measured curve shares with the anchor."""
+    measured, anchor = frame[frame.kind == "measured"], spec.get("anchor")
+    if anchor not in set(measured.codec):
+        return
+    ranges = measured.groupby("codec").value.agg(["min", "max"])
+    low, high = ranges["min"].max(), ranges["max"].min()
+    if high <= low:
+        return
+    axes.axhspan(low, high, color="#f4f1e4", zorder=0, linewidth=0)
+    unit = METRICS.get(spec["metric"], ("", ""))[1][:2]
+    text = f"shaded: {low:.4g} to {high:.4g} {unit}, the quality all measured curves share with"
+    axes.text(
+        0.99,
+        0.015,
+        f"{text} {context.style(anchor).label}",
+        transform=axes.transAxes,
+        fontsize=6,
+        color=GREY,
+        va="bottom",
+        ha="right",
+    )
+
+
+def _subtitle(frame: pd.DataFrame) -> str:
+    measured = frame[frame.kind == "measured"]
+    how = "rate and quality averaged over images at each operating point"
+    if (measured.averaging == "fixed rate").any():
+        how += "; embedded codecs at fixed rates"
+    return f"{count_images(measured.n_images)}; {how}"
