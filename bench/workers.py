@@ -54,6 +54,7 @@ class Worker:
         except (BrokenPipeError, EOFError):
             raise WorkerError(f"{self.side}: {self._stop()}") from None
         except TimeoutError:
+            process.kill()
             self._stop()
             raise WorkerError(f"{self.side}: no answer within {self.timeout_s:g} s, process killed") from None
         if "error" in answer:

@@ -16,10 +16,21 @@ def argument(*flags: str, **options: Any) -> Argument:
 
 
 def add_command(
-    commands: Commands, name: str, call: Callable[[argparse.Namespace], None], help: str, *arguments: Argument
+    commands: Commands,
+    name: str,
+    call: Callable[[argparse.Namespace], None],
+    help: str,
+    *arguments: Argument,
+    example: str,
 ) -> None:
-    """A command called ``name`` that runs ``call`` with its parsed arguments."""
-    command = commands.add_parser(name, help=help, description=help)
+    """A command called ``name`` that runs ``call`` with its parsed arguments; its help ends with ``example``."""
+    command = commands.add_parser(
+        name,
+        help=help,
+        description=help,
+        epilog=f"example:\n  {example}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     for flags, options in arguments:
         command.add_argument(*flags, **options)
     command.set_defaults(call=call)

@@ -103,6 +103,7 @@ def add(commands: Commands) -> None:
         _list,
         "Every codec: availability with reason, version, operating points.",
         argument("--json", action="store_true", help="all of it, for programs"),
+        example="rdbench list --json",
     )
     add_command(
         commands,
@@ -114,6 +115,7 @@ def add(commands: Commands) -> None:
         argument("bitstream", type=Path),
         argument("--point", help="an operating point; the middle one if absent"),
         argument("--set", action="append", metavar="k=v", help="change a parameter of the point, as in quality=60"),
+        example="rdbench encode webp photo.png photo.webp --set quality=60",
     )
     add_command(
         commands,
@@ -123,6 +125,7 @@ def add(commands: Commands) -> None:
         codec,
         argument("bitstream", type=Path),
         argument("image", type=Path, help="a PNG file"),
+        example="rdbench decode webp photo.webp photo.png",
     )
     add_command(
         commands,
@@ -130,5 +133,13 @@ def add(commands: Commands) -> None:
         _new_codec,
         "Make codecs_wrappers/NAME.py, a working wrapper to edit.",
         argument("name"),
+        example="rdbench new-codec mine",
     )
-    add_command(commands, "publish", _publish, "Copy the report of results/NAME into reports/NAME.", argument("name"))
+    add_command(
+        commands,
+        "publish",
+        _publish,
+        "Copy the report of results/NAME into reports/NAME.",
+        argument("name"),
+        example="rdbench publish kodak",
+    )

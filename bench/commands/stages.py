@@ -6,8 +6,10 @@ import argparse
 from pathlib import Path
 
 from bench.commands import Commands, add_command, argument
-from bench.errors import UsageError
+from bench.errors import RdbenchError, UsageError
 from bench.progress import Progress, log_to, say
+
+BASELINES = Path("results", "baselines")
 
 
 def _fetch(args: argparse.Namespace) -> None:
@@ -108,6 +110,27 @@ def _report(args: argparse.Namespace) -> None:
     print(build(args.folder, gallery_bpp=tuple(args.gallery_bpp)).resolve())
 
 
+def _gate(args: argparse.Namespace) -> None:
+    from bench import gate, records
+
+    limit = gate.limit_percent(args.fail)
+    baseline = gate.read_baseline(args.baseline or BASELINES / f"{args.folder.name}.csv")
+    verdicts = gate.judge(records.read(args.folder / "records.parquet"), baseline, limit)
+    for verdict in verdicts:
+        print(f"{verdict.verdict:8} {verdict.codec:20} {verdict.dataset:10} {verdict.detail}")
+    failed = [verdict.codec for verdict in verdicts if verdict.verdict == "failed"]
+    if failed:
+        raise RdbenchError(f"gate: {len(failed)} of {len(verdicts)} failed: {', '.join(failed)}")
+
+
+def _baseline(args: argparse.Namespace) -> None:
+    from bench import gate, records
+
+    path = args.baseline or BASELINES / f"{args.folder.name}.csv"
+    gate.write_baseline(records.read(args.folder / "records.parquet"), path, args.reason)
+    print(path)
+
+
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     codec = argument("codec", help="a name from `rdbench list`")
@@ -125,6 +148,7 @@ def add(commands: Commands) -> None:
         argument("--manifest", type=Path, help="write the list of images here; a set that cannot be had says why"),
         argument("--as", dest="as_", help="the dataset's name in the manifest"),
         log,
+        example="RDBENCH_MIRROR=/data/images rdbench fetch kodak clic",
     )
     add_command(
         commands,
@@ -140,6 +164,7 @@ def add(commands: Commands) -> None:
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
         argument("--timeout", type=float, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=int, default=1, help="for the codec's libraries (%(default)s)"),
+        example="rdbench run webp --dataset sample --out webp.parquet",
     )
     add_command(
         commands,
@@ -149,6 +174,7 @@ def add(commands: Commands) -> None:
         argument("parts", nargs="+", type=Path),
         folder,
         log,
+        example="rdbench collect results/kodak/parts/kodak/*/*.parquet --folder results/kodak",
     )
     add_command(
         commands,
@@ -163,6 +189,7 @@ def add(commands: Commands) -> None:
         argument("--images", type=int, default=1, help="how many of the dataset (%(default)s)"),
         argument("--points", type=int, default=3, help="how many of the RD curve (%(default)s)"),
         argument("--repeats", type=int, default=3, help="after one warm-up call (%(default)s)"),
+        example="rdbench time webp --dataset sample --out time.parquet",
     )
     add_command(
         commands,
@@ -178,6 +205,7 @@ def add(commands: Commands) -> None:
         argument("--out", type=Path, help="a CSV file; a table on standard output if absent"),
         argument("--csv", action="store_true", help="CSV on standard output"),
         log,
+        example="rdbench compare jpeg webp avif --dataset kodak",
     )
     add_command(
         commands,
@@ -187,6 +215,7 @@ def add(commands: Commands) -> None:
         folder,
         out,
         log,
+        example="rdbench validate --folder results/kodak --out validation.csv",
     )
     add_command(
         commands,
@@ -196,6 +225,7 @@ def add(commands: Commands) -> None:
         folder,
         argument("--spec", type=Path, default=Path("figures.yaml"), help="what to draw (%(default)s)"),
         log,
+        example="rdbench figures --folder results/sample",
     )
     add_command(
         commands,
@@ -205,4 +235,26 @@ def add(commands: Commands) -> None:
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
         log,
+        example="rdbench report --folder results/sample",
+    )
+    baseline = argument("--baseline", type=Path, help="results/baselines/<config>.csv if absent")
+    add_command(
+        commands,
+        "gate",
+        _gate,
+        "Hold a run against its baseline; exit code 1 if a codec lost.",
+        folder,
+        baseline,
+        argument("--fail", default="bd:0.5%", help="the limit: bd:PERCENT%% (%(default)s)"),
+        example="rdbench gate --folder results/sample --fail bd:0.5%",
+    )
+    add_command(
+        commands,
+        "baseline",
+        _baseline,
+        "Make a run the baseline of the gate.",
+        folder,
+        baseline,
+        argument("--reason", required=True, help="what changed, and why that is right"),
+        example="rdbench baseline --folder results/sample --reason 'libwebp 1.6'",
     )

@@ -1,0 +1,73 @@
+"""What several test files stand on: real photographs, a cache of the test's own, wrappers written on the spot."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import codecs_wrappers
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing a test computes is taken from, or left in, the user's cache."""
+    monkeypatch.setenv("RDBENCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture
+def photographs() -> dict[str, np.ndarray]:
+    """Crops of real photographs (uint8 RGB) by name, small enough for a test; one has odd sides."""
+    folder = Path(next(iter(importlib.util.find_spec("skimage").submodule_search_locations)), "data")
+    crops = {"astronaut": (60, 150, 176, 192), "coffee": (100, 200, 165, 201)}
+    images = {}
+    for name, (top, left, height, width) in crops.items():
+        with Image.open(folder / f"{name}.png") as file:
+            images[name] = np.asarray(file.convert("RGB"))[top : top + height, left : left + width].copy()
+    return images
+
+
+@pytest.fixture
+def image_folder(tmp_path: Path, photographs: dict[str, np.ndarray]) -> Path:
+    """A user's folder with the photographs as PNG."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name, image in photographs.items():
+        Image.fromarray(image).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def add_wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Path]:
+    """Writes a wrapper file into a folder that discovery finds, in this process and in its workers."""
+    folder = tmp_path / "wrappers"
+    folder.mkdir()
+    monkeypatch.setenv("RDBENCH_WRAPPERS", str(folder))
+    monkeypatch.setattr(codecs_wrappers, "__path__", [*codecs_wrappers.__path__, str(folder)])
+
+    def add(name: str, source: str) -> Path:
+        path = folder / f"{name}.py"
+        path.write_text(textwrap.dedent(source))
+        sys.modules.pop(f"codecs_wrappers.{name}", None)
+        importlib.invalidate_caches()
+        return path
+
+    yield add
+    for path in folder.glob("*.py"):
+        sys.modules.pop(f"codecs_wrappers.{path.stem}", None)
+
+
+@pytest.fixture
+def environment() -> dict[str, str]:
+    """The environment for a command run from a test, as a user's shell would have it."""
+    return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}

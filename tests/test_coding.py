@@ -1,0 +1,281 @@
+"""The witness chain: what it measures, what it refuses, and that it goes on where it was killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from bench import coding, records
+from bench.codec import load
+from bench.coding import Job, decode_files, part_of
+from bench.datasets import fetch
+from bench.errors import UsageError
+from bench.files import sha256_file, sha256_pixels
+
+# A small honest codec whose calls can be counted; each test changes the one thing it is about.
+SOURCE = """
+import os, signal, time
+from pathlib import Path
+import numpy as np
+from bench.codec import Codec, Point, check_image
+
+class Tested(Codec):
+    name = "tested"
+    extension = ".raw"
+    points = (Point("coarse", step=32), Point("fine", step=8))
+
+    def version(self):
+        return "1"
+
+    def encode(self, image, point):
+        image = check_image(image)
+        with open(os.environ["CALLS"], "a") as calls:
+            calls.write("encode\\n")
+        {encode}
+        height, width = image.shape[:2]
+        return np.array([height, width, point["step"]], "<u2").tobytes() + (image // point["step"]).tobytes()
+
+    def decode(self, bitstream):
+        {decode}
+        height, width, step = np.frombuffer(bitstream[:6], "<u2").astype(int)
+        levels = np.frombuffer(bitstream[6:], np.uint8).reshape(height, width, 3)
+        return (levels * step + step // 2).astype(np.uint8)
+
+CODECS = [Tested()]
+"""
+
+
+@pytest.fixture
+def tested(add_wrapper, tmp_path, monkeypatch):
+    """Puts the codec in place with a line of its encoder or decoder replaced."""
+    monkeypatch.setenv("CALLS", str(tmp_path / "calls"))
+
+    def put(encode: str = "pass", decode: str = "pass", extra: str = "") -> None:
+        add_wrapper("tested", SOURCE.format(encode=encode, decode=decode) + extra)
+
+    return put
+
+
+def job(image_folder: Path, tmp_path: Path, codec: str = "tested", **options) -> Job:
+    manifest = fetch(f"folder:{image_folder}")
+    return Job(codec, manifest, tmp_path / "run", tmp_path / "log", manifest.images, **options)
+
+
+def calls(tmp_path: Path) -> int:
+    path = tmp_path / "calls"
+    return len(path.read_text().split()) if path.is_file() else 0
+
+
+def test_every_number_follows_from_the_file_on_disk_and_the_decoded_pixels(tested, image_folder, tmp_path, photographs):
+    tested()
+    rows = job(image_folder, tmp_path).rows()
+    assert [(row["image"], row["point"]) for row in rows] == [
+        (image, point) for image in ("astronaut", "coffee") for point in ("coarse", "fine")
+    ]
+    for row in rows:
+        assert row["status"] == "ok"
+        file = tmp_path / "run" / row["bitstream"]
+        image = photographs[row["image"]]
+        assert row["bytes"] == file.stat().st_size
+        assert row["bpp"] == 8 * file.stat().st_size / (image.shape[0] * image.shape[1])
+        assert row["bitstream_sha256"] == sha256_file(file)
+        decoded = next(decode_files("tested", [file]))
+        assert row["reconstruction_sha256"] == sha256_pixels(decoded)
+        mse = np.mean((image.astype(float) - decoded) ** 2)
+        assert row["psnr_rgb_db"] == pytest.approx(10 * np.log10(255**2 / mse), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"encode": "raise ValueError('no luck')"}, "encode: ValueError: no luck"),
+        ({"decode": "raise KeyError('table')"}, "decode: KeyError"),
+        ({"decode": "return np.zeros((9, 9, 3), np.uint8)"}, "expected a reconstruction of 176 x 192, got 9 x 9"),
+        ({"decode": "return np.zeros((176, 192, 3), np.float32)"}, "must return uint8 H x W x 3; it returned float32"),
+        ({"encode": "return None"}, "encode must return bytes"),
+        ({"encode": "os.kill(os.getpid(), signal.SIGSEGV)"}, "process ended (killed by SIGSEGV)"),
+        ({"decode": "os._exit(3)"}, "process ended (exit code 3)"),
+        ({"decode": "time.sleep(60)"}, "no answer within 2 s"),
+        # needs the original: it is remembered while encoding, and a fresh process has nothing to remember
+        ({"encode": "self.original = image", "decode": "return self.original"}, "has no attribute 'original'"),
+        (
+            {"extra": "Tested.encode_with_reconstruction = lambda s, i, p: (s.encode(i, p), i)\n"},
+            "differ from the encoder's reconstruction",
+        ),
+    ],
+    ids=lambda value: value[:30] if isinstance(value, str) else "",
+)
+def test_a_codec_that_misbehaves_is_a_failed_row_with_its_reason(tested, image_folder, tmp_path, change, reason):
+    tested(**change)
+    rows = job(image_folder, tmp_path, timeout_s=2.0).rows()
+    assert {row["status"] for row in rows[:2]} == {"failed"}
+    assert reason in rows[0]["reason"]
+    assert (tmp_path / "run" / rows[0]["log"]).resolve() == (tmp_path / "log").resolve()
+    assert rows[0].get("psnr_rgb_db") is None
+    assert len(records.table(rows)) == 4
+
+
+def test_one_bad_image_does_not_take_the_others_with_it(tested, image_folder, tmp_path):
+    tested(encode="if image.shape[0] == 176: os.kill(os.getpid(), signal.SIGKILL)")
+    rows = job(image_folder, tmp_path).rows()
+    assert [row["status"] for row in rows] == ["failed", "failed", "ok", "ok"]
+
+
+def test_a_wrapper_that_cannot_be_imported_is_a_failed_row(add_wrapper, image_folder, tmp_path):
+    add_wrapper("broken", "import a_library_that_is_not_there\n")
+    (row,) = job(image_folder, tmp_path, codec="broken").rows()
+    assert row["status"] == "failed"
+    assert "broken.py could not be imported: ModuleNotFoundError" in row["reason"]
+    assert load("jpeg").name == "jpeg"
+
+
+def test_an_unavailable_codec_and_an_unavailable_dataset_are_skipped_with_the_reason(tested, image_folder, tmp_path):
+    tested(extra="Tested.available = lambda self: (False, 'no licence file')\n")
+    (row,) = job(image_folder, tmp_path).rows()
+    assert (row["status"], row["reason"]) == ("skipped", "no licence file")
+    tested()
+    missing = job(image_folder, tmp_path)
+    missing.manifest = type(missing.manifest)(name="far", status="skipped", reason="unreachable", images=[])
+    (row,) = missing.rows()
+    assert (row["status"], row["reason"]) == ("skipped", "unreachable")
+
+
+def test_finished_pieces_are_not_made_again(tested, image_folder, tmp_path):
+    tested()
+    first = job(image_folder, tmp_path).rows()
+    assert calls(tmp_path) == 4
+    assert job(image_folder, tmp_path).rows() == first
+    assert calls(tmp_path) == 4
+
+
+def test_changed_code_is_coded_anew_and_a_comment_is_not_a_change(tested, add_wrapper, image_folder, tmp_path):
+    tested()
+    job(image_folder, tmp_path).rows()
+    tested(extra="# a remark\n")
+    job(image_folder, tmp_path).rows()
+    assert calls(tmp_path) == 4
+    tested(extra="LIMIT = 3\n")
+    job(image_folder, tmp_path).rows()
+    assert calls(tmp_path) == 8
+
+
+def test_another_metric_version_measures_again_without_encoding(tested, image_folder, tmp_path, monkeypatch):
+    tested()
+    job(image_folder, tmp_path).rows()
+    monkeypatch.setattr(coding, "METRIC_VERSIONS_JSON", '{"psnr":"other"}')
+    rows = job(image_folder, tmp_path).rows()
+    assert calls(tmp_path) == 4
+    assert rows[0]["metric_versions"] == '{"psnr":"other"}'
+
+
+@pytest.mark.parametrize("damage", ["bitstream", "facts"])
+def test_a_damaged_cache_entry_is_named_and_redone(tested, image_folder, tmp_path, own_cache, caplog, damage):
+    tested()
+    first = job(image_folder, tmp_path).rows()
+    pieces = own_cache / "pieces" / "tested"
+    victim = sorted(pieces.rglob("*.raw" if damage == "bitstream" else "*.json"))[0]
+    content = bytearray(victim.read_bytes())
+    content[len(content) // 2] ^= 1
+    victim.unlink()
+    victim.write_bytes(content)
+    assert job(image_folder, tmp_path).rows() == first
+    assert calls(tmp_path) == 5
+    assert "damaged" in caplog.text
+
+
+def test_a_run_killed_in_the_middle_gives_the_same_file_as_one_that_was_not(
+    tested, image_folder, tmp_path, environment
+):
+    tested(encode="time.sleep(0.15)")
+
+    def run(name: str) -> subprocess.Popen:
+        command = [sys.executable, "-m", "bench.cli", "run", "tested", "--dataset", f"folder:{image_folder}"]
+        return subprocess.Popen(
+            [*command, "--out", str(tmp_path / name / "part.parquet")],
+            cwd=ROOT,
+            env={**environment, "RDBENCH_CACHE": str(tmp_path / f"cache-{name}")},
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    whole = run("whole")
+    assert whole.wait(timeout=60) == 0, whole.stderr.read()
+    made = calls(tmp_path)
+    killed = run("killed")
+    deadline = time.monotonic() + 60
+    while calls(tmp_path) < made + 3 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.wait()
+    assert not (tmp_path / "killed" / "part.parquet").exists()
+    again = run("killed")
+    assert again.wait(timeout=60) == 0, again.stderr.read()
+    assert calls(tmp_path) < made + 3 + made  # at least one piece was not made twice
+    assert (tmp_path / "killed" / "part.parquet").read_bytes() == (tmp_path / "whole" / "part.parquet").read_bytes()
+
+
+def test_parts_of_a_dataset_add_up_to_the_whole(image_folder):
+    images = fetch(f"folder:{image_folder}").images
+    assert sorted(image.name for k in (1, 2, 3) for image in part_of(images, f"{k}-of-3")) == sorted(
+        image.name for image in images
+    )
+    for wrong in ("0-of-3", "4-of-3", "x", "1-of-"):
+        with pytest.raises(UsageError, match="k-of-n"):
+            part_of(images, wrong)
+
+
+def test_the_decoding_process_is_told_nothing_of_the_images(tested, image_folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("RDBENCH_DATA", str(image_folder))
+    monkeypatch.setenv("RDBENCH_MIRROR", str(image_folder))
+    tested(decode="raise ValueError(str([os.getcwd(), os.listdir(), sorted(os.environ.items()), os.sys.argv]))")
+    reason = job(image_folder, tmp_path).rows()[0]["reason"]
+    assert str(image_folder) not in reason
+    assert "astronaut" not in reason
+
+
+def test_embedded_points_are_prefixes_and_say_when_the_stream_was_too_short(add_wrapper, image_folder, tmp_path):
+    add_wrapper(
+        "nested",
+        """
+        import numpy as np
+        from bench.codec import Embedded, Point
+
+        class Nested(Embedded):
+            name, extension = "nested", ".n"
+            points = (Point("b1", bpp=1.0), Point("b99", bpp=99.0))
+            def version(self): return "1"
+            def encode_full(self, image): return np.array(image.shape[:2], "<u2").tobytes() + image.tobytes()
+            def truncate(self, bitstream, point):
+                height, width = np.frombuffer(bitstream[:4], "<u2").astype(int)
+                return bitstream[: int(point["bpp"] * height * width / 8)]
+            def decode(self, bitstream):
+                height, width = np.frombuffer(bitstream[:4], "<u2").astype(int)
+                image = np.full(height * width * 3, 128, np.uint8)
+                image[: len(bitstream) - 4] = np.frombuffer(bitstream[4:], np.uint8)
+                return image.reshape(height, width, 3)
+
+        CODECS = [Nested()]
+        """,
+    )
+    low, high = job(image_folder, tmp_path, codec="nested").rows()[:2]
+    assert (low["target_bpp"], low["saturated"], high["saturated"]) == (1.0, False, True)
+    assert low["bpp"] <= 1.0
+    assert high["identical"] and high["psnr_rgb_db"] == float("inf")
+    files = [tmp_path / "run" / row["bitstream"] for row in (low, high)]
+    assert files[1].read_bytes().startswith(files[0].read_bytes())
+
+
+def test_the_cache_holds_facts_that_can_be_read_without_rdbench(tested, image_folder, tmp_path, own_cache):
+    tested()
+    job(image_folder, tmp_path).rows()
+    facts = json.loads(next((own_cache / "pieces" / "tested").rglob("*.json")).read_text())
+    assert facts["coded"]["bytes"] > 0 and facts["measured"]["psnr_rgb_db"] > 20

@@ -1,0 +1,68 @@
+"""What makes a codec's jobs run again, and what does not."""
+
+from __future__ import annotations
+
+import os
+
+from bench.status import all_statuses, code_sha256, status
+
+WRAPPER = """
+from codecs_wrappers.helper import SIZE
+from bench.codec import Codec, Point
+
+class Mine(Codec):
+    name, extension, points = "mine", ".m", (Point("only"),)
+    def version(self):
+        return "1"
+
+CODECS = [Mine()]
+"""
+
+
+def test_the_hash_follows_the_code_and_what_it_imports_but_not_comments_or_time_stamps(add_wrapper):
+    add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
+    path = add_wrapper("mine", WRAPPER)
+    first = code_sha256("mine")
+    os.utime(path, (1, 1))
+    add_wrapper("mine", WRAPPER + "# a remark\n")
+    assert code_sha256("mine") == first
+    add_wrapper("mine", WRAPPER + "LIMIT = 1\n")
+    assert code_sha256("mine") != first
+    add_wrapper("mine", WRAPPER)
+    add_wrapper("helper", "SIZE = 4\nCODECS = []\n")
+    assert code_sha256("mine") != first
+
+
+def test_relative_imports_count_too(add_wrapper):
+    add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
+    add_wrapper("mine", WRAPPER.replace("codecs_wrappers.helper", ".helper"))
+    first = code_sha256("mine")
+    add_wrapper("helper", "SIZE = 4\nCODECS = []\n")
+    assert code_sha256("mine") != first
+
+
+def test_a_codec_that_says_no_without_a_reason_or_has_no_version_is_in_error(add_wrapper):
+    for body, reason in (("available = lambda self: (False, '')", "not why"), ("version = lambda self: ''", "empty")):
+        add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
+        add_wrapper("mine", WRAPPER + f"Mine.{body}\n")
+        assert reason in all_statuses()["mine"].error
+
+
+def test_a_status_file_is_touched_only_when_something_changed(add_wrapper, tmp_path):
+    add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
+    add_wrapper("mine", WRAPPER)
+    from bench.codec import load
+
+    path = status(load("mine")).write(tmp_path)
+    os.utime(path, (1, 1))
+    status(load("mine")).write(tmp_path)
+    assert path.stat().st_mtime == 1
+
+
+def test_two_wrappers_that_give_one_name_are_told_apart(add_wrapper):
+    add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
+    add_wrapper("mine", WRAPPER)
+    add_wrapper("other", WRAPPER)
+    found = all_statuses()
+    assert found["mine"].available
+    assert "already given by mine.py" in found["other"].error

@@ -1,0 +1,132 @@
+"""`snakemake` end to end, on a folder of small photographs: the page, what runs again, what goes on after kill -9."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from conftest import ROOT
+
+WRAPPER = """
+import time
+import numpy as np
+from bench.codec import Codec, Point, check_image
+
+class Shades(Codec):
+    name, extension, points = "shades", ".s", tuple(Point(f"s{n}", step=n) for n in (64, 32, 16, 8))
+    def version(self):
+        return "1"
+    def encode(self, image, point):
+        time.sleep(DELAY_S)
+        image = check_image(image)
+        return np.array([*image.shape[:2], point["step"]], "<u2").tobytes() + (image[::2, ::2] // point["step"]).tobytes()
+    def decode(self, bitstream):
+        height, width, step = np.frombuffer(bitstream[:6], "<u2").astype(int)
+        small = np.frombuffer(bitstream[6:], np.uint8).reshape((height + 1) // 2, (width + 1) // 2, 3)
+        return (small * step + step // 2).astype(np.uint8).repeat(2, 0).repeat(2, 1)[:height, :width].copy()
+
+DELAY_S = 0.0
+CODECS = [Shades()]
+"""
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder to run in, with everything of the checkout that the Snakefile names."""
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name in ("Snakefile", "datasets.yaml", "figures.yaml", "validation.yaml", "config", "profiles"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, folder / name)
+    return folder
+
+
+def start(project: Path, image_folder: Path, environment: dict[str, str], codecs: str = "[jpeg,webp]", *more: str):
+    settings = [f"datasets=[folder:{image_folder}]", f"codecs={codecs}", "name=test", "timing={images: 1, repeats: 1}"]
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", *settings, *more]
+    return subprocess.Popen(
+        command,
+        cwd=project,
+        env={**environment, "RDBENCH_CACHE": str(project / "cache")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def run(*arguments) -> str:
+    process = start(*arguments)
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def jobs(output: str) -> dict[str, int]:
+    """The rules that ran, with counts, from Snakemake's table of jobs."""
+    if "Job stats:" not in output:
+        return {}
+    lines = output.split("Job stats:", 1)[1].strip().splitlines()[2:]
+    table = [line.split() for line in lines[: lines.index("")]]
+    return {name: int(count) for name, count in table if name not in ("all", "total")}
+
+
+def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, image_folder, environment, add_wrapper):
+    add_wrapper("shades", WRAPPER)
+    add_wrapper("broken", "import a_library_that_is_not_there\n")
+    names = "[jpeg,webp,shades,broken]"
+    output = run(project, image_folder, environment, names)
+    page = project / "results" / "test" / "report" / "index.html"
+    assert str(page) in output
+    text = page.read_text()
+    assert "a_library_that_is_not_there" in text
+    table = pd.read_csv(project / "results" / "test" / "records.csv")
+    assert set(table[table.status == "ok"].codec) == {"identity", "grey", "jpeg", "webp", "shades"}
+    assert list(table[table.status == "failed"].codec) == ["broken"]
+    bd = pd.read_csv(project / "results" / "test" / "bd.csv")
+    assert "shades" in set(bd.codec)
+    records = (project / "results" / "test" / "records.parquet").read_bytes()
+
+    assert jobs(run(project, image_folder, environment, names)) == {}
+    wrapper = add_wrapper("shades", WRAPPER)
+    os.utime(wrapper)
+    assert jobs(run(project, image_folder, environment, names)) == {}
+    add_wrapper("shades", WRAPPER + "UNUSED = 1\n")
+    again = jobs(run(project, image_folder, environment, names))
+    assert (again["code"], again["time"]) == (1, 1)
+    assert "fetch" not in again
+    changed = (project / "results" / "test" / "records.parquet").read_bytes()
+    assert changed != records  # the code's hash is part of the records
+
+
+def test_a_workflow_killed_in_the_middle_goes_on_to_the_same_records(
+    project, image_folder, environment, add_wrapper, tmp_path
+):
+    add_wrapper("shades", WRAPPER.replace("DELAY_S = 0.0", "DELAY_S = 1.0"))
+    process = start(project, image_folder, environment, "[jpeg,shades]")
+    deadline = time.monotonic() + 120
+    while not list((project / "cache" / "pieces").glob("shades/*/*.json")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (project / "results" / "test" / "records.parquet").exists()
+    run(project, image_folder, environment, "[jpeg,shades]")
+    resumed = (project / "results" / "test" / "records.parquet").read_bytes()
+    shutil.rmtree(project / "cache")
+    shutil.rmtree(project / "results")
+    run(project, image_folder, environment, "[jpeg,shades]")
+    assert (project / "results" / "test" / "records.parquet").read_bytes() == resumed
+
+
+def test_a_dataset_that_cannot_be_had_is_on_the_page_and_is_tried_again(project, tmp_path, environment):
+    missing = tmp_path / "later"
+    output = run(project, missing, environment, "[jpeg]")
+    assert str(missing) in (project / "results" / "test" / "report" / "index.html").read_text()
+    assert "skipped" in output
