@@ -1,0 +1,51 @@
+"""What was found of an image set, as a file that the stages of a run pass on."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from bench.errors import UsageError
+from bench.files import to_json, write_atomically
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One image. name: file name without extension; path: absolute; sha256: of the pixels; file_sha256: of the file."""
+
+    name: str
+    path: str
+    width: int
+    height: int
+    sha256: str
+    file_sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A set as it was found. status: "ok" or "skipped", with the reason; refused: {"name", "reason"} per image."""
+
+    name: str
+    status: str = "ok"
+    reason: str = ""
+    licence: str = ""
+    source: str = ""
+    images: list[ImageFile] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+
+
+def read_manifest(path: str | Path) -> Manifest:
+    """A manifest written by :func:`write_manifest`. Raises UsageError if it is none."""
+    try:
+        fields = json.loads(Path(path).read_bytes())
+        return Manifest(**{**fields, "images": [ImageFile(**image) for image in fields["images"]]})
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(
+            f"reading {path}: expected a dataset as `rdbench fetch --manifest` writes it ({error})"
+        ) from error
+
+
+def write_manifest(manifest: Manifest, path: str | Path) -> Path:
+    """``manifest`` as JSON, whole or not at all."""
+    return write_atomically(path, to_json(asdict(manifest)))
