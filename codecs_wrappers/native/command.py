@@ -1,0 +1,105 @@
+"""A codec made of two command lines, for any encoder and decoder that read and write files."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as PillowImage
+
+from bench.codec import Codec, Image, Point, check_image
+from bench.errors import BitstreamError, RdbenchError, UnavailableError
+
+
+class CommandCodec(Codec):
+    """Runs ``encoder`` and ``decoder``, argument lists in which {image}, {bitstream}, {width}, {height} and the point's
+    parameters stand for themselves: ``("bpgenc", "-q", "{qp}", "-o", "{bitstream}", "{image}")``.
+
+    The decoder's list may hold {image} and {bitstream} only, so that a bitstream has to be enough to decode it.
+    """
+
+    encoder: tuple[str, ...]
+    decoder: tuple[str, ...]
+    version_command: tuple[str, ...]  # its output, either stream, tells the version; its exit status is not looked at
+    version_pattern: str = r"\d+(\.\d+)+"
+    image_extension: str = ".png"  # what both read and write; .png and .ppm are lossless
+    timeout_s: float = 600.0
+
+    def available(self) -> tuple[bool, str]:
+        missing = [name for name in dict.fromkeys((self.encoder[0], self.decoder[0])) if not shutil.which(name)]
+        return not missing, f"{' and '.join(missing)} not on the PATH" if missing else ""
+
+    def version(self) -> str:
+        result = self._run(self.version_command, "asking its version", check=False)
+        output = result.stdout + result.stderr
+        found = re.search(self.version_pattern, output)
+        if not found:
+            raise UnavailableError(f"{self.name}: no version in the output of {self.version_command}: {_tail(output)}")
+        return f"{self.version_command[0]} {found.group()}; {' '.join(self.encoder)}"
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        image = check_image(image)
+        with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
+            source, target = Path(folder, "image" + self.image_extension), Path(folder, "bitstream" + self.extension)
+            PillowImage.fromarray(image).save(source)
+            fields = {"width": image.shape[1], "height": image.shape[0], **point.parameters}
+            self._run(_fill(self.encoder, fields, source, target), f"encoding at {point.name}")
+            return self._read(target, f"encoding at {point.name}")
+
+    def decode(self, bitstream: bytes) -> Image:
+        with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
+            source, target = Path(folder, "bitstream" + self.extension), Path(folder, "image" + self.image_extension)
+            source.write_bytes(bitstream)
+            try:
+                self._run(_fill(self.decoder, {}, target, source), "decoding")
+                self._read(target, "decoding")
+                with PillowImage.open(target) as picture:
+                    return np.asarray(picture.convert("RGB"))
+            except (RdbenchError, OSError) as error:
+                if isinstance(error, UnavailableError):
+                    raise
+                raise BitstreamError(str(error)) from error
+
+    def _run(self, command: tuple[str, ...], doing: str, check: bool = True) -> subprocess.CompletedProcess:
+        """The finished process. Raises UnavailableError without the binary, RdbenchError on failure and timeout."""
+        try:
+            result = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=self.timeout_s,
+                stdin=subprocess.DEVNULL,
+            )
+        except FileNotFoundError as error:
+            raise UnavailableError(f"{self.name}, {doing}: {command[0]} is not on the PATH; install it") from error
+        except subprocess.TimeoutExpired as error:
+            raise RdbenchError(
+                f"{self.name}, {doing}: no result after {self.timeout_s:g} s: {' '.join(command)}"
+            ) from error
+        if check and result.returncode:
+            raise RdbenchError(
+                f"{self.name}, {doing}: exit status 0 expected, got {result.returncode} from {' '.join(command)}: "
+                f"{_tail(result.stderr or result.stdout)}"
+            )
+        return result
+
+    def _read(self, path: Path, doing: str) -> bytes:
+        if not path.is_file() or not path.stat().st_size:
+            raise RdbenchError(
+                f"{self.name}, {doing}: the command ended well but wrote no {path.name}; wrong arguments?"
+            )
+        return path.read_bytes()
+
+
+def _fill(command: tuple[str, ...], fields: dict, image: Path, bitstream: Path) -> tuple[str, ...]:
+    return tuple(part.format(**fields, image=image, bitstream=bitstream) for part in command)
+
+
+def _tail(text: str) -> str:
+    """The last lines of a program's output, where it says what went wrong."""
+    return " | ".join(text.strip().splitlines()[-5:]) or "(no output)"
