@@ -1,0 +1,180 @@
+"""A run's folder turned into a static page: index.html, records.html, and what they refer to.
+
+The page needs no network and no server: scripts and styles are files beside it, data stands in the HTML. The same inputs
+give the same bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from bench.files import write_if_changed
+from bench.publish import EMBEDDED
+from bench.report import checks, tables
+from bench.report.data import metrics_of, page_data, records_data
+from bench.report.gallery import build_gallery
+from bench.report.originals import load_originals
+from bench.report.run import Run, read_run
+
+HERE = Path(__file__).parent
+ASSETS = ("report.css", "report.js", "plots.js", "compare.js", "records.js")
+FIGURE_FILES = ("svg", "pdf", "png", "csv")
+
+
+def build(
+    folder: str | Path,
+    *,
+    gallery_bpp: Sequence[float] = (0.25, 0.75),
+    gallery_images: Sequence[str] | None = None,
+    offline: bool = True,
+    out: str | Path | None = None,
+    published: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Path:
+    """The path of the page made from the run in ``folder``: ``out``/index.html, by default ``folder``/report/index.html.
+
+    gallery_bpp: rates at which images are compared; gallery_images: their names (default: all of a set of up to eight,
+    else the first four). offline: plotly.min.js lies beside the page; otherwise it is loaded from plotly's CDN, pinned by
+    its hash. published: the page will be moved away from its run, so nothing links to bitstreams or logs, only the
+    embedded dataset's pictures are shown, and plotly.min.js lies one folder up, where several reports share it.
+    Raises UsageError if ``folder`` holds no records.
+    """
+    run = read_run(Path(folder))
+    target = Path(out) if out is not None else run.folder / "report"
+    originals = load_originals(run, gallery_images)
+    gallery = build_gallery(
+        run,
+        originals,
+        target,
+        gallery_bpp,
+        published=published,
+        may_show=lambda dataset: not published or dataset == EMBEDDED,
+        progress=progress,
+    )
+    data = page_data(run, gallery)
+    shared = {
+        "run": run,
+        "identity": _identity(run),
+        "published": published,
+        "plotly": _plotly(target, offline, published),
+    }
+    page = _environment().get_template("index.html").render(
+        **shared,
+        data=data,
+        metrics=metrics_of(run),
+        bd_tables=tables.bd_tables(run),
+        events=tables.events(run),
+        controls=checks.controls(run, originals),
+        ceilings=checks.ceilings(run, originals),
+        ceiling_images={dataset: len(images) for dataset, images in originals.items()},
+        curve_tables=tables.curve_tables(run, data),
+        figures=_figures(run, target),
+        speed=tables.speed(run),
+        validation=tables.validation_rows(run),
+        validation_left_out=tables.validation_left_out(run),
+        datasets=tables.datasets(run),
+    )
+    records = _environment().get_template("records.html").render(**shared, data=records_data(run, links=not published))
+    for name in ASSETS:
+        write_if_changed(target / "assets" / name, (HERE / "assets" / name).read_bytes())
+    write_if_changed(target / "records.html", records)
+    write_if_changed(target / "index.html", page)
+    (target / "index.html").touch()  # newer than its inputs, as Snakemake wants it
+    return target / "index.html"
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    """What the page is about, without a date: dataset titles, commit, records hash, counts."""
+    commit = run.environment.get("git_commit") or ""
+    return {
+        "title": ", ".join(run.title_of(name) for name in run.measured_datasets) or run.name,
+        "commit": commit,
+        "dirty": bool(run.environment.get("git_dirty")),
+        "records": run.records_sha256,
+        "rows": len(run.records),
+        "measured": len(run.measured),
+        "images": int(run.measured[["dataset", "image"]].drop_duplicates().shape[0]),
+        "codecs": sum(run.role_of(codec) == "codec" for codec in run.codecs),
+    }
+
+
+def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
+    """Where the page finds plotly.js; the file is put there if it is to lie beside the page."""
+    import plotly
+
+    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    if not offline:
+        from plotly.offline import get_plotlyjs_version
+
+        digest = base64.b64encode(hashlib.sha256(source.read_bytes()).digest()).decode()
+        return {
+            "src": f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js",
+            "integrity": f"sha256-{digest}",
+        }
+    place = target.parent / "assets" if published else target / "assets"
+    write_if_changed(place / "plotly.min.js", source.read_bytes())
+    return {"src": "../assets/plotly.min.js" if published else "assets/plotly.min.js", "integrity": ""}
+
+
+def _figures(run: Run, target: Path) -> list[dict[str, Any]]:
+    """The entries of figures/index.json whose files exist, copied beside the page: src and a link per format."""
+    entries, kept = [], set()
+    for entry in run.figures:
+        files = {}
+        for extension in FIGURE_FILES:
+            relative = entry.get("files", {}).get(extension)
+            if relative and (run.folder / relative).is_file():
+                files[extension] = f"figures/{Path(relative).name}"
+                write_if_changed(target / files[extension], (run.folder / relative).read_bytes())
+                kept.add(target / files[extension])
+        entries.append({**entry, "links": files})
+    for path in (target / "figures").glob("*"):
+        if path not in kept:
+            path.unlink()
+    return entries
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":"), "allow_nan": False}
+    environment.filters |= {"num": _num, "signed": _signed, "count": _count, "pairs": _pairs}
+    return environment
+
+
+def _num(value: float | None, digits: int = 2) -> str:
+    """A number for reading: fixed digits, ∞ for infinity, a dash for none."""
+    if value is None or math.isnan(value):
+        return "–"
+    if math.isinf(value):
+        return "∞"
+    return f"{value:.{digits}f}".replace("-", "−")
+
+
+def _signed(value: float | None, digits: int = 1) -> str:
+    """A number with its sign; zero has none."""
+    text = _num(value, digits)
+    rounds_to_zero = value is None or round(value, digits) == 0
+    return text.replace("−", "") if rounds_to_zero and value is not None else ("+" + text if value and value > 0 else text)
+
+
+def _count(number: int, noun: str, plural: str | None = None) -> str:
+    """``3 images``, ``1 image``, ``no images``."""
+    return f"{number or 'no'} {noun if number == 1 else plural or noun + 's'}"
+
+
+def _pairs(rows: Sequence[dict[str, Any]], *keys: str) -> list[tuple[Any, ...]]:
+    """The values under ``keys`` of every row, each combination once, in order."""
+    return list(dict.fromkeys(tuple(row[key] for key in keys) for row in rows))

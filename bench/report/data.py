@@ -1,0 +1,154 @@
+"""The numbers behind the page's plots and its records view, as JSON-ready values.
+
+JSON has no infinity: an infinite value (identical reconstruction) becomes null in plots, where it has no place, and the
+text "inf" in the records view.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from bench.curves import DB_OF_MEAN, averaged_curve
+from bench.plots.style import METRICS, styles
+from bench.published import load_published
+from bench.records import SCHEMA
+from bench.report.run import Run
+
+PICKED = {
+    "psnr_rgb_db": "psnr_rgb_db",  # metric of a curve -> column of the records
+    "ms_ssim_db": "ms_ssim_db",
+    DB_OF_MEAN: "ms_ssim_db",
+    "psnr_y_db": "psnr_y_db",
+    "psnr_611_db": "psnr_611_db",
+    "ssimulacra2": "ssimulacra2",
+}
+LABELS = {"ms_ssim_db": "MS-SSIM (mean of images' dB)", DB_OF_MEAN: "MS-SSIM (dB of the mean)"}
+PLOTLY_MARKERS = {
+    "o": "circle",
+    "s": "square",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "D": "diamond",
+    "P": "cross",
+    "X": "x",
+    "p": "pentagon",
+    "<": "triangle-left",
+    ">": "triangle-right",
+}
+DECIMALS = 6  # of bpp and metrics in plots; the records view has every digit
+
+
+def metrics_of(run: Run) -> list[dict[str, str]]:
+    """The metrics that were measured: key, column of the records, label, unit, in the page's order."""
+    return [
+        {"key": key, "column": column, "label": LABELS.get(key, METRICS[key][0]), "unit": METRICS[key][1]}
+        for key, column in PICKED.items()
+        if run.measured[column].notna().any()
+    ]
+
+
+def page_data(run: Run, gallery: dict[str, Any]) -> dict[str, Any]:
+    """All that the page's scripts need: metrics, datasets, looks, averaged and per-image curves, the gallery."""
+    metrics = metrics_of(run)
+    keys = [metric["key"] for metric in metrics]
+    published = load_published()
+    claimed = {dataset: _claimed(run, dataset, keys, published) for dataset in run.measured_datasets}
+    names = {curve["name"] for curves in claimed.values() for curve in curves}
+    drawn = [codec for codec in run.codecs if run.role_of(codec) != "control"]
+    looks = styles({*run.records.codec, *names}, run.specification["styles"], {c: run.label_of(c) for c in run.codecs})
+    return {
+        "metrics": metrics,
+        "datasets": [{"name": name, "title": run.title_of(name)} for name in run.measured_datasets],
+        "codecs": [{"name": codec, "role": run.role_of(codec)} for codec in drawn],
+        "looks": {name: _look(looks[name]) for name in sorted({*drawn, *names})},
+        "averaged": {
+            dataset: {codec: {key: _averaged(run, dataset, codec, key) for key in keys} for codec in drawn}
+            for dataset in run.measured_datasets
+        },
+        "images": _per_image(run, drawn, sorted({metric["column"] for metric in metrics})),
+        "claimed": claimed,
+        "gallery": gallery,
+    }
+
+
+def _look(style: Any) -> dict[str, Any]:
+    return {
+        "label": style.label,
+        "colour": style.colour,
+        "marker": PLOTLY_MARKERS.get(style.marker, "circle") + ("-open" if style.open_marker else ""),
+        "dash": ",".join(f"{1.4 * length:g}px" for length in style.dashes) or "solid",
+    }
+
+
+def number(value: Any) -> float | None:
+    """A float rounded for plotting; None for what cannot be drawn."""
+    return None if value is None or not math.isfinite(value) else round(float(value), DECIMALS)
+
+
+def _averaged(run: Run, dataset: str, codec: str, metric: str) -> dict[str, list]:
+    curve = averaged_curve(run.records, dataset, codec, metric)
+    curve = curve[curve.value.map(math.isfinite).astype(bool)] if len(curve) else curve
+    return {
+        "point": list(curve.point),
+        "bpp": [number(value) for value in curve.bpp],
+        "value": [number(value) for value in curve.value],
+        "n": [int(count) for count in curve.n_images],
+    }
+
+
+def _per_image(run: Run, codecs: list[str], columns: list[str]) -> dict[str, Any]:
+    """dataset -> image -> codec -> lists point, bpp and one per metric column, points in order of the RD curve."""
+    curves: dict[str, Any] = {}
+    rows = run.measured[run.measured.codec.isin(codecs)]
+    for (dataset, image, codec), part in rows.groupby(["dataset", "image", "codec"], sort=True):
+        curve = {"point": list(part.point)} | {key: [number(x) for x in part[key]] for key in ("bpp", *columns)}
+        curves.setdefault(dataset, {}).setdefault(image, {})[codec] = curve
+    return curves
+
+
+def _claimed(run: Run, dataset: str, keys: list[str], published: pd.DataFrame) -> list[dict[str, Any]]:
+    """Published curves on this dataset: those that a figure of figures.yaml shows are on from the start."""
+    shown = {name for figure in run.specification["figures"] for name in figure.get("claimed", [])}
+    curves = []
+    for (source, codec), rows in published[published.dataset == dataset].groupby(["source", "codec"], sort=True):
+        values = {
+            key: {"bpp": [number(x) for x in part.bpp], "value": [number(x) for x in part.value]}
+            for key, part in rows[rows.metric.isin(keys)].sort_values(["bpp", "value"]).groupby("metric")
+        }
+        if values:
+            about = rows.iloc[0]
+            name = f"{source}/{codec}"
+            facts = {key: str(about[key]) for key in ("averaging", "url", "licence", "note")}
+            curves.append({"name": name, "source": source, "on": name in shown, "metrics": values, **facts})
+    return curves
+
+
+def records_data(run: Run, links: bool) -> dict[str, Any]:
+    """The whole table by columns, text stored once: {"rows": n, "columns": [{"name", "values", "codes"?}]}.
+
+    With ``links`` false (a published report) the bitstream files are not beside the page, and nothing points to them.
+    """
+    frame = run.records
+    columns: list[dict[str, Any]] = []
+    for name in SCHEMA.names:
+        values = [_cell(value) for value in frame[name]]
+        if any(isinstance(value, str) and value != "inf" for value in values):
+            distinct = sorted({value for value in values if value is not None})
+            place: dict[Any, int | None] = {value: index for index, value in enumerate(distinct)} | {None: None}
+            columns.append({"name": name, "values": distinct, "codes": [place[value] for value in values]})
+        else:
+            columns.append({"name": name, "values": values})
+    return {"rows": len(frame), "columns": columns, "base": "../" if links else None}
+
+
+def _cell(value: Any) -> Any:
+    if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, float) and math.isinf(value):
+        return "inf"
+    if hasattr(value, "item"):
+        value = value.item()
+    return int(value) if isinstance(value, float) and value.is_integer() and abs(value) < 2**53 else value

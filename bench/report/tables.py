@@ -1,0 +1,268 @@
+"""The page's tables as rows of plain values: BD-rates, skips and failures, times, averaged curves, datasets."""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import quote
+
+import pandas as pd
+
+from bench.plots.style import METRICS
+from bench.report.run import Run
+
+REASONS = {
+    "codec_missing": "the codec has no measurements",
+    "anchor_missing": "the anchor has no measurements",
+    "no_common_images": "the two codecs share no image that was measured whole",
+    "too_few_points": "too few points on a curve",
+    "no_overlap": "the two curves' quality ranges do not meet",
+    "overlap_under_half": "the two curves' quality ranges meet on less than half of the shorter one",
+    "most_images_without_value": "most images have no value of their own",
+}
+METHOD_LABELS = {"pchip": "PCHIP", "cubic": "cubic polynomial", "akima": "Akima"}
+
+
+def records_link(**filters: str) -> str:
+    """A relative link to the records view with these filters set."""
+    return "records.html#" + "&".join(f"{key}={quote(str(value), safe='')}" for key, value in filters.items() if value)
+
+
+def value_or_none(value: Any) -> Any:
+    return None if pd.isna(value) else value
+
+
+def bd_tables(run: Run) -> list[dict[str, Any]]:
+    """One table per dataset, metric and anchor in bd.csv: rows ordered by headline BD-rate, with every other variant."""
+    if run.bd is None or run.bd.empty:
+        return []
+    tables = []
+    for (dataset, metric, anchor), part in run.bd.groupby(["dataset", "metric", "anchor"], sort=False):
+        rows = [_bd_row(run, codec, rows) for codec, rows in part.groupby("codec", sort=True)]
+        rows.sort(key=lambda row: (row["validation"], row["order"] is None, row["order"] or 0.0, row["label"]))
+        tables.append(
+            {
+                "dataset": dataset,
+                "title": run.title_of(dataset),
+                "metric": metric,
+                "metric_label": METRICS.get(metric, (metric, ""))[0],
+                "unit": METRICS.get(metric, ("", ""))[1],
+                "anchor": anchor,
+                "anchor_label": run.label_of(anchor),
+                "anchor_link": records_link(dataset=dataset, codec=anchor),
+                "rows": rows,
+                "scale": _scale(rows),
+            }
+        )
+    return tables
+
+
+def _bd_row(run: Run, codec: str, rows: pd.DataFrame) -> dict[str, Any]:
+    cells = {(row.averaging, row.method): _bd_cell(row) for row in rows.itertuples()}
+    headline = cells.get(("per_image", "pchip")) or _NO_CELL
+    averaged = cells.get(("averaged_curve", "pchip")) or _NO_CELL
+    return {
+        "codec": codec,
+        "label": run.label_of(codec),
+        "validation": run.role_of(codec) == "validation",
+        "link": records_link(dataset=rows.dataset.iloc[0], codec=codec),
+        "headline": headline,
+        "averaged": averaged,
+        "others": [
+            {"averaging": averaging, "method": METHOD_LABELS[method], **cells.get((averaging, method), _NO_CELL)}
+            for averaging in ("per_image", "averaged_curve")
+            for method in METHOD_LABELS
+        ],
+        "order": headline["value"] if headline["value"] is not None else averaged["value"],
+    }
+
+
+_NO_CELL: dict[str, Any] = {
+    "value": None,
+    "low": None,
+    "high": None,
+    "quality": None,
+    "overlap": None,
+    "note": "",
+    "reason": "not computed",
+    "images": None,
+    "without": 0,
+    "repaired": None,
+    "from": None,
+    "to": None,
+}
+
+
+def _bd_cell(row: Any) -> dict[str, Any]:
+    return {
+        "value": value_or_none(row.bd_rate_percent),
+        "low": value_or_none(row.ci_low),
+        "high": value_or_none(row.ci_high),
+        "quality": value_or_none(row.bd_quality),
+        "overlap": value_or_none(row.overlap),
+        "note": row.overlap_note,
+        "reason": REASONS.get(row.reason, row.reason.replace("_", " ")),
+        "images": value_or_none(row.n_images),
+        "without": int(getattr(row, "n_images_without_value", 0)),
+        "repaired": value_or_none(row.repaired_points),
+        "from": value_or_none(row.quality_low),
+        "to": value_or_none(row.quality_high),
+    }
+
+
+def _scale(rows: list[dict[str, Any]]) -> tuple[float, float]:
+    """The range in percent that the small interval plots of one table share; it holds zero."""
+    values = [row["headline"][key] for row in rows for key in ("value", "low", "high")]
+    known = [value for value in values if value is not None]
+    low, high = min([0.0, *known]), max([0.0, *known])
+    margin = 0.04 * (high - low or 1.0)
+    return low - margin, high + margin
+
+
+def events(run: Run) -> list[dict[str, Any]]:
+    """Everything skipped or failed, failures first: one entry per dataset, codec and reason, with how many pieces."""
+    frame = run.records[run.records.status != "ok"]
+    found = []
+    for (status, dataset, codec, reason), rows in frame.fillna({"reason": "no reason given"}).groupby(
+        ["status", "dataset", "codec", "reason"], sort=True
+    ):
+        images = sorted(set(rows.image.dropna()))
+        log = next((path for path in rows.log.dropna() if (run.folder / path).is_file()), None)
+        found.append(
+            {
+                "status": status,
+                "dataset": dataset,
+                "title": run.title_of(dataset),
+                "codec": codec,
+                "label": run.label_of(codec),
+                "reason": reason,
+                "count": len(rows),
+                "images": images,
+                "whole": not images,
+                "log": log,
+                "link": records_link(dataset=dataset, codec=codec, status=status),
+            }
+        )
+    for dataset, manifest in run.manifests.items():
+        if manifest.get("status") != "ok" and dataset not in {event["dataset"] for event in found}:
+            found.append(
+                {
+                    "status": "skipped",
+                    "dataset": dataset,
+                    "title": run.title_of(dataset),
+                    "codec": "",
+                    "label": "all codecs",
+                    "reason": manifest.get("reason", ""),
+                    "count": 0,
+                    "images": [],
+                    "whole": True,
+                    "log": None,
+                    "link": "",
+                }
+            )
+    return sorted(found, key=lambda event: (event["status"] != "failed", event["codec"], event["dataset"]))
+
+
+def curve_tables(run: Run, data: dict[str, Any]) -> list[dict[str, Any]]:
+    """The plotted averages as one table per dataset: a row per codec and point, a column per metric."""
+    tables = []
+    for dataset, codecs in data["averaged"].items():
+        rows = []
+        for codec, metrics in codecs.items():
+            for index, point in enumerate(next(iter(metrics.values()))["point"] if metrics else []):
+                cells = [_at(curve, point) for curve in metrics.values()]
+                first = next(iter(metrics.values()))
+                rows.append(
+                    {
+                        "label": run.label_of(codec),
+                        "point": point,
+                        "bpp": first["bpp"][index],
+                        "n": first["n"][index],
+                        "cells": cells,
+                        "link": records_link(dataset=dataset, codec=codec, point=point),
+                    }
+                )
+        tables.append({"dataset": dataset, "title": run.title_of(dataset), "rows": rows})
+    return tables
+
+
+def _at(curve: dict[str, list], point: str) -> float | None:
+    return curve["value"][curve["point"].index(point)] if point in curve["point"] else None
+
+
+def speed(run: Run) -> dict[str, Any]:
+    """Medians over the timed images and points, per codec and dataset: {"rows", "devices", "reason"}."""
+    if run.timing is None:
+        return {"rows": [], "devices": [], "reason": "this run holds no times; `rdbench time` measures them"}
+    timed = run.timing[run.timing.status == "ok"] if "status" in run.timing else run.timing
+    if timed.empty:
+        reasons = sorted(set(run.timing.reason.dropna())) if "reason" in run.timing else []
+        return {"rows": [], "devices": [], "reason": "; ".join(reasons) or "no measurement succeeded"}
+    rows = [_speed_row(run, dataset, codec, part) for (dataset, codec), part in timed.groupby(["dataset", "codec"])]
+    rows.sort(key=lambda row: (row["dataset"], row["role"] == "control", row["decode_s"] or 0.0))
+    return {"rows": rows, "devices": sorted(set(timed.device.dropna())), "reason": ""}
+
+
+def _speed_row(run: Run, dataset: str, codec: str, part: pd.DataFrame) -> dict[str, Any]:
+    row: dict[str, Any] = {"dataset": run.title_of(dataset), "label": run.label_of(codec), "role": run.role_of(codec)}
+    row |= {"images": part.image.nunique(), "points": part.point.nunique(), "repeats": int(part.repeats.min())}
+    megapixels = part.pixels / 1e6
+    for side in ("encode", "decode"):
+        seconds = part[f"{side}_s_median"]
+        row[f"{side}_s"] = float(seconds.median())
+        row[f"{side}_iqr"] = float(part[f"{side}_s_iqr"].median())
+        row[f"{side}_rate"] = float((megapixels / seconds).median())
+        row[f"{side}_load_s"] = _median(part, f"{side}_load_s", "load_s")
+        row[f"{side}_rss"] = _median(part, f"{side}_peak_rss_mib")
+    threads = sorted(set(part.threads.dropna())) if "threads" in part else []
+    return row | {"threads": ", ".join(f"{count:g}" for count in threads)}
+
+
+def _median(part: pd.DataFrame, *columns: str) -> float | None:
+    """The median of the first of ``columns`` that is there and not empty."""
+    present = next((part[column].dropna() for column in columns if column in part), pd.Series(dtype=float))
+    return float(present.median()) if len(present) else None
+
+
+def validation_rows(run: Run) -> list[dict[str, Any]]:
+    """The rows of validation.csv for datasets of this run, with labels; ok is True, False or None."""
+    if run.validation is None:
+        return []
+    rows = []
+    for row in run.validation[run.validation.dataset.isin(run.datasets)].to_dict("records"):
+        ok = {"True": True, "False": False}.get(str(row["ok"]))
+        numbers = {key: value_or_none(row[key]) for key in ("expected", "measured", "limit")}
+        label = METRICS.get(row["metric"], (row["metric"], ""))[0]
+        link = records_link(dataset=row["dataset"], codec=row["codec"])
+        rows.append({**row, **numbers, "ok": ok, "metric_label": label, "label": run.label_of(row["codec"]), "link": link})
+    return rows
+
+
+def validation_left_out(run: Run) -> list[str]:
+    """Datasets with published curves that validation.csv knows and this run does not hold."""
+    if run.validation is None:
+        return []
+    return sorted(set(run.validation.dataset) - set(run.datasets))
+
+
+def datasets(run: Run) -> list[dict[str, Any]]:
+    """What the manifests say of each dataset: images, pixels, licence, source."""
+    rows = []
+    for name in run.datasets:
+        manifest = run.manifests.get(name, {})
+        images = manifest.get("images", [])
+        sides = [(image["width"], image["height"]) for image in images]
+        rows.append(
+            {
+                "name": name,
+                "title": run.title_of(name),
+                "images": len(images),
+                "megapixels": sum(width * height for width, height in sides) / 1e6,
+                "smallest": min(sides, key=lambda side: side[0] * side[1], default=None),
+                "largest": max(sides, key=lambda side: side[0] * side[1], default=None),
+                "licence": manifest.get("licence", ""),
+                "source": manifest.get("source", ""),
+                "status": manifest.get("status", "no manifest"),
+                "reason": manifest.get("reason", ""),
+            }
+        )
+    return rows
