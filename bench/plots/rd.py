@@ -15,6 +15,7 @@ from bench.plots.style import GREY, METRICS, axis_label, canvas, count_images, l
 from bench.published import published_curve
 
 COLUMNS = ["kind", "codec", "label", "averaging", "point", "n_images", "bpp", "value"]
+AVERAGING = {"ms_ssim_db": "; mean of the images' dB", "ms_ssim_db_of_mean": "; dB of the mean MS-SSIM"}
 
 
 def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
@@ -54,7 +55,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     axes.set_ylim(seen.value.min() - margin, seen.value.max() + margin)
     _shade(axes, frame, spec, context)
     legend(figure, groups)
-    titles(figure, context.title(spec, dataset), _subtitle(frame))
+    titles(figure, context.title(spec, dataset), _subtitle(frame, spec["metric"]))
     return figure
 
 
@@ -77,7 +78,7 @@ def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any], context: Conte
     if high <= low:
         return
     axes.axhspan(low, high, color="#f4f1e4", zorder=0, linewidth=0)
-    unit = METRICS.get(spec["metric"], ("", ""))[1][:2]
+    unit = METRICS.get(spec["metric"], ("", ""))[1]
     text = f"shaded: {low:.4g} to {high:.4g} {unit}, the quality all measured curves share with"
     axes.text(
         0.99,
@@ -91,9 +92,10 @@ def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any], context: Conte
     )
 
 
-def _subtitle(frame: pd.DataFrame) -> str:
+def _subtitle(frame: pd.DataFrame, metric: str) -> str:
     measured = frame[frame.kind == "measured"]
     how = "rate and quality averaged over images at each operating point"
     if (measured.averaging == "fixed rate").any():
         how += "; embedded codecs at fixed rates"
+    how += AVERAGING.get(metric, "")
     return f"{count_images(measured.n_images)}; {how}"

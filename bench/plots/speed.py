@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.plots.context import Context, Missing
-from bench.plots.style import canvas, legend, plain_log, titles
+from bench.plots.style import canvas, count_images, legend, plain_log, titles
 
 SIDES = {"encode": "Encoding", "decode": "Decoding"}
 COLUMNS = ["kind", "codec", "label", "side", "s_per_mpixel", "s_per_mpixel_low", "s_per_mpixel_high"]
@@ -65,9 +65,8 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     order = frame.drop_duplicates("codec").sort_values("bd_rate_percent", ascending=False)
     looks = [(row.label, context.style(row.codec).line(linestyle="", markersize=5.5)) for row in order.itertuples()]
     legend(figure, {"Measured": looks})
-    images, points, threads = frame.n_images.max(), frame.n_points.max(), int(frame.threads.max())
-    how = f"{images} image{'s' * (images != 1)}, {points} operating points: median, bar from fastest to slowest"
-    titles(
-        figure, context.title(spec, dataset), f"{how}; {threads} thread{'s' * (threads != 1)}, {frame.device.iloc[0]}"
-    )
+    points, threads = int(frame.n_points.max()), int(frame.threads.max())
+    how = f"{count_images(frame.n_images)}, {points} operating points: median, bar from fastest to slowest"
+    where = f"{threads} thread{'' if threads == 1 else 's'}, {frame.device.iloc[0]}"
+    titles(figure, context.title(spec, dataset), f"{how}; {where}")
     return figure

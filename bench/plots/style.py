@@ -52,7 +52,7 @@ METRICS = {
     "psnr_611_db": ("PSNR (YCbCr 6:1:1)", "dB"),
     "ms_ssim": ("MS-SSIM", ""),
     "ms_ssim_db": ("MS-SSIM (RGB)", "dB"),
-    "ms_ssim_db_of_mean": ("MS-SSIM (RGB)", "dB of the mean"),
+    "ms_ssim_db_of_mean": ("MS-SSIM (RGB)", "dB"),
     "ssimulacra2": ("SSIMULACRA 2", ""),
 }
 
@@ -80,21 +80,28 @@ class Style:
 def styles(names: Iterable[str], given: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> dict[str, Style]:
     """A style for every name: as ``given`` (figures.yaml) where it says, else one that no other name has.
 
-    A name without an entry starts at a place in the palette that its own hash decides and takes the next free
-    combination, so a new wrapper just appears and the others keep their looks. ``source/codec`` names a claimed curve.
+    A name without an entry starts at a place in the palette that its own hash decides and takes the next colour that is
+    free, or with all taken the next free pair of colour and marker: a new wrapper just appears, and the others keep
+    their looks. ``source/codec`` names a claimed curve; those share the palette among themselves only.
     """
-    used = {(entry.get("colour"), entry.get("marker")) for entry in given.values()}
     found = {}
-    for name in sorted(names):
-        claimed, entry = "/" in name, given.get(name, {})
-        turn = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
-        combinations = [(COLOURS[(turn + i) % 10], MARKERS[(turn + i + i // 10) % 10]) for i in range(100)]
-        colour, marker = next((pair for pair in combinations if pair not in used), combinations[0])
-        colour, marker = entry.get("colour", colour), entry.get("marker", marker)
-        used.add((colour, marker))
-        dashes = tuple(entry.get("dashes", DASHES[turn % len(DASHES)])) if claimed else ()
-        label = entry.get("label") or labels.get(name) or (" ".join(reversed(name.split("/"))) if claimed else name)
-        found[name] = Style(label, colour, marker, dashes, not entry and not claimed)
+    for claimed in (False, True):
+        used = {(entry.get("colour"), entry.get("marker")) for name, entry in given.items() if ("/" in name) == claimed}
+        for name in sorted(name for name in names if ("/" in name) == claimed):
+            entry = given.get(name, {})
+            turn = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big")
+            pairs = [(COLOURS[(turn + i) % 10], MARKERS[(turn + i + i // 10) % 10]) for i in range(100)]
+            taken = {colour for colour, _ in used}
+            free = (
+                [pair for pair in pairs if pair[0] not in taken]
+                or [pair for pair in pairs if pair not in used]
+                or pairs
+            )
+            colour, marker = entry.get("colour", free[0][0]), entry.get("marker", free[0][1])
+            used.add((colour, marker))
+            label = entry.get("label") or labels.get(name) or (" ".join(reversed(name.split("/"))) if claimed else name)
+            dashes = tuple(entry.get("dashes", DASHES[turn % len(DASHES)])) if claimed else ()
+            found[name] = Style(label, colour, marker, dashes, open_marker=not entry and not claimed)
     return found
 
 

@@ -1,0 +1,294 @@
+"""Figures show exactly the numbers beside them, the same way every time, for codecs they have never heard of."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from bench import bd, figures, records
+from bench.errors import UsageError
+from bench.files import sha256_file
+from bench.plots.style import styles
+
+CODECS = ("alpha", "beta", "gamma", "prefix")
+SPECIFICATION = {
+    "figures": [
+        {"name": "rd", "kind": "rd", "metric": "psnr_rgb_db", "x": "log", "anchor": "alpha", "title": "{dataset}"}
+        | {"claimed": ["compressai/vtm", "stf/zou22-cnn_mse"]},
+        {
+            "name": "ssim",
+            "kind": "rd",
+            "metric": "ms_ssim_db_of_mean",
+            "x": "linear",
+            "xlim": [0, 1],
+            "anchor": "alpha",
+        },
+        {"name": "gain", "kind": "gain", "metric": "psnr_rgb_db", "anchor": "alpha"},
+        {"name": "per_image", "kind": "per_image", "metric": "psnr_rgb_db", "anchor": "alpha"},
+        {"name": "speed", "kind": "speed", "metric": "psnr_rgb_db", "anchor": "alpha"},
+    ],
+    "styles": {"alpha": {"label": "Alpha coder", "colour": "#123456", "marker": "s"}},
+    "datasets": {"kodak": "Kodak"},
+}
+
+
+def _records(
+    dataset: str = "kodak", images: int = 5, codecs: tuple[str, ...] = CODECS, points: int = 10
+) -> pd.DataFrame:
+    """Plausible curves: 5 dB a doubling, images of different difficulty, one codec at fixed rates, two controls."""
+    rng, rows = np.random.default_rng(7), []
+    for image in range(images):
+        hardness = rng.normal(0, 2)
+        for rank, codec in enumerate(codecs):
+            for point in range(points):
+                target = 0.1 * 1.4**point
+                bpp = target if codec == "prefix" else target * 2 ** (-hardness / 8) * rng.uniform(0.97, 1.03)
+                db = 12 + 4 * np.log2(bpp / 0.3) + 0.3 * rank
+                rows.append(
+                    {"dataset": dataset, "image": f"image{image}", "codec": codec, "role": "codec", "status": "ok"}
+                    | {"point": f"p{point}", "point_index": point, "bpp": bpp, "saturated": False, "identical": False}
+                    | {"psnr_rgb_db": 32 + 5 * np.log2(bpp) + 0.5 * rank + hardness, "ms_ssim_db": db}
+                    | {"ms_ssim": 1 - 10 ** (-db / 10), "target_bpp": target if codec == "prefix" else None}
+                )
+        rows.append(
+            {"dataset": dataset, "image": f"image{image}", "codec": "identity", "role": "control", "status": "ok"}
+            | {"point": "lossless", "point_index": 0, "bpp": 11.0, "psnr_rgb_db": np.inf, "identical": True}
+        )
+    rows.append({"dataset": dataset, "codec": "absent", "role": "codec", "status": "skipped", "reason": "no library"})
+    return records.table(rows)
+
+
+def _run(folder: Path, frame: pd.DataFrame, specification: dict | None = None) -> Path:
+    """A run's folder and, in it, figures.yaml."""
+    folder.mkdir(parents=True, exist_ok=True)
+    records.write(frame, folder / "records.parquet")
+    path = folder / "figures.yaml"
+    path.write_text(yaml.safe_dump(specification or SPECIFICATION))
+    return path
+
+
+def _only(*names: str, **more: object) -> dict:
+    chosen = [spec | more for spec in SPECIFICATION["figures"] if spec["name"] in names]
+    return SPECIFICATION | {"figures": chosen}
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory) -> tuple[Path, list[dict]]:
+    folder = tmp_path_factory.mktemp("run")
+    path = _run(folder, _records())
+    (folder / "timing" / "kodak").mkdir(parents=True)
+    times = [
+        {"dataset": "kodak", "image": "image0", "pixels": 393216, "codec": codec, "point": point, "status": "ok"}
+        | {"encode_s_median": 0.1 * (rank + 1), "decode_s_median": 0.01 * (rank + 1), "threads": 1, "device": "a CPU"}
+        for rank, codec in enumerate(CODECS)
+        for point in ("p0", "p5")
+    ]
+    pd.DataFrame(times).to_parquet(folder / "timing" / "kodak" / "all.parquet")
+    return folder, figures.draw_all(folder, path)
+
+
+def test_every_figure_has_its_four_files_and_an_entry_in_the_index(drawn):
+    folder, entries = drawn
+    assert [entry["status"] for entry in entries] == ["ok"] * 5
+    for entry in entries:
+        assert set(entry["files"]) == {"svg", "pdf", "png", "csv"}
+        assert all((folder / path).stat().st_size > 100 for path in entry["files"].values())
+    assert json.loads((folder / "figures" / "index.json").read_text()) == json.loads(json.dumps(entries))
+
+
+def test_a_second_run_is_identical_to_the_byte(drawn, tmp_path):
+    folder, entries = drawn
+    again = figures.draw_all(folder, folder / "figures.yaml")
+    assert again == entries
+    path = _run(tmp_path / "other", _records(), _only("rd", "per_image"))
+    for entry in figures.draw_all(path.parent, path):
+        for file in entry["files"].values():
+            assert (path.parent / file).read_bytes() == (folder / file).read_bytes(), file
+
+
+def test_no_file_carries_a_date(drawn):
+    folder, _ = drawn
+    svg = (folder / "figures" / "rd_kodak.svg").read_text()
+    assert "<dc:date>" not in svg
+    assert b"CreationDate" not in (folder / "figures" / "rd_kodak.pdf").read_bytes()
+    assert b"tIME" not in (folder / "figures" / "rd_kodak.png").read_bytes()
+
+
+def test_the_hash_in_the_figure_is_that_of_its_csv_and_changes_with_a_plotted_number(drawn, tmp_path):
+    folder, entries = drawn
+    before = entries[0]
+    assert before["sha256"] == sha256_file(folder / before["files"]["csv"])
+    svg = (folder / before["files"]["svg"]).read_text()
+    assert f"data {before['sha256'][:12]}" in svg and 'href="rd_kodak.csv"' in svg
+    frame = _records()
+    frame.loc[(frame.codec == "beta") & (frame.point == "p3"), "psnr_rgb_db"] += 1e-6
+    path = _run(tmp_path, frame, _only("rd", "ssim"))
+    rd, ssim = figures.draw_all(tmp_path, path)
+    assert rd["sha256"] != before["sha256"]
+    assert ssim["sha256"] == entries[1]["sha256"], "a figure's hash covers the columns it plots, not others"
+
+
+def test_the_csv_holds_the_averaged_points(drawn):
+    folder, _ = drawn
+    table = pd.read_csv(folder / "figures" / "rd_kodak.csv")
+    row = table[(table.codec == "beta") & (table.point == "p4")].iloc[0]
+    of_point = _records().query("codec == 'beta' and point == 'p4'")
+    assert row.bpp == pytest.approx(of_point.bpp.mean(), rel=1e-12)
+    assert row.value == pytest.approx(of_point.psnr_rgb_db.mean(), rel=1e-12)
+    assert row.n_images == 5
+
+
+def test_title_and_subtitle_name_dataset_images_and_averaging(drawn):
+    folder, entries = drawn
+    svg = (folder / entries[0]["files"]["svg"]).read_text()
+    comments = " ".join(re.findall(r"<!-- (.*?) -->", svg))  # Matplotlib writes each text as a comment before its paths
+    assert entries[0]["title"] == "Kodak" and "Kodak" in comments
+    assert "5 images; rate and quality averaged over images at each operating point" in comments
+    assert "prefix (at fixed rate)" in comments
+
+
+def test_claimed_curves_are_dashed_apart_and_in_no_measured_bd(drawn):
+    folder, entries = drawn
+    rd = entries[0]
+    assert rd["claimed"] == ["compressai/vtm", "stf/zou22-cnn_mse"]
+    assert all(source["url"] and source["licence"] and source["averaging"] for source in rd["sources"])
+    table = pd.read_csv(folder / rd["files"]["csv"])
+    assert set(table[table.kind == "claimed"].codec) == set(rd["claimed"])
+    looks = styles([*CODECS, *rd["claimed"]], {}, {})
+    assert all(bool(look.dashes) == ("/" in name) for name, look in looks.items())
+    compared = bd.compare(_records(), "alpha", ["beta"], "psnr_rgb_db", "kodak")
+    assert not compared.codec.str.contains("/").any()
+    for entry in entries[2:]:
+        codecs = set(pd.read_csv(folder / entry["files"]["csv"]).codec)
+        assert codecs <= set(CODECS), "figures of BD-rates hold measured codecs only"
+
+
+def test_claimed_curves_of_another_dataset_are_not_drawn(tmp_path):
+    path = _run(tmp_path, _records("sample"), _only("rd"))
+    (entry,) = figures.draw_all(tmp_path, path)
+    assert entry["claimed"] == [] and entry["status"] == "ok"
+
+
+def test_a_codec_nobody_styled_gets_a_look_of_its_own_that_others_do_not_change():
+    names = [f"codec{number}" for number in range(30)]
+    given = {"known": {"colour": "#0072B2", "marker": "o"}}
+    looks = styles(["known", *names], given, {"codec3": "Third"})
+    assert len({(look.colour, look.marker) for look in looks.values()}) == 31
+    assert (looks["known"].colour, looks["known"].marker) == ("#0072B2", "o")
+    assert looks["codec3"].label == "Third" and looks["codec4"].label == "codec4"
+    few = styles(["known", "codec5", "stf/zou22-cnn_mse"], given, {})
+    assert few["codec5"] == styles(["codec5"], given, {})["codec5"], "claimed curves take no codec's look"
+    assert few["codec5"].colour != "#0072B2"
+
+
+def test_a_new_codec_just_appears_and_controls_and_skipped_ones_do_not(drawn, tmp_path):
+    path = _run(tmp_path, _records(codecs=(*CODECS, "newcomer")), _only("rd"))
+    (entry,) = figures.draw_all(tmp_path, path)
+    assert entry["codecs"] == sorted([*CODECS, "newcomer"])
+    assert entry["left_out"] == {"absent": "skipped: no library"}
+
+
+def test_a_missing_dataset_or_anchor_leaves_a_picture_with_the_reason(tmp_path):
+    path = _run(tmp_path, _records(), _only("rd", "speed", datasets=["kodak", "tecnick"]))
+    entries = {entry["name"]: entry for entry in figures.draw_all(tmp_path, path)}
+    assert entries["rd_kodak"]["status"] == "ok"
+    assert entries["rd_tecnick"]["status"] == "missing"
+    assert entries["rd_tecnick"]["reason"] == "dataset tecnick is not part of this run"
+    assert (tmp_path / "figures" / "rd_tecnick.png").stat().st_size > 1000
+    assert "no times were measured on kodak" in entries["speed_kodak"]["reason"]
+    path = _run(tmp_path, _records(), _only("gain", anchor="absent"))
+    (entry,) = figures.draw_all(tmp_path, path)
+    assert entry["reason"] == "the anchor absent was not measured on kodak"
+
+
+def test_a_dataset_on_which_everything_failed_is_a_picture_too(tmp_path):
+    frame = records.table(
+        [{"dataset": "kodak", "codec": "alpha", "role": "codec", "status": "failed", "reason": "boom"}]
+    )
+    path = _run(tmp_path, frame)
+    entries = figures.draw_all(tmp_path, path)
+    assert {entry["reason"] for entry in entries} == {"nothing was measured on kodak"}
+
+
+def test_per_image_points_and_their_mean_agree_with_the_bd_table(drawn):
+    folder, _ = drawn
+    table = pd.read_csv(folder / "figures" / "per_image_kodak.csv")
+    compared = bd.compare(_records(), "alpha", ["gamma"], "psnr_rgb_db", "kodak")
+    headline = compared[(compared.averaging == "per_image") & (compared.method == "pchip")].iloc[0]
+    gamma = table[table.codec == "gamma"]
+    mean = gamma[gamma.kind == "mean"].iloc[0]
+    assert mean.bd_rate_percent == pytest.approx(headline.bd_rate_percent)
+    assert (mean.ci_low, mean.ci_high) == pytest.approx((headline.ci_low, headline.ci_high))
+    assert gamma[gamma.kind == "measured"].bd_rate_percent.mean() == pytest.approx(headline.bd_rate_percent)
+
+
+def test_the_runs_own_bd_table_is_used_where_it_has_the_rows(tmp_path):
+    path = _run(tmp_path, _records(), _only("per_image"))
+    compared = bd.compare(_records(), "alpha", CODECS[1:], "psnr_rgb_db", "kodak")
+    compared.assign(bd_rate_percent=-42.0).to_csv(tmp_path / "bd.csv", index=False)
+    figures.draw_all(tmp_path, path)
+    table = pd.read_csv(tmp_path / "figures" / "per_image_kodak.csv")
+    assert (table[table.kind == "mean"].bd_rate_percent == -42.0).all()
+
+
+def test_a_single_image_is_drawn_without_an_interval(tmp_path):
+    path = _run(tmp_path, _records(images=1), _only("rd", "per_image"))
+    entries = figures.draw_all(tmp_path, path)
+    assert [entry["status"] for entry in entries] == ["ok", "ok"]
+    table = pd.read_csv(tmp_path / "figures" / "per_image_kodak.csv")
+    assert table.ci_low.isna().all()
+
+
+def test_no_number_depends_on_a_users_matplotlib_settings(drawn, tmp_path):
+    import matplotlib
+
+    path = _run(tmp_path, _records(), _only("gain"))
+    with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "svg.hashsalt": "x"}):
+        (entry,) = figures.draw_all(tmp_path, path)
+    folder, _ = drawn
+    assert (tmp_path / entry["files"]["svg"]).read_bytes() == (folder / entry["files"]["svg"]).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"kind": "pie"}, "kind 'pie'"), ({"metric": None}, "lacks"), ({"anchor": None}, "lacks")],
+)
+def test_a_wrong_specification_is_refused_with_the_figures_name(tmp_path, change, message):
+    spec = SPECIFICATION["figures"][2] | change
+    spec = {key: value for key, value in spec.items() if value is not None}
+    path = _run(tmp_path, _records(), {"figures": [spec]})
+    with pytest.raises(UsageError, match=f"gain.*{message}"):
+        figures.draw_all(tmp_path, path)
+
+
+def test_the_repositorys_own_specification_is_sound_and_its_claimed_curves_exist():
+    from bench.published import load_published, published_curve
+
+    specification, curves = figures.read_specification(), load_published()
+    for spec in specification["figures"]:
+        for name in spec.get("claimed", []):
+            found = [published_curve(name, dataset, spec["metric"], curves) for dataset in set(curves.dataset)]
+            assert any(len(curve) for curve in found), f"{name} has no {spec['metric']} anywhere"
+
+
+def test_progress_counts_up_to_the_number_of_figures(tmp_path):
+    path = _run(tmp_path, _records(), _only("rd", "gain"))
+    seen: list[tuple[int, int]] = []
+    figures.draw_all(tmp_path, path, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 2), (1, 2), (2, 2)]
+
+
+def test_the_png_is_a_picture_of_print_resolution(drawn):
+    from PIL import Image
+
+    folder, _ = drawn
+    with Image.open(io.BytesIO((folder / "figures" / "rd_kodak.png").read_bytes())) as picture:
+        assert picture.size == (1584, 946)
+        assert len(set(picture.convert("RGB").resize((80, 50)).get_flattened_data())) > 50, "something is drawn"
