@@ -1,0 +1,49 @@
+"""A new wrapper file for a codec author: a copy of the template that works at once."""
+
+from __future__ import annotations
+
+import keyword
+import re
+from pathlib import Path
+
+import codecs_wrappers
+from bench.codec import discover
+from bench.errors import UsageError
+from bench.files import write_atomically
+
+FOLDER = Path(codecs_wrappers.__path__[0])
+
+
+def create(name: str, folder: str | Path | None = None) -> Path:
+    """The path of a new wrapper ``folder/NAME.py``, a working codec of that name.
+
+    folder: codecs_wrappers/ if None, or the last folder of RDBENCH_WRAPPERS where that is set. Raises UsageError for a
+    name that is taken or that no module can have.
+    """
+    folder = Path(folder or list(codecs_wrappers.__path__)[-1])
+    _check(name, folder)
+    title = "".join(part.capitalize() for part in name.split("_"))
+    source = (FOLDER / "_template.py").read_text(encoding="utf-8")
+    for pattern, replacement in (
+        (r'\A"""How to add a codec.*', f'"""{title}: say here what it is and where it comes from.'),
+        (r'b"template"', f'b"{name[:8]:8}"'),  # the magic, 8 bytes
+        (r'"(\.?)template"', rf'"\1{name}"'),
+        (r"\bTemplate\b", title),
+    ):
+        source = re.sub(pattern, replacement, source)
+    return write_atomically(folder / f"{name}.py", source)
+
+
+def _check(name: str, folder: Path) -> None:
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
+        raise UsageError(
+            f"a new codec called {name!r}: its file must be importable, so take lower-case letters, digits and _, a "
+            "letter first"
+        )
+    owners = {codec.name: wrapper.module for wrapper in discover() for codec in wrapper.codecs}
+    if name in owners:
+        raise UsageError(f"a new codec called {name!r}: {owners[name]}.py already gives one; take another name")
+    for home in dict.fromkeys((folder, *map(Path, codecs_wrappers.__path__))):
+        for path in (home / f"{name}.py", home / name):
+            if path.exists():
+                raise UsageError(f"a new codec called {name!r}: {path} already exists; take another name")
