@@ -6,6 +6,7 @@ State dicts stay interchangeable with CompressAI's own and with its zoo: no laye
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import warnings
 from collections.abc import Mapping
@@ -83,12 +84,13 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise UsageError(f"cannot read weights from {path}: {error}; expected a safetensors file") from error
 
 
-def read_metadata(path: str | Path) -> dict[str, str]:
-    """The metadata of a safetensors file, empty if it has none."""
+def read_metadata(path: str | Path) -> dict[str, Any]:
+    """The metadata of a safetensors file (our own lie as JSON under "about"), empty if it has none."""
     from safetensors import safe_open
 
     with safe_open(path, framework="pt") as file:
-        return file.metadata() or {}
+        metadata = file.metadata() or {}
+    return {**metadata, **json.loads(metadata.get("about", "{}"))}
 
 
 def latent_step(rate_weight: float) -> float:

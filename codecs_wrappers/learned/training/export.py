@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,11 +16,11 @@ from codecs_wrappers.learned.training.validation import Score
 
 
 def to_bytes(state: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
-    """A state dict as a safetensors file."""
+    """A state dict as a safetensors file; the metadata as one JSON entry, as the library orders several at random."""
     from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    return save(tensors, metadata={key: str(value) for key, value in metadata.items()})
+    return save(tensors, metadata={"about": json.dumps(dict(metadata), sort_keys=True)})
 
 
 def as_shipped(model: nn.Module) -> nn.Module:
@@ -40,11 +41,7 @@ def write(model: nn.Module, path: Path, entry: Mapping[str, Any], score: Score) 
     import yaml
 
     state = {name: tensor.half() if name in _trained(model) else tensor for name, tensor in model.state_dict().items()}
-    metadata = {
-        "architecture": f"{entry['architecture']}",
-        "rate_weight": entry["rate_weight"],
-        "steps": entry["steps"],
-    }
+    metadata = {key: entry[key] for key in ("architecture", "rate_weight", "steps")}
     write_atomically(path, to_bytes(state, metadata))
     written = {"file": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size}
     measured = {key: round(value, 5) for key, value in asdict(score).items()}
