@@ -10,8 +10,8 @@ from . import bits
 
 MAGIC = b"BPG\xfb"
 MAX_PIXELS = 1 << 28  # what ffmpeg's HEVC decoder takes, and about 1 GB of memory
-# Each 64 x 64 block costs a bit for its prediction mode, which is coded as it is, and a fraction of one for the rest; an
-# even grey picture takes x265 a byte a block (measured).
+# Each 64 x 64 block costs a bit for its prediction mode and a fraction of one for the rest; an even grey picture takes
+# x265 a byte a block (measured).
 MAX_PIXELS_PER_BYTE = 1 << 15
 
 COLOR_SPACES = ("ycbcr_bt601", "rgb", "ycgco", "ycbcr_bt709", "ycbcr_bt2020")
