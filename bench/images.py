@@ -20,7 +20,7 @@ from bench.errors import UsageError
 
 RULES_VERSION = 1  # of what is accepted and how it is converted: raising it has every image looked at again
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm"))
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "PPM")  # MPO: a JPEG with further pictures behind it
+FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 ORIENTATION = 0x0112  # EXIF tag; 1 = upright
 PROFILE_TOLERANCE = 3  # of 255: how far a profile that calls itself sRGB may move a colour
 
@@ -64,7 +64,7 @@ def refusal(image: Any, path: Path, ignore_profile: bool = False) -> str:
         return f"it has {depth if depth > 8 else 'more than 8'} bits a sample; " + _convert(path, "-depth 8")
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"):
         return f"its colours are {image.mode}, not RGB; " + _convert(path, "-colorspace sRGB")
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a JPEG with previews behind it
         return f"it holds {image.n_frames} frames or pages; choose one: `magick '{path}[0]' '{path.stem}.rgb.png'`"
     orientation = image.getexif().get(ORIENTATION, 1)
     if orientation in range(2, 9):

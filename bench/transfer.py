@@ -24,7 +24,6 @@ READ_TIMEOUT_S = 30.0
 ATTEMPTS = 5  # in a row without a new byte
 CONNECT_ATTEMPTS = 2  # to a host that refuses; a name that does not resolve and a silent host get one
 LONGEST_WAIT_S = 8.0
-CHUNK = 2**18
 TRY_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 log = logging.getLogger(__name__)
@@ -142,7 +141,8 @@ class _Transfer:
         bar = None if bars is None else bars.add_task(name, total=total, completed=start)
         try:
             with self.part.open("ab" if start else "wb") as file:
-                for chunk in answer.iter_raw(CHUNK):
+                # As it comes: with a chunk size given, a cut would lose the bytes that wait to fill one.
+                for chunk in answer.iter_raw():
                     file.write(chunk)
                     if bars is not None and bar is not None:
                         bars.advance(bar, len(chunk))
