@@ -102,11 +102,20 @@ def _context(folder: Path, specification: dict[str, Any]) -> Context:
 
 
 def _wanted(specification: dict[str, Any], frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str]]:
-    """(specification, dataset) of every figure, datasets in name order where a figure asks for all."""
+    """(specification, dataset) of every figure, datasets in name order where a figure asks for all.
+
+    Of several anchors the first that was measured is taken, so that a run of a few codecs has its figures too.
+    """
+    measured = set(frame[frame.status == "ok"].groupby(["dataset", "codec"]).groups)
     for spec in specification["figures"]:
         asked = spec.get("datasets", "all")
         for dataset in sorted(set(frame.dataset)) if asked == "all" else asked:
-            yield spec, dataset
+            anchors = spec.get("anchor") or [None]
+            anchors = [anchors] if isinstance(anchors, str) else anchors
+            yield (
+                spec | {"anchor": next((name for name in anchors if (dataset, name) in measured), anchors[0])},
+                dataset,
+            )
 
 
 def _draw(spec: dict[str, Any], dataset: str, context: Context, folder: Path) -> dict[str, Any]:

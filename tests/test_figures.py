@@ -208,6 +208,12 @@ def test_a_missing_dataset_or_anchor_leaves_a_picture_with_the_reason(tmp_path):
     assert entry["reason"] == "the anchor absent was not measured on kodak"
 
 
+def test_of_several_anchors_the_first_measured_one_is_taken(tmp_path):
+    path = _run(tmp_path, _records(), _only("gain", anchor=["absent", "beta", "alpha"]))
+    (entry,) = figures.draw_all(tmp_path, path)
+    assert entry["anchor"] == "beta" and entry["codecs"] == sorted(set(CODECS) - {"beta"})
+
+
 def test_a_dataset_on_which_everything_failed_is_a_picture_too(tmp_path):
     frame = records.table(
         [{"dataset": "kodak", "codec": "alpha", "role": "codec", "status": "failed", "reason": "boom"}]

@@ -91,7 +91,7 @@ class Context:
         return self.fill(spec.get("title", "{dataset}"), spec, dataset)
 
     def fill(self, text: str, spec: Mapping[str, Any], dataset: str) -> str:
-        anchor = spec.get("anchor", "")
+        anchor = spec.get("anchor") or ""
         return text.format(
             dataset=self.names.get(dataset, dataset),
             metric=METRICS.get(spec["metric"], (spec["metric"],))[0],

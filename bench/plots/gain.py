@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from bench.bjontegaard import gain_curve
 from bench.curves import averaged_curve
 from bench.plots.context import Context, Missing
-from bench.plots.style import GREY, axis_label, canvas, count_images, legend, titles
+from bench.plots.style import axis_label, canvas, count_images, legend, titles
 
 COLUMNS = ["kind", "codec", "label", "n_images", "quality", "rate_difference_percent"]
 
@@ -45,9 +45,8 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
         look.pop("markevery")
         entries.append((curve.rate_difference_percent.mean(), curve.label.iloc[0], look))
     axes.set_xlabel(axis_label(spec["metric"]))
-    axes.set_ylabel(f"Rate difference to {anchor.label} at equal quality [%]")
+    axes.set_ylabel(f"Rate difference to {anchor.label} [%], negative: fewer bits")
     axes.margins(x=0.02)
-    axes.text(0.99, 0.015, "below zero: fewer bits", transform=axes.transAxes, fontsize=6.5, color=GREY, ha="right")
     legend(figure, {"Measured": [entry[1:] for entry in sorted(entries, key=lambda entry: (-entry[0], entry[1]))]})
     how = "PCHIP through curves averaged over images at each operating point"
     titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images)}; {how}")

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bench.bjontegaard import bd_rates
 from bench.curves import CurveTable, curve_table
 from bench.plots.context import Context, Missing
-from bench.plots.style import GREY, METRICS, canvas, count_images, legend, plain_log, titles
+from bench.plots.style import METRICS, canvas, count_images, legend, plain_log, titles
 
 COLUMNS = [
     *("kind", "codec", "label", "image", "at_quality", "anchor_bpp", "bd_rate_percent", "ci_low", "ci_high", "n_images")
@@ -40,7 +40,7 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
                 rows.append(about | {"image": image, "anchor_bpp": needed[image], "bd_rate_percent": value})
     if not rows:
         raise Missing(f"no image of {dataset} has a BD-rate of {metric} against {context.style(anchor).label}")
-    headline = context.headline(spec, dataset, sorted({row["codec"] for row in rows}))
+    headline = context.headline(spec, dataset, sorted({str(row["codec"]) for row in rows}))
     for codec, mean in headline.iterrows():
         if pd.notna(mean.bd_rate_percent):
             about = {"kind": "mean", "codec": codec, "label": context.style(str(codec)).label}
@@ -72,7 +72,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     plain_log(left)
     anchor, (name, unit) = context.style(spec["anchor"]).label, METRICS.get(spec["metric"], (spec["metric"], ""))
     left.set_xlabel(f"Rate {anchor} needs for {images.at_quality.iloc[0]:.4g} {unit} [bit/pixel], log scale")
-    left.set_ylabel(f"BD-rate against {anchor} [%]")
+    left.set_ylabel(f"BD-rate against {anchor} [%], negative: fewer bits")
     right.set_xlabel("Mean, 95 % interval")
     right.set(xticks=[], xlim=(-0.7, max(len(means), 1) - 0.3))
     right.spines["left"].set_visible(False)
@@ -81,7 +81,6 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     counts = images.groupby("codec").image.nunique()
     how = f"each point one image's {name} BD-rate (PCHIP); interval by paired bootstrap over images"
     titles(figure, context.title(spec, dataset), f"{count_images(counts)}; {how}")
-    left.text(0.99, 0.015, "below zero: fewer bits", transform=left.transAxes, fontsize=6.5, color=GREY, ha="right")
     return figure
 
 

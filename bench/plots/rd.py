@@ -21,6 +21,7 @@ AVERAGING = {"ms_ssim_db": "; mean of the images' dB", "ms_ssim_db_of_mean": "; 
 def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     """COLUMNS: one row per point of every curve; kind is measured or claimed, averaging `point` or `fixed rate`."""
     metric, rows = spec["metric"], []
+    about: dict[str, Any]
     for codec in context.codecs(spec, dataset):
         curve = averaged_curve(context.records, dataset, codec, metric)
         curve = curve[np.isfinite(curve.value)]
@@ -71,15 +72,15 @@ def _rate_at(quality: float, curve: pd.DataFrame) -> float:
 def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any], context: Context) -> None:
     """Shades the range of quality that every measured curve shares with the anchor."""
     measured, anchor = frame[frame.kind == "measured"], spec.get("anchor")
-    if anchor not in set(measured.codec):
+    if anchor is None or anchor not in set(measured.codec):
         return
     ranges = measured.groupby("codec").value.agg(["min", "max"])
     low, high = ranges["min"].max(), ranges["max"].min()
     if high <= low:
         return
     axes.axhspan(low, high, color="#f4f1e4", zorder=0, linewidth=0)
-    unit = METRICS.get(spec["metric"], ("", ""))[1]
-    text = f"shaded: {low:.4g} to {high:.4g} {unit}, the quality all measured curves share with"
+    digits, unit = (2, " dB") if METRICS.get(spec["metric"], ("", ""))[1] == "dB" else (4, "")
+    text = f"shaded: {low:.{digits}f} to {high:.{digits}f}{unit}, the quality all measured curves share with"
     axes.text(
         0.99,
         0.015,

@@ -61,7 +61,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
         plain_log(axes)
         axes.set_xlabel(f"{name} time [s/megapixel], log scale")
     anchor = context.style(spec["anchor"]).label
-    panels[0].set_ylabel(f"BD-rate against {anchor} [%]")
+    panels[0].set_ylabel(f"BD-rate against {anchor} [%], negative: fewer bits")
     order = frame.drop_duplicates("codec").sort_values("bd_rate_percent", ascending=False)
     looks = [(row.label, context.style(row.codec).line(linestyle="", markersize=5.5)) for row in order.itertuples()]
     legend(figure, {"Measured": looks})

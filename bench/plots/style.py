@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-RC = {
+RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 8,
     "axes.edgecolor": "#444444",
@@ -70,7 +70,12 @@ class Style:
     def line(self, **more: Any) -> dict[str, Any]:
         """Keyword arguments for Axes.plot."""
         face = "white" if self.open_marker else self.colour
-        look = {"color": self.colour, "marker": self.marker, "markerfacecolor": face, "markeredgecolor": self.colour}
+        look: dict[str, Any] = {
+            "color": self.colour,
+            "marker": self.marker,
+            "markerfacecolor": face,
+            "markeredgecolor": self.colour,
+        }
         look |= {"linewidth": 1.3, "markersize": 3.4, "markeredgewidth": 0.8, "linestyle": "-"}
         if self.dashes:
             look |= {"linestyle": (0, self.dashes), "linewidth": 1.0, "marker": "", "alpha": 0.9}
@@ -168,10 +173,11 @@ def plain_log(axes: Axes) -> None:
     """Between four and nine ticks on a log x axis, written as plain numbers. Call it when everything is plotted."""
     low, high = axes.get_xlim()
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    for steps in ((1,), (1, 3), (1, 2, 5), (1, 1.5, 2, 3, 5, 7), (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)):
+    fine = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
+    for steps in ((1, 2, 5), (1, 3), (1,), (1, 1.5, 2, 3, 5, 7), fine):
         ticks = [round(step * 10.0**decade, 12) for decade in decades for step in steps]
         ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) >= 4:
+        if 4 <= len(ticks) <= 9:
             break
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
