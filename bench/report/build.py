@@ -1,7 +1,7 @@
 """A run's folder turned into a static page: index.html, records.html, and what they refer to.
 
-The page needs no network and no server: scripts and styles are files beside it, data stands in the HTML. The same inputs
-give the same bytes.
+The page needs no network and no server: scripts and styles are files beside it, data stands in the HTML. The same
+inputs give the same bytes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import jinja2
 from bench.files import write_if_changed
 from bench.publish import EMBEDDED
 from bench.report import checks, tables
+from bench.report.bdtable import bd_tables
 from bench.report.data import metrics_of, page_data, records_data
 from bench.report.gallery import build_gallery
 from bench.report.originals import load_originals
@@ -38,11 +39,11 @@ def build(
     published: bool = False,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
-    """The path of the page made from the run in ``folder``: ``out``/index.html, by default ``folder``/report/index.html.
+    """The page made from the run in ``folder``: ``out``/index.html, by default ``folder``/report/index.html.
 
     gallery_bpp: rates at which images are compared; gallery_images: their names (default: all of a set of up to eight,
-    else the first four). offline: plotly.min.js lies beside the page; otherwise it is loaded from plotly's CDN, pinned by
-    its hash. published: the page will be moved away from its run, so nothing links to bitstreams or logs, only the
+    else the first four). offline: plotly.min.js lies beside the page; otherwise it is loaded from plotly's CDN, pinned
+    by its hash. published: the page will be moved away from its run, so nothing links to bitstreams or logs, only the
     embedded dataset's pictures are shown, and plotly.min.js lies one folder up, where several reports share it.
     Raises UsageError if ``folder`` holds no records.
     """
@@ -65,21 +66,25 @@ def build(
         "published": published,
         "plotly": _plotly(target, offline, published),
     }
-    page = _environment().get_template("index.html").render(
-        **shared,
-        data=data,
-        metrics=metrics_of(run),
-        bd_tables=tables.bd_tables(run),
-        events=tables.events(run),
-        controls=checks.controls(run, originals),
-        ceilings=checks.ceilings(run, originals),
-        ceiling_images={dataset: len(images) for dataset, images in originals.items()},
-        curve_tables=tables.curve_tables(run, data),
-        figures=_figures(run, target),
-        speed=tables.speed(run),
-        validation=tables.validation_rows(run),
-        validation_left_out=tables.validation_left_out(run),
-        datasets=tables.datasets(run),
+    page = (
+        _environment()
+        .get_template("index.html")
+        .render(
+            **shared,
+            data=data,
+            metrics=metrics_of(run),
+            bd_tables=bd_tables(run),
+            events=tables.events(run),
+            controls=checks.controls(run, originals),
+            ceilings=checks.ceilings(run, originals),
+            ceiling_images={dataset: len(images) for dataset, images in originals.items()},
+            curve_tables=tables.curve_tables(run, data),
+            figures=_figures(run, target),
+            speed=tables.speed(run),
+            validation=tables.validation_rows(run),
+            validation_left_out=tables.validation_left_out(run),
+            datasets=tables.datasets(run),
+        )
     )
     records = _environment().get_template("records.html").render(**shared, data=records_data(run, links=not published))
     for name in ASSETS:
@@ -126,7 +131,8 @@ def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
 def _figures(run: Run, target: Path) -> list[dict[str, Any]]:
     """The entries of figures/index.json whose files exist, copied beside the page: src and a link per format."""
     entries, kept = [], set()
-    for entry in run.figures:
+    place = {name: index for index, name in enumerate(run.datasets)}
+    for entry in sorted(run.figures, key=lambda entry: place.get(entry["dataset"], len(place))):
         files = {}
         for extension in FIGURE_FILES:
             relative = entry.get("files", {}).get(extension)
@@ -166,8 +172,11 @@ def _num(value: float | None, digits: int = 2) -> str:
 def _signed(value: float | None, digits: int = 1) -> str:
     """A number with its sign; zero has none."""
     text = _num(value, digits)
-    rounds_to_zero = value is None or round(value, digits) == 0
-    return text.replace("−", "") if rounds_to_zero and value is not None else ("+" + text if value and value > 0 else text)
+    if value is None or math.isnan(value):
+        return text
+    if round(value, digits) == 0:
+        return text.removeprefix("−")
+    return f"+{text}" if value > 0 else text
 
 
 def _count(number: int, noun: str, plural: str | None = None) -> str:

@@ -21,8 +21,8 @@ TOLERANCE_DB = 1e-6
 def controls(run: Run, originals: Originals) -> dict[str, Any]:
     """{"ok", "checks": [{"codec", "expected", "found", "ok", "link"}]}; ok is False as soon as one control is off.
 
-    A lossless control must give identical pixels and infinite PSNR everywhere. Any other control is one colour, the mean
-    of each channel rounded: its PSNR follows from the original alone and is computed again for the given originals.
+    A lossless control must give identical pixels and infinite PSNR everywhere. Any other control is one colour, the
+    mean of each channel rounded: its PSNR follows from the original alone and is computed again for these originals.
     """
     rows = run.records[run.records.role == "control"]
     checks = []
@@ -37,7 +37,15 @@ def controls(run: Run, originals: Originals) -> dict[str, Any]:
     for lossless, name in ((True, "a lossless control codec"), (False, "a one-colour control codec")):
         if lossless not in kinds and len(run.measured):
             checks.append(
-                {"codec": "", "label": name, "title": "", "link": "", "expected": "in every run", "found": "absent", "ok": False}
+                {
+                    "codec": "",
+                    "label": name,
+                    "title": "",
+                    "link": "",
+                    "expected": "in every run",
+                    "found": "absent",
+                    "ok": False,
+                }
             )
     return {"ok": all(check["ok"] for check in checks), "checks": checks}
 
@@ -62,7 +70,8 @@ def _one_colour(rows: pd.DataFrame, originals: Mapping[str, np.ndarray]) -> dict
     ]
     if not gaps:
         finite = np.isfinite(rows.psnr_rgb_db.astype(float)).all()
-        return {"expected": "a finite PSNR (no original at hand to compute it)", "found": f"{len(rows)} images", "ok": bool(finite)}
+        expected = "a finite PSNR (no original at hand to compute it)"
+        return {"expected": expected, "found": f"{len(rows)} images", "ok": bool(finite)}
     return {
         "expected": expected,
         "found": f"largest difference {max(gaps):.1e} dB on {len(gaps)} of {len(rows)} images",
@@ -81,7 +90,7 @@ def _mean_colour_psnr_rgb_db(image: np.ndarray) -> float:
 
 
 def ceilings(run: Run, originals: Originals) -> list[dict[str, Any]]:
-    """One row per measured codec: its colour conversion and, per dataset, the PSNR (dB) that conversion alone leaves."""
+    """One row per measured codec: its colour conversion and, per dataset, the PSNR (dB) which that alone leaves."""
     colours = {codec: run.statuses.get(codec, {}).get("colour") for codec in run.codecs}
     computed: dict[tuple[str, str], float] = {}
     rows = []

@@ -110,8 +110,11 @@ def _per_image(run: Run, codecs: list[str], columns: list[str]) -> dict[str, Any
 
 
 def _claimed(run: Run, dataset: str, keys: list[str], published: pd.DataFrame) -> list[dict[str, Any]]:
-    """Published curves on this dataset: those that a figure of figures.yaml shows are on from the start."""
-    shown = {name for figure in run.specification["figures"] for name in figure.get("claimed", [])}
+    """Published curves on this dataset. ``on`` lists the metrics of the figures in figures.yaml that show the curve."""
+    shown: dict[str, set[str]] = {}
+    for figure in run.specification["figures"]:
+        for name in figure.get("claimed", []):
+            shown.setdefault(name, set()).add(figure["metric"])
     curves = []
     for (source, codec), rows in published[published.dataset == dataset].groupby(["source", "codec"], sort=True):
         values = {
@@ -122,7 +125,10 @@ def _claimed(run: Run, dataset: str, keys: list[str], published: pd.DataFrame) -
             about = rows.iloc[0]
             name = f"{source}/{codec}"
             facts = {key: str(about[key]) for key in ("averaging", "url", "licence", "note")}
-            curves.append({"name": name, "source": source, "on": name in shown, "metrics": values, **facts})
+            facts |= {"name": name, "source": source}
+            curves.append(
+                {"name": name, "source": source, "on": sorted(shown.get(name, ())), "metrics": values, **facts}
+            )
     return curves
 
 

@@ -69,7 +69,7 @@ def build_gallery(
     gallery: dict[str, Any] = {}
     for dataset, images in originals.items():
         rows = run.measured[run.measured.dataset == dataset].drop_duplicates("image").set_index("image")
-        group = {"rates": list(rates_bpp), "left_out": len(rows) - len(images), "images": {}}
+        group: dict[str, Any] = {"rates": list(rates_bpp), "left_out": len(rows) - len(images), "images": {}}
         for image, pixels in images.items():
             facts = _original(folder, dataset, rows.loc[image], pixels if may_show(dataset) else NOT_PUBLISHED)
             group["images"][image] = {"original": facts, "shown": [{} for _ in rates_bpp]}
@@ -99,9 +99,12 @@ def _make(run: Run, pictures: Sequence[Picture], progress: Callable[[int, int], 
     for picture in pictures:
         if not picture.path.is_file():
             missing.setdefault(picture.row.codec, {})[picture.path] = picture
-    total, done, reasons = sum(map(len, missing.values())), 0, {}
+    total, done = sum(map(len, missing.values())), 0
+    reasons: dict[Path, str] = {}
     with ThreadPoolExecutor(2) as pool:
-        for count, failed in pool.map(partial(_make_codec, run), missing, map(list, map(dict.values, missing.values()))):
+        for count, failed in pool.map(
+            partial(_make_codec, run), missing, map(list, map(dict.values, missing.values()))
+        ):
             reasons |= failed
             done += count
             progress(done, total)
@@ -124,7 +127,7 @@ def _make_codec(run: Run, codec: str, pictures: list[Picture]) -> tuple[int, dic
             if found == expected:
                 _write_png(picture.path, pixels)
             else:
-                reasons[picture.path] = f"decoded again its pixels have hash {found[:12]}, not {expected[:12]} as recorded"
+                reasons[picture.path] = f"decoded again it has pixels {found[:12]}, recorded are {expected[:12]}"
     except RdbenchError as error:
         reasons |= {picture.path: f"decoding again failed: {error}" for picture in waiting}
     return len(pictures), reasons

@@ -19,7 +19,7 @@ Originals = dict[str, dict[str, np.ndarray | str]]  # dataset -> image -> uint8 
 
 
 def load_originals(run: Run, wanted: Sequence[str] | None = None) -> Originals:
-    """The images of each dataset that the page shows: those in ``wanted``, else all of a small set, the first of a large one."""
+    """The images that the page shows: those ``wanted``, or all of a small set, the first of a large."""
     originals: Originals = {}
     for dataset in run.measured_datasets:
         rows = run.measured[run.measured.dataset == dataset].drop_duplicates("image").sort_values("image")

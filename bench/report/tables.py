@@ -1,4 +1,4 @@
-"""The page's tables as rows of plain values: BD-rates, skips and failures, times, averaged curves, datasets."""
+"""The page's tables as rows of plain values: skips and failures, times, averaged curves, datasets."""
 
 from __future__ import annotations
 
@@ -10,17 +10,6 @@ import pandas as pd
 from bench.plots.style import METRICS
 from bench.report.run import Run
 
-REASONS = {
-    "codec_missing": "the codec has no measurements",
-    "anchor_missing": "the anchor has no measurements",
-    "no_common_images": "the two codecs share no image that was measured whole",
-    "too_few_points": "too few points on a curve",
-    "no_overlap": "the two curves' quality ranges do not meet",
-    "overlap_under_half": "the two curves' quality ranges meet on less than half of the shorter one",
-    "most_images_without_value": "most images have no value of their own",
-}
-METHOD_LABELS = {"pchip": "PCHIP", "cubic": "cubic polynomial", "akima": "Akima"}
-
 
 def records_link(**filters: str) -> str:
     """A relative link to the records view with these filters set."""
@@ -29,93 +18,6 @@ def records_link(**filters: str) -> str:
 
 def value_or_none(value: Any) -> Any:
     return None if pd.isna(value) else value
-
-
-def bd_tables(run: Run) -> list[dict[str, Any]]:
-    """One table per dataset, metric and anchor in bd.csv: rows ordered by headline BD-rate, with every other variant."""
-    if run.bd is None or run.bd.empty:
-        return []
-    tables = []
-    for (dataset, metric, anchor), part in run.bd.groupby(["dataset", "metric", "anchor"], sort=False):
-        rows = [_bd_row(run, codec, rows) for codec, rows in part.groupby("codec", sort=True)]
-        rows.sort(key=lambda row: (row["validation"], row["order"] is None, row["order"] or 0.0, row["label"]))
-        tables.append(
-            {
-                "dataset": dataset,
-                "title": run.title_of(dataset),
-                "metric": metric,
-                "metric_label": METRICS.get(metric, (metric, ""))[0],
-                "unit": METRICS.get(metric, ("", ""))[1],
-                "anchor": anchor,
-                "anchor_label": run.label_of(anchor),
-                "anchor_link": records_link(dataset=dataset, codec=anchor),
-                "rows": rows,
-                "scale": _scale(rows),
-            }
-        )
-    return tables
-
-
-def _bd_row(run: Run, codec: str, rows: pd.DataFrame) -> dict[str, Any]:
-    cells = {(row.averaging, row.method): _bd_cell(row) for row in rows.itertuples()}
-    headline = cells.get(("per_image", "pchip")) or _NO_CELL
-    averaged = cells.get(("averaged_curve", "pchip")) or _NO_CELL
-    return {
-        "codec": codec,
-        "label": run.label_of(codec),
-        "validation": run.role_of(codec) == "validation",
-        "link": records_link(dataset=rows.dataset.iloc[0], codec=codec),
-        "headline": headline,
-        "averaged": averaged,
-        "others": [
-            {"averaging": averaging, "method": METHOD_LABELS[method], **cells.get((averaging, method), _NO_CELL)}
-            for averaging in ("per_image", "averaged_curve")
-            for method in METHOD_LABELS
-        ],
-        "order": headline["value"] if headline["value"] is not None else averaged["value"],
-    }
-
-
-_NO_CELL: dict[str, Any] = {
-    "value": None,
-    "low": None,
-    "high": None,
-    "quality": None,
-    "overlap": None,
-    "note": "",
-    "reason": "not computed",
-    "images": None,
-    "without": 0,
-    "repaired": None,
-    "from": None,
-    "to": None,
-}
-
-
-def _bd_cell(row: Any) -> dict[str, Any]:
-    return {
-        "value": value_or_none(row.bd_rate_percent),
-        "low": value_or_none(row.ci_low),
-        "high": value_or_none(row.ci_high),
-        "quality": value_or_none(row.bd_quality),
-        "overlap": value_or_none(row.overlap),
-        "note": row.overlap_note,
-        "reason": REASONS.get(row.reason, row.reason.replace("_", " ")),
-        "images": value_or_none(row.n_images),
-        "without": int(getattr(row, "n_images_without_value", 0)),
-        "repaired": value_or_none(row.repaired_points),
-        "from": value_or_none(row.quality_low),
-        "to": value_or_none(row.quality_high),
-    }
-
-
-def _scale(rows: list[dict[str, Any]]) -> tuple[float, float]:
-    """The range in percent that the small interval plots of one table share; it holds zero."""
-    values = [row["headline"][key] for row in rows for key in ("value", "low", "high")]
-    known = [value for value in values if value is not None]
-    low, high = min([0.0, *known]), max([0.0, *known])
-    margin = 0.04 * (high - low or 1.0)
-    return low - margin, high + margin
 
 
 def events(run: Run) -> list[dict[str, Any]]:
@@ -233,7 +135,9 @@ def validation_rows(run: Run) -> list[dict[str, Any]]:
         numbers = {key: value_or_none(row[key]) for key in ("expected", "measured", "limit")}
         label = METRICS.get(row["metric"], (row["metric"], ""))[0]
         link = records_link(dataset=row["dataset"], codec=row["codec"])
-        rows.append({**row, **numbers, "ok": ok, "metric_label": label, "label": run.label_of(row["codec"]), "link": link})
+        rows.append(
+            {**row, **numbers, "ok": ok, "metric_label": label, "label": run.label_of(row["codec"]), "link": link}
+        )
     return rows
 
 

@@ -65,7 +65,7 @@
     const { width, height } = image.original;
     stage.classList.toggle("zoomed", zoom !== "fit");
     stage.style.aspectRatio = `${width} / ${height}`;
-    stage.style.width = zoom === "fit" ? `min(100%, ${(78 * width) / height}vh)` : `${width * Number(zoom)}px`;
+    stage.style.width = zoom === "fit" ? `min(100%, ${width}px, ${(75 * width) / height}vh)` : `${width * Number(zoom)}px`;
   };
 
   const tell = (rows) => {

@@ -6,9 +6,9 @@ rdbench.plots = (() => {
   if (!target) return null;
   const page = rdbench.data("page-data");
   const select = (name) => document.querySelector(`select[data-switch="plot"][name="${name}"]`);
-  const visible = new Map();
-  for (const codec of page.codecs) visible.set(codec.name, codec.role === "codec");
-  for (const curves of Object.values(page.claimed)) for (const curve of curves) visible.set(curve.name, curve.on);
+  const chosen = new Map(); // what the reader switched on or off; all else is as the run and figures.yaml have it
+  const measuredVisible = (codec) => chosen.get(codec.name) ?? codec.role === "codec";
+  const claimedVisible = (curve) => chosen.get(curve.name) ?? curve.on.includes(metric().key);
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
   /* Colours are shared with the printed figures; those too near the background are moved away from it. */
@@ -104,11 +104,12 @@ rdbench.plots = (() => {
     const traces = [];
     for (const curve of page.claimed[dataset]) {
       const values = curve.metrics[metric().key];
-      if (values && visible.get(curve.name)) traces.push(claimedTrace(curve, values));
+      if (values && claimedVisible(curve)) traces.push(claimedTrace(curve, values));
     }
-    for (const { name } of page.codecs) {
-      const curve = (page.averaged[dataset][name] || {})[metric().key];
-      if (!curve || !curve.point.length || !visible.get(name)) continue;
+    for (const codec of page.codecs) {
+      const { name } = codec;
+      const curve = page.averaged[dataset][name][metric().key];
+      if (!curve.point.length || !measuredVisible(codec)) continue;
       traces.push(measuredTrace(name, curve.point, curve.bpp, curve.value, curve.n.map((n) => `mean of ${plural(n)}`)));
     }
     return traces;
@@ -151,18 +152,19 @@ rdbench.plots = (() => {
     }
     return picture;
   };
-  const entry = (name, claimed) => {
+  const entry = (name, claimed, checked) => {
     const box = rdbench.element("input", { type: "checkbox", value: name });
-    box.checked = visible.get(name);
+    box.checked = checked;
     box.addEventListener("change", () => {
-      visible.set(name, box.checked);
+      chosen.set(name, box.checked);
       draw();
     });
-    const label = rdbench.element("label", { class: box.checked ? "" : "off" }, box, swatch(page.looks[name], claimed), page.looks[name].label);
-    return label;
+    return rdbench.element("label", { class: checked ? "" : "off" }, box, swatch(page.looks[name], claimed), page.looks[name].label);
   };
-  const group = (title, names, claimed) => {
-    const curves = rdbench.element("div", { class: "curves" }, ...names.map((name) => entry(name, claimed)));
+  const measuredEntry = (codec) => entry(codec.name, false, measuredVisible(codec));
+  const claimedEntry = (curve) => entry(curve.name, true, claimedVisible(curve));
+  const group = (title, entries) => {
+    const curves = rdbench.element("div", { class: "curves" }, ...entries);
     return rdbench.element("fieldset", {}, rdbench.element("legend", {}, title), curves);
   };
   const drawLegend = () => {
@@ -172,22 +174,22 @@ rdbench.plots = (() => {
     const open = [...legend.querySelectorAll("details")].some((details) => details.open);
     const dataset = select("dataset").value;
     const measured = page.codecs.filter(({ name }) => page.averaged[dataset][name][metric().key].point.length);
-    const of = (role) => measured.filter((codec) => codec.role === role).map((codec) => codec.name);
+    const of = (role) => measured.filter((codec) => codec.role === role).map(measuredEntry);
     const tool = (text, set) => {
       const button = rdbench.element("button", { type: "button", value: text }, text);
       button.addEventListener("click", () => {
-        for (const { name } of measured) visible.set(name, set);
+        for (const { name } of measured) chosen.set(name, set);
         draw();
       });
       return button;
     };
-    const parts = [group("Measured", of("codec"), false)];
-    if (of("validation").length) parts.push(group("Measured, published settings", of("validation"), false));
+    const parts = [group("Measured", of("codec"))];
+    if (of("validation").length) parts.push(group("Measured, published settings", of("validation")));
     parts[0].append(rdbench.element("div", { class: "tools" }, tool("all", true), tool("none", false)));
     const claimed = page.claimed[dataset].filter((curve) => curve.metrics[metric().key]);
-    const on = claimed.filter((curve) => curve.on);
-    if (on.length) parts.push(group("Claimed", on.map((curve) => curve.name), true));
-    const others = claimed.filter((curve) => !curve.on);
+    const on = claimed.filter((curve) => curve.on.includes(metric().key));
+    if (on.length) parts.push(group("Claimed", on.map(claimedEntry)));
+    const others = claimed.filter((curve) => !on.includes(curve));
     if (others.length) {
       const details = rdbench.element("details", {}, rdbench.element("summary", {}, `${on.length ? "More claimed" : "Claimed"} curves (${others.length})`));
       details.open = open;
@@ -195,7 +197,7 @@ rdbench.plots = (() => {
         const [first, ...rest] = others.filter((curve) => curve.source === source);
         const link = rdbench.element("a", { href: first.url }, source);
         details.append(rdbench.element("p", { class: "source" }, link, `, ${first.licence}`));
-        details.append(rdbench.element("div", { class: "curves" }, ...[first, ...rest].map((curve) => entry(curve.name, true))));
+        details.append(rdbench.element("div", { class: "curves" }, ...[first, ...rest].map(claimedEntry)));
       }
       parts.push(details);
     }
@@ -211,9 +213,10 @@ rdbench.plots = (() => {
     if (!imageTarget || !shown) return;
     const traces = [];
     const curves = (page.images[shown.dataset] || {})[shown.image] || {};
-    for (const { name } of page.codecs) {
+    for (const codec of page.codecs) {
+      const { name } = codec;
       const curve = curves[name];
-      if (!curve || !visible.get(name)) continue;
+      if (!curve || !measuredVisible(codec)) continue;
       const kept = curve.point.map((_, index) => index).filter((index) => curve[metric().column][index] !== null);
       const take = (list) => kept.map((index) => list[index]);
       traces.push(measuredTrace(name, take(curve.point), take(curve.bpp), take(curve[metric().column]), kept.map(() => shown.image)));
