@@ -1,0 +1,436 @@
+"""What every wrapper promises (bench/codec.py, DESIGN.md section 4), held against every wrapper that discovery finds.
+
+`pytest tests/test_contract.py -k NAME` is the test of one codec. A codec that is not available here is skipped with its
+own reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+from bench.codec import Codec, Embedded, codecs, discover, module_of
+from bench.errors import UsageError
+from bench.files import sha256, sha256_pixels
+from bench.newcodec import create
+
+ROOT = Path(__file__).resolve().parent.parent
+FIXTURES = ROOT / "tests" / "fixtures" / "bitstreams"
+CODECS: dict[str, Codec] = codecs() | {c.name: c for c in importlib.import_module("codecs_wrappers._template").CODECS}
+BUDGET_S = 4.0  # of one codec's RD curve; a slow codec is tested at fewer points
+
+
+AVAILABLE = [name for name, codec in CODECS.items() if codec.available()[0]]
+EMBEDDED = [name for name in AVAILABLE if isinstance(CODECS[name], Embedded)]
+
+
+@pytest.fixture(params=AVAILABLE)
+def codec(request: pytest.FixtureRequest) -> Codec:
+    return CODECS[request.param]
+
+
+@cache
+def photograph(height: int = 256, width: int = 256) -> np.ndarray:
+    """A part of a real photograph (uint8, H x W x 3), mirrored where it is too small. Read-only."""
+    coffee = data.coffee()[60:, 120:]
+    missing = [max(0, wanted - there) for wanted, there in zip((height, width), coffee.shape, strict=False)]
+    image = np.pad(coffee, ((0, missing[0]), (0, missing[1]), (0, 0)), mode="symmetric")[:height, :width].copy()
+    image.setflags(write=False)  # an encoder that writes into its input fails
+    return image
+
+
+@cache
+def curve(name: str) -> dict[str, bytes]:
+    """Bitstreams of the photograph by point, in point order: the ends first, then as many as the time allows."""
+    codec, start = CODECS[name], time.perf_counter()
+    count = len(codec.points)
+    order = dict.fromkeys([count // 2, 0, count - 1, *range(count)])
+    made: dict[int, bytes] = {}
+    for index in order:
+        if len(made) >= 3 and time.perf_counter() - start > BUDGET_S:
+            break
+        made[index] = codec.encode(photograph(), codec.points[index])
+    return {codec.points[index].name: made[index] for index in sorted(made)}
+
+
+def middle(codec: Codec) -> bytes:
+    return curve(codec.name)[codec.points[len(codec.points) // 2].name]
+
+
+def squared_error(pixels: np.ndarray) -> float:
+    return float(np.mean((pixels.astype(float) - photograph()) ** 2))
+
+
+# What a codec says of itself
+
+
+def test_every_wrapper_can_be_imported():
+    assert {wrapper.module: wrapper.error for wrapper in discover() if wrapper.error} == {}
+
+
+def test_names_and_labels_are_unique_and_extensions_begin_with_a_dot():
+    found = [codec for wrapper in discover() for codec in wrapper.codecs]
+    for values in ([codec.name for codec in found], [codec.label or codec.name for codec in found]):
+        assert len(set(values)) == len(values), sorted(values)
+    assert all(re.fullmatch(r"\.[a-z0-9_]+", codec.extension) for codec in found)
+
+
+@pytest.mark.parametrize("module", sorted({type(codec).__module__ for codec in CODECS.values()}))
+def test_every_codec_class_of_a_module_is_given(module):
+    given = [codec for codec in CODECS.values() if type(codec).__module__ == module]
+    classes = [c for _, c in inspect.getmembers(sys.modules[module], inspect.isclass) if c.__module__ == module]
+    missing = [c.__name__ for c in classes if issubclass(c, Codec) and not any(isinstance(g, c) for g in given)]
+    assert missing == [], f"not in CODECS of {module}"
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_version_is_not_empty_and_unavailable_says_why(name):
+    codec = CODECS[name]
+    available, reason = codec.available()
+    assert codec.role in ("codec", "control", "validation")
+    if not available:
+        assert len(reason.strip()) > 5
+        pytest.skip(f"{name} is not available here, so nothing else is tested of it: {reason}")
+    assert codec.version().strip() and codec.version() == codec.version()
+
+
+# What goes in
+
+
+@pytest.mark.parametrize("size", [(1, 1), (17, 33), (200, 3), (511, 769)], ids=lambda size: f"{size[0]}x{size[1]}")
+def test_any_size_comes_back_as_uint8_of_that_size(codec, size):
+    middle = len(codec.points) // 2
+    for index in {middle} if size[0] * size[1] > 10_000 else {0, len(codec.points) - 1}:
+        pixels = codec.decode(codec.encode(photograph(*size), codec.points[index]))
+        assert (pixels.shape, pixels.dtype) == ((*size, 3), np.uint8)
+
+
+def test_grey_is_coded_as_three_equal_channels(codec):
+    grey = photograph(40, 56)[..., 1]
+    point = codec.points[-1]
+    expected = codec.encode(np.repeat(grey[..., None], 3, axis=2), point)
+    assert codec.encode(grey, point) == expected
+    assert codec.encode(grey[..., None], point) == expected
+    assert codec.decode(expected).shape == (40, 56, 3)
+
+
+def test_a_view_with_strides_is_coded_as_its_copy(codec):
+    view = photograph(40, 56)[::-1, ::2]
+    assert codec.encode(view, codec.points[0]) == codec.encode(view.copy(), codec.points[0])
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((16, 16, 4), np.uint8), "alpha"),
+        (np.zeros((16, 16, 2), np.uint8), "alpha"),
+        (np.zeros((16, 16, 3), np.float32), "uint8.*float32"),
+        (np.zeros((16, 16, 3), np.uint16), "uint8.*uint16"),
+        (np.zeros((0, 16, 3), np.uint8), "0 x 16 x 3"),
+        (np.zeros((16, 16, 5), np.uint8), "16 x 16 x 5"),
+        (np.zeros((2, 16, 16, 3), np.uint8), "2 x 16 x 16 x 3"),
+    ],
+    ids=["rgba", "grey with alpha", "float", "16 bit", "empty", "5 channels", "batch"],
+)
+def test_what_is_no_rgb_image_is_refused_with_a_clear_error(codec, image, message):
+    with pytest.raises(UsageError, match=message):
+        codec.encode(image, codec.points[0])
+
+
+# Rate and distortion
+
+
+def test_rate_rises_over_the_points(codec):
+    sizes = {name: len(bitstream) for name, bitstream in curve(codec.name).items()}
+    if codec.monotone:
+        assert list(sizes.values()) == sorted(set(sizes.values())), sizes
+    else:
+        assert min(sizes.values()) > 0
+
+
+def test_quality_rises_from_the_first_point_to_the_last_and_colours_keep_their_order(codec):
+    bitstreams = list(curve(codec.name).values())
+    first, last = (codec.decode(bitstream) for bitstream in (bitstreams[0], bitstreams[-1]))
+    assert len(bitstreams) == 1 or squared_error(last) < squared_error(first)
+    assert squared_error(last) < squared_error(last[..., ::-1])
+    assert not codec.lossless or squared_error(last) == 0
+
+
+@pytest.mark.parametrize("codec", EMBEDDED, indirect=True)
+def test_a_rate_target_of_an_embedded_codec_is_kept_and_gives_a_prefix(codec):
+    full = codec.encode_full(photograph())
+    for point in codec.points:
+        prefix = codec.truncate(full, point)
+        assert full.startswith(prefix)
+        if "bpp" in point.parameters:
+            assert 8 * len(prefix) <= point["bpp"] * 256 * 256 or len(prefix) == len(full)
+        if point.name in curve(codec.name):
+            assert prefix == curve(codec.name)[point.name]
+
+
+# The same bits and pixels every time
+
+
+def test_the_same_image_gives_the_same_bytes_whatever_was_coded_between(codec):
+    for point in (codec.points[0], codec.points[-1]):
+        codec.encode(photograph(33, 17), codec.points[0])
+        assert codec.encode(photograph(), point) == curve(codec.name)[point.name]
+
+
+def test_the_same_bytes_give_the_same_pixels_as_the_encoder_says(codec):
+    bitstream, own = codec.encode_with_reconstruction(photograph(), codec.points[-1])
+    pixels = codec.decode(bitstream)
+    codec.decode(curve(codec.name)[codec.points[0].name])
+    assert np.array_equal(codec.decode(bitstream), pixels)
+    assert own is None or np.array_equal(own, pixels)
+
+
+def test_a_fresh_process_encodes_to_the_same_bytes_and_decodes_to_the_same_pixels(codec, tmp_path):
+    streams = {name: curve(codec.name)[name] for name in (codec.points[0].name, codec.points[-1].name)}
+    outcomes = in_a_fresh_process(codec, streams, tmp_path, encode=True)
+    for name, bitstream in streams.items():
+        assert outcomes[name]["pixels"] == sha256_pixels(codec.decode(bitstream))
+        assert outcomes[f"encode {name}"]["bytes"] == sha256(bitstream)
+
+
+# Damage
+
+
+def test_a_damaged_bitstream_is_an_error_or_a_picture_of_the_right_size(codec, tmp_path):
+    damaged = {
+        f"{i}: {what}": (what, bitstream)
+        for i, (what, bitstream) in enumerate(damage(codec, middle(codec)))
+        if bitstream != middle(codec)
+    }
+    outcomes = in_a_fresh_process(codec, {name: bitstream for name, (_, bitstream) in damaged.items()}, tmp_path)
+    assert len(outcomes) >= 15  # a very slow decoder is stopped when its time is over
+    peak_mib = max(outcome["peak_rss_mib"] for outcome in outcomes.values())
+    assert peak_mib < 3000, f"a damaged bitstream took {peak_mib:.0f} MiB"
+    for name, outcome in outcomes.items():
+        what, _ = damaged[name]
+        if codec.checked and not (isinstance(codec, Embedded) and what.startswith("cut")):
+            assert outcome.get("error") == "BitstreamError", (name, outcome)
+        elif what.startswith("foreign"):
+            assert "error" in outcome, (name, outcome)
+        elif "error" not in outcome:
+            assert outcome["dtype"] == "uint8" and outcome["shape"][2:] == [3], (name, outcome)
+            if what != "changed header":  # which may say another size and mean it
+                assert outcome["shape"] == [256, 256, 3], (name, outcome)
+        assert outcome.get("error") != "BitstreamError" or len(outcome["message"]) > 10, (name, outcome)
+
+
+@pytest.mark.parametrize("codec", EMBEDDED, indirect=True)
+def test_every_prefix_of_an_embedded_bitstream_decodes(codec, tmp_path):
+    full = codec.encode_full(photograph(24, 40))
+    lengths = {*range(min(300, len(full))), *range(300, len(full), 7), len(full)}
+    outcomes = in_a_fresh_process(codec, {str(n): full[:n] for n in sorted(lengths)}, tmp_path)
+    decoded = sorted(int(n) for n, outcome in outcomes.items() if "error" not in outcome)
+    header = decoded[0]
+    assert header <= 40, "a prefix may be refused only while the header, which has the size, is not complete"
+    assert decoded == [n for n in sorted(map(int, outcomes)) if n >= header]
+    assert all(outcomes[str(n)]["shape"] == [24, 40, 3] for n in decoded)
+    assert {o["error"] for o in outcomes.values() if "error" in o} <= {"BitstreamError"}
+
+
+def damage(codec: Codec, bitstream: bytes):
+    """Damaged variants of ``bitstream``, each with a word: "cut", "changed header", "changed", "longer", "foreign"."""
+    random = np.random.default_rng(5)
+    size = len(bitstream)
+    for length in sorted({0, 1, 3, 7, 12, size // 4, size // 2, size - 9, size - 1} & set(range(size))):
+        yield "cut", bitstream[:length]
+    header = min(200, size // 2)
+    for kind, low, high, count in (("changed header", 0, header, 40), ("changed", max(header, size // 2), size, 20)):
+        for position in random.integers(low, high, count):
+            changed = bytearray(bitstream)
+            changed[position] ^= 1 << random.integers(8) if random.integers(2) else 255
+            yield kind, bytes(changed)
+    for position in range(0, min(48, size - 4), 2):  # wherever a size stands, it now claims gigapixels
+        yield "changed header", bitstream[:position] + b"\xff\xff\xff\xff" + bitstream[position + 4 :]
+    yield "longer", bitstream + bytes(5)
+    yield "foreign", b"this is no bitstream, but a sentence that someone saved under its name\n" * 3
+    yield "foreign", random.bytes(500)
+    yield "foreign", bytes(500)
+    for entry in json.loads((FIXTURES / "index.json").read_text()).values():
+        if Path(entry["file"]).suffix != codec.extension:
+            yield "foreign", (FIXTURES / entry["file"]).read_bytes()
+
+
+WITNESS = """
+import importlib, json, resource, sys, time
+from pathlib import Path
+import numpy as np
+from bench.files import sha256, sha256_pixels
+folder, module, name, encode = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
+codec = next(c for c in importlib.import_module(module).CODECS if c.name == name)
+jobs = {path: codec.decode for path in sorted(folder.glob("*.bin"))}
+start = time.perf_counter()
+def say(key, **outcome):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"key": key, "peak_rss_mib": peak, **outcome}), flush=True)
+for point in encode:
+    say(f"encode {point}", bytes=sha256(codec.encode(np.load(folder / "image.npy"), codec.point(point))))
+for path in sorted(folder.glob("*.bin")):
+    if time.perf_counter() - start > 20:
+        break
+    print(json.dumps({"begin": path.stem}), flush=True)
+    try:
+        pixels = codec.decode(path.read_bytes())
+        say(path.stem, pixels=sha256_pixels(pixels), shape=pixels.shape, dtype=str(pixels.dtype))
+    except Exception as error:
+        say(path.stem, error=type(error).__name__, message=str(error))
+"""
+
+
+def in_a_fresh_process(codec: Codec, streams: dict[str, bytes], folder: Path, encode: bool = False) -> dict[str, dict]:
+    """What decoding each bitstream came to in another process: hash and shape, or error. A crash or hang fails."""
+    for i, bitstream in enumerate(streams.values()):
+        (folder / f"{i:05}.bin").write_bytes(bitstream)
+    np.save(folder / "image.npy", photograph())
+    command = [sys.executable, "-c", WITNESS, str(folder), type(codec).__module__, codec.name]
+    with open(folder / "out", "w") as out, open(folder / "err", "w") as err:
+        try:
+            code = subprocess.run(
+                [*command, *(streams if encode else ())], cwd=ROOT, stdout=out, stderr=err, timeout=90
+            ).returncode
+        except subprocess.TimeoutExpired:
+            code = "none: it hung"
+    lines = [json.loads(line) for line in (folder / "out").read_text().splitlines() if line.startswith("{")]
+    names = dict(zip((f"{i:05}" for i in range(len(streams))), streams, strict=True))
+    begun = [names[line["begin"]] for line in lines if "begin" in line]
+    errors = (folder / "err").read_text()[-1500:]
+    assert code == 0, f"exit status {code} at {begun[-1:] or 'the start'}: {errors}"
+    return {names.get(line["key"], line["key"]): line for line in lines if "key" in line}
+
+
+# Stored bitstreams
+
+
+def test_a_stored_bitstream_still_decodes_to_the_stored_pixels(codec):
+    index = json.loads((FIXTURES / "index.json").read_text())
+    assert codec.name in index, f"no stored bitstream: run python tests/fixtures/make_bitstreams.py {codec.name}"
+    entry = index[codec.name]
+    pixels = codec.decode((FIXTURES / entry["file"]).read_bytes())
+    if sha256_pixels(pixels) != entry["pixels_sha256"]:
+        assert entry["tolerance"], f"other pixels than {entry['version']} gave; now {codec.version()}"
+        stored = np.asarray(Image.open(FIXTURES / f"{codec.name}.pixels.png")).astype(int)
+        assert np.abs(pixels - stored).max() <= entry["tolerance"]
+
+
+# rdbench new-codec
+
+
+def test_a_new_codec_is_found_and_keeps_the_whole_contract(tmp_path):
+    create("brand_new", tmp_path)
+    environment = {**os.environ, "RDBENCH_WRAPPERS": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "brand_new and not stored"],
+        env=environment,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 20
+
+
+@pytest.mark.parametrize(
+    "name", ["jpeg", "jpeg_standard", "native", "_template", "Mine", "a-b", "9", "class", "", "../x"]
+)
+def test_a_new_codec_with_a_taken_or_impossible_name_is_refused(name, tmp_path):
+    with pytest.raises(UsageError, match="a new codec called"):
+        create(name, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_new_codec_never_overwrites(tmp_path):
+    path = create("mine", tmp_path)
+    path.write_text("hours of work")
+    with pytest.raises(UsageError, match="already exists"):
+        create("mine", tmp_path)
+    assert path.read_text() == "hours of work"
+
+
+# What single wrappers promise
+
+
+def test_the_controls_lose_nothing_and_all_but_the_mean():
+    image = photograph()
+    identity, grey = CODECS["identity"], CODECS["grey"]
+    assert np.array_equal(identity.decode(identity.encode(image, identity.points[0])), image)
+    bitstream = grey.encode(image, grey.points[0])
+    assert len(bitstream) == 19
+    assert np.array_equal(grey.decode(bitstream)[0, 0], np.rint(image.mean(axis=(0, 1))))
+    assert len(np.unique(grey.decode(bitstream).reshape(-1, 3), axis=0)) == 1
+
+
+def test_optimised_huffman_tables_change_the_size_of_a_jpeg_and_not_one_pixel():
+    plain, optimised = CODECS["jpeg_standard"], CODECS["jpeg"]
+    for name in ("q05", "q50", "q95"):
+        a, b = curve("jpeg_standard")[name], curve("jpeg")[name]
+        assert len(b) < len(a)
+        assert np.array_equal(plain.decode(a), optimised.decode(b))
+
+
+def test_jpeg_2000_meets_its_rate_targets():
+    for name in ("jpeg2000", "jpeg2000_53"):
+        for point in CODECS[name].points:
+            if point.name in curve(name):
+                assert 8 * len(curve(name)[point.name]) / 256**2 == pytest.approx(point["bpp"], rel=0.03, abs=0.005)
+
+
+def test_jpeg_2000_is_coded_by_glymur_here_and_by_pillow_to_the_same_rate_without_it(monkeypatch):
+    from codecs_wrappers.native import openjpeg
+
+    codec, point = CODECS["jpeg2000"], CODECS["jpeg2000"].point("1.00bpp")
+    assert "through glymur" in codec.version()
+    with_glymur = codec.encode(photograph(), point)
+    monkeypatch.setattr(openjpeg, "_glymur", lambda: None)
+    assert "glymur has no OpenJPEG library here" in codec.version()
+    without = codec.encode(photograph(), point)
+    assert len(without) == pytest.approx(len(with_glymur), rel=0.02)
+    expected = pytest.approx(squared_error(codec.decode(with_glymur)), rel=0.02)
+    assert squared_error(codec.decode(without)) == expected
+
+
+def test_looking_for_openjpeg_leaves_the_environment_as_it_was(monkeypatch):
+    from codecs_wrappers.native import openjpeg
+
+    for value in (None, "/somewhere"):
+        if value:
+            monkeypatch.setenv("XDG_CONFIG_HOME", value)
+        else:
+            monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+        openjpeg._glymur.__wrapped__()
+        assert os.environ.get("XDG_CONFIG_HOME") == value
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not (ROOT.parent / "shared").is_dir(), reason="needs ../shared beside the checkout")
+def test_webp_at_method_4_gives_the_sizes_that_compressai_published_for_kodak():
+    shared = ROOT.parent / "shared"
+    published = json.loads((shared / "reference_curves/compressai__results_image_kodak_webp.json").read_text())[
+        "results"
+    ]
+    images = [np.asarray(Image.open(path)) for path in sorted((shared / "datasets/kodak").glob("*.png"))]
+    codec = CODECS["webp_m4"]
+    for index in (0, 9):
+        bpp = [8 * len(codec.encode(image, codec.points[index])) / (image.size / 3) for image in images]
+        assert np.mean(bpp) == pytest.approx(published["bpp"][index], abs=1e-6)
+
+
+def test_a_wrapper_is_known_by_its_file():
+    assert {module_of(codec) for codec in CODECS.values()} >= {"jpeg", "webp", "_template"}
