@@ -23,6 +23,7 @@ from codecs_wrappers.learned import networks  # noqa: E402
 from codecs_wrappers.learned.training import config, data, trainer  # noqa: E402
 from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
 from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
+from codecs_wrappers.learned.training.process import device_of  # noqa: E402
 from codecs_wrappers.learned.training.validation import Score, score  # noqa: E402
 
 TINY = {
@@ -379,3 +380,30 @@ def test_the_package_and_the_command_line_parser_do_not_import_torch():
         "command.add_arguments(argparse.ArgumentParser()); sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_device_is_the_gpu_where_there_is_one_and_its_absence_is_an_error_that_says_so(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of("auto") == torch.device("cpu")
+    with pytest.raises(UsageError, match="torch sees no GPU; use --device cpu"):
+        device_of("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
+    assert device_of("auto") == device_of("cuda") == torch.device("cuda:2")
+    assert device_of("cuda:1") == torch.device("cuda:1")
+
+
+def test_bf16_keeps_gdn_and_the_outer_layers_exact_enough_for_the_highest_rate(photographs):
+    model = MeanScaleHyperprior(48, 192)
+    crops = make_learner(photographs).crops
+    linear_start(model, [data.to_float(crops.batch(16))], 0.1538)
+    x = data.to_float(crops.batch(4))
+    with torch.no_grad():
+        (exact, exact_bits), (rounded, rounded_bits) = (
+            networks.forward(model.eval(), x, precision) for precision in (None, torch.bfloat16)
+        )
+    assert rounded.dtype == torch.float32
+    errors = [(x - x_hat).square().mean().item() for x_hat in (exact, rounded)]
+    assert errors[1] == pytest.approx(errors[0], rel=0.05)
+    assert rounded_bits.sum().item() == pytest.approx(exact_bits.sum().item(), rel=0.01)
+    assert not torch.equal(exact, rounded)

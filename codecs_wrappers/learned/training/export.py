@@ -8,10 +8,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from bench.files import sha256_file, write_atomically
 from codecs_wrappers.learned import networks
+from codecs_wrappers.learned.training.config import Config
 from codecs_wrappers.learned.training.validation import Score
 
 
@@ -33,10 +35,28 @@ def as_shipped(model: nn.Module) -> nn.Module:
     return networks.load_weights(shipped, {name: tensor.half() for name, tensor in _trained(model).items()}).eval()
 
 
+def manifest_entry(config: Config, had: Mapping[str, Any]) -> dict[str, Any]:
+    """What the weights manifest says of a training: its configuration, and what it ``had`` (steps, device, data)."""
+    return {
+        "source": "committed",
+        "architecture": dict(config.architecture),
+        "rate_weight": config.rate_weight,
+        "batch": config.batch,
+        "crop": config.crop,
+        "crops": had["steps_run"] * config.batch,
+        "hyperprior_steps": config.hyperprior_steps,
+        "lr": config.lr,
+        "seed": config.seed,
+        "precision": config.precision,
+        "torch": str(torch.__version__),
+        **had,
+    }
+
+
 def write(model: nn.Module, path: Path, entry: Mapping[str, Any], score: Score) -> dict[str, Any]:
     """Write ``path`` (.safetensors) and the manifest entry beside it (.yaml); returns the entry.
 
-    model: :func:`as_shipped`, whose ``score`` on the validation images this is. entry: what the training had.
+    model: :func:`as_shipped`, whose ``score`` on the validation images this is. entry: :func:`manifest_entry`.
     """
     import yaml
 

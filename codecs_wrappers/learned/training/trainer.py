@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
-import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from codecs_wrappers.learned.training import data as images
 from codecs_wrappers.learned.training.config import Config, load
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.logs import Logs
+from codecs_wrappers.learned.training.process import device_name, device_of, stop_signals
 from codecs_wrappers.learned.training.start import first_weights
 from codecs_wrappers.learned.training.validation import Score, score, tf32
 
@@ -65,13 +65,13 @@ def train(
     config = load(name, steps=steps, **overrides)
     if minutes is not None and not minutes > 0:
         raise UsageError(f"training {name}: the budget must be above 0 minutes, it is {minutes}")
-    target = _device(device)
+    target = device_of(device)
     torch.backends.cudnn.benchmark = True
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), tf32(config.precision != "fp32"):
         torch.manual_seed(config.seed)
         folder = Path(out) if out else Path("results/training") / config.name
         training = _Training(config, data, validation, target, folder, minutes)
-        with _stop_signals() as stop_asked:
+        with stop_signals() as stop_asked:
             return training.run(resume, pause_after, quiet, stop_asked)
 
 
@@ -118,7 +118,7 @@ class _Training:
         self.out.mkdir(parents=True, exist_ok=True)
         how = self._begin(resume)
         with contextlib.closing(Logs(self.out, self.learner.step, quiet)) as logs:
-            logs.say(f"{self.config.name} on {_device_name(self.device)}: {how}; {len(self.learner.images)} images")
+            logs.say(f"{self.config.name} on {device_name(self.device)}: {how}; {len(self.learner.images)} images")
             if self.learner.crops.left_out:
                 logs.say(f"left out: {self.learner.crops.left_out} images smaller than the crop of {self.config.crop}")
             if self.best is None:
@@ -226,52 +226,14 @@ class _Training:
         model = networks.load_weights(self.learner.average, networks.read_weights(best), str(best))
         shipped = export.as_shipped(model)
         measured = score(shipped, self.held_out, config.rate_weight)
-        entry = {
-            "source": "committed",
-            "architecture": dict(config.architecture),
-            "rate_weight": config.rate_weight,
+        had = {
             "steps": int(networks.read_metadata(best)["step"]),
             "steps_run": self.learner.step,
-            "batch": config.batch,
-            "crop": config.crop,
-            "crops": self.learner.step * config.batch,
-            "hyperprior_steps": config.hyperprior_steps,
-            "seed": config.seed,
-            "device": _device_name(self.device),
-            "precision": config.precision if self.device.type == "cuda" else "fp32",
-            "torch": str(torch.__version__),
+            "device": device_name(self.device),
             "hours": round(self.elapsed_s / 3600, 3),
             "started_from": self.started_from,
             **self.facts,
         }
-        export.write(shipped, path, entry, measured)
+        export.write(shipped, path, export.manifest_entry(config, had), measured)
         logs.say(f"{path}: validation {measured} (fp16), {path.stat().st_size / 2**20:.1f} MiB")
         return path
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r} was asked for, but torch sees no GPU; use --device cpu")
-    device = torch.device(name)
-    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
-
-
-def _device_name(device: torch.device) -> str:
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
-
-
-@contextlib.contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set instead of ending the process; handlers need the main thread."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    before = {number: signal.signal(number, lambda *_: asked.set()) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
