@@ -130,12 +130,13 @@ class _Collection:
     def _accept(self, images: list[Path]) -> None:
         """Puts unpacked images in place, all or none. Raises RdbenchError for a wrong number and for a wrong image."""
         images = [image for image in images if not self.published or image.name in self.published]
-        expected = len(self.published) or self.archive["count"]
-        if len(images) != expected:
-            raise RdbenchError(f"dataset {self.name}: expected {expected} images in its archive, found {len(images)}")
+        count = len(self.published) or self.archive["count"]
+        if len(images) != count:
+            raise RdbenchError(f"dataset {self.name}: expected {count} images in its archive, found {len(images)}")
         for image in images:
-            got = wrong(image, self._expected(image.name))
-            fault = f"expected {self._expected(image.name)}, got {got}" if got else broken(image)
+            expected = self._expected(image.name)
+            got = wrong(image, expected)
+            fault = f"expected {expected}, got {got}" if got else "" if expected else broken(image)
             if fault:
                 aside = image.replace(self.store.folder / f"{image.name}.bad")
                 error = RdbenchError(f"fetching {self._what(image.name)}: {fault}, kept as {aside}")

@@ -87,7 +87,9 @@ def _from(transfers: Transfers, path: Path, source: Source, complaint: Callable[
             finally:
                 packed.unlink(missing_ok=True)
         got = wrong(part, source.digest)
-        fault = f"expected {source.digest}, got {got}" if got else complaint(part)
+        fault = "" if source.digest else complaint(part)
+        if got:
+            fault = f"expected {source.digest}, got {got}"
         if not fault:
             part.replace(path)
             return ""

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +109,24 @@ def test_a_set_that_is_here_is_neither_downloaded_nor_read_again(web, monkeypatc
         monkeypatch.delattr(f"bench.datastore.{function}")
     assert get(listed(web)) == first
     assert web.asked == []
+
+
+def test_two_jobs_that_want_one_set_download_it_once(web):
+    entry = listed(web)
+    Path("spec.yaml").write_text(yaml.safe_dump({"set": entry}))
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: fetch("set", "spec.yaml", quiet=True), range(2))
+    assert first == second
+    assert sorted(where for where, _ in web.asked) == ["/at/a.png", "/at/b.png", "/at/c.png"]
+
+
+def test_a_file_with_the_right_hash_that_cannot_be_taken_is_listed_as_refused(web):
+    web.files["/at/d.png"] = b"right, but no image"
+    entry = listed(web)
+    entry["files"]["d.png"] = digest(web.files["/at/d.png"])
+    manifest = get(entry)
+    assert [image.name for image in manifest.images] == ["a", "b", "c"]
+    assert manifest.refused[0]["name"] == "d" and "expected a PNG" in manifest.refused[0]["reason"]
 
 
 def test_a_manifest_survives_the_way_through_a_file(web, tmp_path):
