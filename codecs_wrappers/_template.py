@@ -7,7 +7,8 @@ zlib. Replace what it does and keep what it promises; tests/test_contract.py hol
 * ``decode`` needs the bitstream and nothing else: every byte it needs lies on disk and counts as rate;
 * any height and width from 1 x 1 up; a damaged bitstream is an error, never a crash or a picture of another size.
 
-Then `pytest tests/test_contract.py -k NAME`, and `snakemake --cores` draws its curve beside all others.
+Then `python tests/fixtures/make_bitstreams.py NAME` stores a bitstream that later versions must still decode,
+`pytest tests/test_contract.py -k NAME` tests it, and `snakemake --cores` draws its curve beside all others.
 """
 
 from __future__ import annotations
