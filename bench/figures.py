@@ -94,7 +94,7 @@ def _context(folder: Path, specification: dict[str, Any]) -> Context:
     return Context(
         records=frame,
         timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
-        compared=pd.read_csv(compared) if compared.is_file() else None,
+        compared=pd.read_csv(compared, float_precision="round_trip") if compared.is_file() else None,
         published=load_published(),
         styles=styles(set(frame.codec) | claimed, specification["styles"], labels),
         names=specification["datasets"],

@@ -97,6 +97,6 @@ def _subtitle(frame: pd.DataFrame, metric: str) -> str:
     measured = frame[frame.kind == "measured"]
     how = "rate and quality averaged over images at each operating point"
     if (measured.averaging == "fixed rate").any():
-        how += "; embedded codecs at fixed rates"
+        how += "; marked codecs at fixed rates"
     how += AVERAGING.get(metric, "")
     return f"{count_images(measured.n_images)}; {how}"
