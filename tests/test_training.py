@@ -166,9 +166,7 @@ def test_the_hyperprior_stage_lowers_the_rate_and_leaves_the_transforms_alone(ph
 def test_the_linear_start_codes_a_photograph_it_has_not_seen_above_30_db_before_any_step(photographs):
     torch.manual_seed(0)
     model = networks.build({"family": "mean_scale", "N": 48, "M": 192})
-    crops = data.Crops(
-        [data.read_image(p) for p in data.image_files([photographs / "train"])], 128, 0, torch.device("cpu")
-    )
+    crops = data.Crops(data.read_images(data.image_files([photographs / "train"])), 128, 0, torch.device("cpu"))
     held_out = [data.read_image(photographs / "held_out/cat.png")]
     untrained = score(model, held_out, 0.1538)
     linear_start(model, [data.to_float(crops.batch(16))], 0.1538)

@@ -35,7 +35,7 @@ class Config:
     hyperprior_lr: float = 5e-4
     precision: str = "tf32"  # on CUDA: fp32, tf32, or bf16 for the inner convolutions
     jpeg_downscale: int = 2  # JPEG sources are shrunk so, which averages their block edges away
-    validate_every: int = 2000
+    validate_every: int = 1000
     validation_images: int = 0  # 0: all
     log_every: int = 50
     checkpoint_minutes: float = 5.0

@@ -60,7 +60,7 @@ def write(model: nn.Module, path: Path, entry: Mapping[str, Any], score: Score) 
     """
     import yaml
 
-    state = {name: tensor.half() if name in _trained(model) else tensor for name, tensor in model.state_dict().items()}
+    state = {**model.state_dict(), **{name: tensor.half() for name, tensor in _trained(model).items()}}
     metadata = {key: entry[key] for key in ("architecture", "rate_weight", "steps")}
     write_atomically(path, to_bytes(state, metadata))
     written = {"file": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size}

@@ -93,8 +93,8 @@ class _Training:
             "data": {"digest": images.digest(files), "images": len(files)},
             "validation": {"digest": images.digest(held_out), "images": len(held_out)},
         }
-        self.learner = Learner(config, [images.read_image(f, config.jpeg_downscale) for f in files], device)
-        self.held_out = [images.read_image(f) for f in held_out]
+        self.learner = Learner(config, images.read_images(files, config.jpeg_downscale), device)
+        self.held_out = images.read_images(held_out)
         self.started_from: dict[str, Any] = {}
         self.start: Score | None = None
         self.best: Score | None = None
