@@ -54,7 +54,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     seen = frame if limits is None else frame[frame.bpp.between(*limits)]
     margin = 0.04 * (seen.value.max() - seen.value.min() or 1)
     axes.set_ylim(seen.value.min() - margin, seen.value.max() + margin)
-    _shade(axes, frame, spec, context)
+    _shade(axes, frame, spec)
     legend(figure, groups)
     titles(figure, context.title(spec, dataset), _subtitle(frame, spec["metric"]))
     return figure
@@ -69,8 +69,8 @@ def _rate_at(quality: float, curve: pd.DataFrame) -> float:
     return float(np.interp(within, ordered.value, np.log2(ordered.bpp))) + (quality - within) / 5
 
 
-def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any], context: Context) -> None:
-    """Shades the range of quality that every measured curve shares with the anchor."""
+def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any]) -> None:
+    """Shades the range of quality that every measured curve shares with the anchor, if there is one."""
     measured, anchor = frame[frame.kind == "measured"], spec.get("anchor")
     if anchor is None or anchor not in set(measured.codec):
         return
@@ -80,17 +80,8 @@ def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any], context: Conte
         return
     axes.axhspan(low, high, color="#f4f1e4", zorder=0, linewidth=0)
     digits, unit = (2, " dB") if METRICS.get(spec["metric"], ("", ""))[1] == "dB" else (4, "")
-    text = f"shaded: {low:.{digits}f} to {high:.{digits}f}{unit}, the quality all measured curves share with"
-    axes.text(
-        0.99,
-        0.015,
-        f"{text} {context.style(anchor).label}",
-        transform=axes.transAxes,
-        fontsize=6,
-        color=GREY,
-        va="bottom",
-        ha="right",
-    )
+    text = f"shaded: shared by all measured curves, {low:.{digits}f} to {high:.{digits}f}{unit}"
+    axes.text(0.99, 0.015, text, transform=axes.transAxes, fontsize=6, color=GREY, va="bottom", ha="right")
 
 
 def _subtitle(frame: pd.DataFrame, metric: str) -> str:
