@@ -118,6 +118,7 @@ def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
     if not offline:
         from plotly.offline import get_plotlyjs_version
 
+        (target / "assets" / "plotly.min.js").unlink(missing_ok=True)
         digest = base64.b64encode(hashlib.sha256(source.read_bytes()).digest()).decode()
         return {
             "src": f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js",

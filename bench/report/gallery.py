@@ -102,9 +102,8 @@ def _make(run: Run, pictures: Sequence[Picture], progress: Callable[[int, int], 
     total, done = sum(map(len, missing.values())), 0
     reasons: dict[Path, str] = {}
     with ThreadPoolExecutor(2) as pool:
-        for count, failed in pool.map(
-            partial(_make_codec, run), missing, map(list, map(dict.values, missing.values()))
-        ):
+        wanted = [list(by_path.values()) for by_path in missing.values()]
+        for count, failed in pool.map(partial(_make_codec, run), missing, wanted):
             reasons |= failed
             done += count
             progress(done, total)

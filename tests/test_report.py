@@ -1,0 +1,532 @@
+"""The report's page: nothing is missing from it, its numbers are those of the tables, and it works from a file."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from skimage import data
+
+from bench import records
+from bench.codec import load
+from bench.errors import UsageError
+from bench.files import sha256, sha256_pixels, to_json
+from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
+from bench.report import build
+from bench.report.checks import controls
+from bench.report.originals import load_originals
+from bench.report.run import read_run
+from bench.status import status
+
+CODECS = ("jpeg", "webp", "identity", "grey")
+FAILURE = "decode: ValueError: <b>& not a bitstream"
+SKIP = "no encoder called nosuch is installed"
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run's folder with its report, for tests that only read it.
+
+    Real bitstreams of identity, grey, JPEG and WebP; one codec skipped, one piece failed.
+    """
+    base = tmp_path_factory.mktemp("run")
+    folder = base / "results" / "small"
+    manifest = {
+        "name": "photos",
+        "status": "ok",
+        "reason": "",
+        "licence": "CC0",
+        "source": "scikit-image",
+        "images": [],
+    }
+    photographs = {"astronaut": data.astronaut()[60:236, 150:342], "coffee": data.coffee()[100:265, 200:401]}
+    for name, pixels in photographs.items():
+        path = base / "originals" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(path)
+        facts = {"name": name, "path": str(path), "width": pixels.shape[1], "height": pixels.shape[0]}
+        manifest["images"].append({**facts, "sha256": sha256_pixels(pixels), "file_sha256": ""})
+    rows = [
+        row for codec in CODECS for name, pixels in photographs.items() for row in coded(folder, codec, name, pixels)
+    ]
+    failed = next(
+        row for row in rows if row["codec"] == "webp" and row["image"] == "coffee" and row["point_index"] == 1
+    )
+    kept = ("dataset", "codec", "role", "image", "image_sha256", "width", "height", "point", "point_index")
+    rows.remove(failed)
+    rows.append({key: failed[key] for key in kept} | {"status": "failed", "reason": FAILURE, "log": "logs/webp.log"})
+    rows.append({"dataset": "photos", "codec": "nosuch", "role": "codec", "status": "skipped", "reason": SKIP})
+    records.write(records.table(rows), folder / "records.parquet")
+    write(folder / "logs" / "webp.log", "ValueError")
+    write(folder / "datasets" / "photos.json", to_json(manifest))
+    write(folder / "environment.json", to_json({"git_commit": "a" * 40, "git_dirty": True, "processor": "one"}))
+    for codec in CODECS:
+        status(load(codec)).write(folder / "status")
+    records.write_csv(pd.DataFrame(BD_ROWS), folder / "bd.csv")
+    build(folder)
+    return folder
+
+
+@pytest.fixture
+def run_folder(built: Path, tmp_path: Path) -> Path:
+    """A copy of the run and its report, for tests that change it."""
+    return shutil.copytree(built, tmp_path / "results" / "small")
+
+
+@pytest.fixture
+def index(built: Path) -> Path:
+    return built / "report" / "index.html"
+
+
+def coded(folder: Path, name: str, image: str, pixels: np.ndarray) -> Iterator[dict[str, Any]]:
+    """The rows of one codec and image, with their bitstreams on disk. Every sixth point, to save time."""
+    codec, reference = load(name), Reference(pixels)
+    for index, point in list(enumerate(codec.points))[:: 6 if len(codec.points) > 1 else 1]:
+        data = codec.encode(pixels, point)
+        path = folder / "bitstreams" / "photos" / name / f"{image}.{point.name}{codec.extension}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+        decoded = codec.decode(data)
+        yield {
+            "dataset": "photos",
+            "image": image,
+            "image_sha256": sha256_pixels(pixels),
+            "width": pixels.shape[1],
+            "height": pixels.shape[0],
+            "codec": name,
+            "role": codec.role,
+            "point": point.name,
+            "point_index": index // 6,
+            "parameters": point.to_json(),
+            "status": "ok",
+            "bytes": len(data),
+            "bpp": 8 * len(data) / (pixels.shape[0] * pixels.shape[1]),
+            "bitstream": str(path.relative_to(folder)),
+            "bitstream_sha256": sha256(data),
+            "reconstruction_sha256": sha256_pixels(decoded),
+            "metric_versions": METRIC_VERSIONS_JSON,
+            **measure(reference, decoded),
+        }
+
+
+def bd_row(averaging: str, method: str, value: float | None, **more: Any) -> dict[str, Any]:
+    row = {"dataset": "photos", "metric": "psnr_rgb_db", "anchor": "jpeg", "codec": "webp"}
+    row |= {"averaging": averaging, "method": method, "bd_rate_percent": value, "ci_low": None, "ci_high": None}
+    row |= {"bd_quality": 1.25, "overlap": 0.9, "overlap_note": "", "n_images": 2, "n_images_without_value": 0}
+    row |= {"repaired_points": 0, "quality_low": 28.0, "quality_high": 36.0, "reason": ""}
+    return row | more
+
+
+BD_ROWS = [
+    bd_row("per_image", "pchip", -31.23456, ci_low=-40.5, ci_high=-20.25, overlap=0.7, overlap_note="amber"),
+    bd_row("per_image", "cubic", -30.875),
+    bd_row("averaged_curve", "pchip", None, overlap=0.4, overlap_note="withheld", reason="overlap_under_half"),
+]
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def change_records(folder: Path, change: Callable[[pd.DataFrame], None]) -> None:
+    frame = records.read(folder / "records.parquet")
+    change(frame)
+    records.write(frame, folder / "records.parquet")
+
+
+class Page(HTMLParser):
+    """A page's links, resources, embedded data, <data> values and tables as text."""
+
+    def __init__(self, path: Path):
+        super().__init__()
+        self.links: list[str] = []
+        self.resources: list[str] = []
+        self.values: list[float] = []
+        self.ids: set[str] = set()
+        self.json: dict[str, Any] = {}
+        self.rows: list[str] = []
+        self.captions = self.tables = 0
+        self.inside: str | None = None
+        self.in_row = False
+        self.source = path.read_text()
+        self.text = ""
+        self.feed(self.source)
+        self.text = " ".join(self.text.split())
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        found = dict(attributes)
+        if "id" in found:
+            self.ids.add(found["id"])
+        if tag == "a" and found.get("href"):
+            self.links.append(found["href"])
+        if tag in ("script", "img") and found.get("src"):
+            self.resources.append(found["src"])
+        if tag == "link":
+            self.resources.append(found["href"])
+        if tag == "data":
+            self.values.append(float(found["value"]))
+        if tag == "script":
+            self.inside = found.get("id", "")
+        self.tables += tag == "table"
+        self.captions += tag == "caption"
+        if tag == "tr":
+            self.rows.append("")
+            self.in_row = True
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "script":
+            self.inside = None
+        if tag in ("th", "td") and self.in_row:
+            self.rows[-1] += " "
+        if tag == "tr":
+            self.in_row = False
+
+    def handle_data(self, data: str) -> None:
+        if self.inside:
+            self.json[self.inside] = json.loads(data, parse_constant=_refuse)
+        elif self.inside is None:
+            self.text += data
+            if self.in_row:
+                self.rows[-1] += data
+
+    def row(self, *words: str) -> str:
+        """The one table row that holds all the words."""
+        rows = [" ".join(row.split()) for row in self.rows if all(word in row for word in words)]
+        assert len(rows) == 1, rows
+        return rows[0]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def column(data: dict[str, Any], name: str) -> list[Any]:
+    found = next(column for column in data["columns"] if column["name"] == name)
+    codes = found.get("codes")
+    return found["values"] if codes is None else [None if code is None else found["values"][code] for code in codes]
+
+
+def test_every_skip_and_failure_stands_on_the_page_with_its_reason_and_log(index: Path) -> None:
+    page = Page(index)
+    assert "1 failure, 1 skipped" in page.text
+    assert SKIP in page.row("skipped", "nosuch", "whole dataset")
+    assert FAILURE in page.row("failed", "WebP", "1 bitstream")
+    assert "<b>&" not in page.source
+    assert "../logs/webp.log" in page.links
+    assert "records.html#dataset=photos&codec=webp&status=failed" in page.links
+
+
+def test_numbers_of_the_bd_table_are_those_of_bd_csv(index: Path) -> None:
+    page = Page(index)
+    known = [row["bd_rate_percent"] for row in BD_ROWS if row["bd_rate_percent"] is not None]
+    assert set(known) <= set(page.values)
+    headline = page.row("−31.2", "[−40.5, −20.2]")
+    assert "withheld" in headline and "0.70" in headline and "+1.25" in headline
+    assert "meet on less than half of the shorter one" in page.text
+    assert 'class="mark amber" title="under 0.75' in page.source
+
+
+def test_plotted_numbers_are_those_of_the_records(built: Path, index: Path) -> None:
+    page = Page(index).json["page-data"]
+    frame = records.measured(records.read(built / "records.parquet"))
+    jpeg = frame[frame.codec == "jpeg"]
+    means = jpeg.groupby("point_index")[["bpp", "psnr_rgb_db"]].mean()
+    curve = page["averaged"]["photos"]["jpeg"]["psnr_rgb_db"]
+    assert curve["bpp"] == pytest.approx(list(means.bpp), abs=1e-6)
+    assert curve["value"] == pytest.approx(list(means.psnr_rgb_db), abs=1e-6)
+    assert curve["n"] == [2] * len(means)
+    coffee = page["images"]["photos"]["coffee"]["jpeg"]
+    assert coffee["psnr_rgb_db"] == pytest.approx(list(jpeg[jpeg.image == "coffee"].psnr_rgb_db), abs=1e-6)
+    assert page["averaged"]["photos"]["webp"]["psnr_rgb_db"]["n"] == [1] * 4, "coffee failed at one point"
+
+
+def test_the_records_view_holds_every_row_and_links_to_every_bitstream(built: Path) -> None:
+    view = Page(built / "report" / "records.html").json["records-data"]
+    frame = records.read(built / "records.parquet")
+    assert view["rows"] == len(frame)
+    expected = frame.bitstream_sha256.astype(object).where(frame.status == "ok", None)
+    assert column(view, "bitstream_sha256") == list(expected)
+    for path, digest in zip(column(view, "bitstream"), column(view, "bitstream_sha256"), strict=True):
+        if path is not None:
+            assert sha256((built / "report" / view["base"] / path).read_bytes()) == digest
+    assert column(view, "psnr_rgb_db").count("inf") == 2
+
+
+def test_the_page_loads_nothing_from_the_network_and_every_relative_link_resolves(index: Path) -> None:
+    for path in (index, index.parent / "records.html"):
+        page = Page(path)
+        assert not [url for url in page.resources if re.match(r"(https?:)?//", url)]
+        for link in [*page.links, *(url for url in page.resources if not url.startswith("data:"))]:
+            target, _, fragment = unquote(link).partition("#")
+            if target.startswith("http"):
+                continue
+            assert (path.parent / target).exists(), link
+            if fragment and not target:
+                assert fragment in page.ids, link
+    style = (index.parent / "assets" / "report.css").read_text()
+    assert "url(" not in style and "@import" not in style
+
+
+def test_gallery_pictures_have_the_recorded_pixels_and_are_made_once(run_folder: Path) -> None:
+    index = build(run_folder)
+    shown = Page(index).json["page-data"]["gallery"]["photos"]
+    measured = records.measured(records.read(run_folder / "records.parquet"))
+    frame = measured.set_index(["image", "codec", "point"])
+    pictures = {}
+    for image, group in shown["images"].items():
+        assert (
+            sha256_pixels(np.asarray(Image.open(index.parent / group["original"]["src"])))
+            == group["original"]["sha256"]
+        )
+        for rate, at_rate in zip(shown["rates"], group["shown"], strict=True):
+            assert set(at_rate) == {"jpeg", "webp"}
+            for codec, facts in at_rate.items():
+                row = frame.loc[image, codec, facts["point"]]
+                path = index.parent / facts["src"]
+                assert sha256_pixels(np.asarray(Image.open(path))) == row.reconstruction_sha256
+                assert (facts["bytes"], facts["bpp"], facts["sha256"]) == (row.bytes, row.bpp, row.bitstream_sha256)
+                gaps = np.abs(np.log(measured[(measured.image == image) & (measured.codec == codec)].bpp / rate))
+                assert abs(np.log(facts["bpp"] / rate)) == pytest.approx(gaps.min())
+                pictures[path] = path.stat().st_mtime_ns
+    stray = index.parent / "images" / "photos" / "old.png"
+    stray.write_bytes(b"")
+    build(run_folder)
+    assert {path: path.stat().st_mtime_ns for path in pictures} == pictures
+    assert not stray.exists()
+
+
+def test_a_bitstream_that_no_longer_gives_the_recorded_pixels_is_not_shown(run_folder: Path) -> None:
+    shutil.rmtree(run_folder / "report")
+    paths = sorted((run_folder / "bitstreams" / "photos" / "jpeg").glob("astronaut.*"))
+    shutil.copy(paths[2], paths[0])
+    paths[1].unlink()
+    paths[3].write_bytes(b"no JPEG")
+    frame = records.read(run_folder / "records.parquet")
+    mine = frame[(frame.codec == "jpeg") & (frame.image == "astronaut")].sort_values("bitstream")
+    page = Page(build(run_folder, gallery_bpp=mine.bpp, gallery_images=["astronaut"])).json["page-data"]
+    assert set(page["gallery"]["photos"]["images"]) == {"astronaut"}
+    shown = [at_rate["jpeg"] for at_rate in page["gallery"]["photos"]["images"]["astronaut"]["shown"]]
+    assert "decoded again it has pixels" in shown[0]["reason"]
+    assert "is missing" in shown[1]["reason"]
+    assert "decoding again failed" in shown[3]["reason"]
+    assert ["src" in facts for facts in shown] == [False, False, True, False]
+
+
+def test_the_same_run_gives_the_same_bytes(run_folder: Path) -> None:
+    index = build(run_folder)
+    first = {path: path.read_bytes() for path in index.parent.rglob("*") if path.is_file()}
+    shutil.rmtree(index.parent)
+    build(run_folder)
+    assert {path: path.read_bytes() for path in index.parent.rglob("*") if path.is_file()} == first
+    page = index.read_text()
+    assert not re.search(r"\b20\d\d-[01]\d-[0-3]\d\b", page)
+
+
+def test_no_banner_while_the_controls_are_as_expected(index: Path) -> None:
+    page = Page(index)
+    assert "The harness is broken" not in page.text
+    assert "control codecs as expected" in page.text
+
+
+@pytest.mark.parametrize(
+    ("codec", "values"),
+    [
+        ("identity", {"identical": False, "psnr_rgb_db": 60.0}),
+        ("identity", {"status": "failed", "psnr_rgb_db": None, "identical": None}),
+        ("grey", {"psnr_rgb_db": 12.0}),
+    ],
+)
+def test_a_control_that_is_off_says_that_the_harness_is_broken(
+    run_folder: Path, codec: str, values: dict[str, Any]
+) -> None:
+    def spoil(frame: pd.DataFrame) -> None:
+        row = frame.index[frame.codec == codec][0]
+        for name, value in values.items():
+            frame.loc[row, name] = value
+
+    change_records(run_folder, spoil)
+    page = Page(build(run_folder))
+    assert "The harness is broken" in page.text
+    assert "off" in page.row("images identical" if codec == "identity" else "largest difference", "photos")
+
+
+def test_a_missing_control_counts_as_off(run_folder: Path) -> None:
+    frame = records.read(run_folder / "records.parquet")
+    records.write(frame[frame.codec != "grey"], run_folder / "records.parquet")
+    run = read_run(run_folder)
+    found = controls(run, load_originals(run))
+    assert not found["ok"]
+    assert [check["found"] for check in found["checks"] if not check["ok"]] == ["absent"]
+
+
+def test_what_was_not_made_is_said_and_not_left_out(run_folder: Path) -> None:
+    (run_folder / "bd.csv").unlink()
+    page = Page(build(run_folder))
+    for words in (
+        "bd.csv is absent",
+        "validation.csv is absent",
+        "Not measured: this run holds no times",
+        "drew no figures",
+    ):
+        assert words in page.text
+
+
+def test_times_stand_with_their_device(run_folder: Path) -> None:
+    timing = {"dataset": "photos", "codec": "jpeg", "image": "coffee", "point": "q50", "status": "ok"}
+    timing |= {f"{side}_s_{kind}": 0.002 for side in ("encode", "decode") for kind in ("median", "iqr")}
+    timing |= {"pixels": 4_000_000, "repeats": 3, "threads": 1, "device": "abacus"}
+    pd.DataFrame([timing]).to_parquet(run_folder / "timing.parquet")
+    page = Page(build(run_folder))
+    assert "Measured serially on abacus" in page.text
+    assert "2.0 ± 2.0 2000" in page.row("JPEG", "1 × 1 × 3")
+
+
+def test_a_published_report_stands_without_its_run(run_folder: Path, tmp_path: Path) -> None:
+    index = build(run_folder, out=tmp_path / "reports" / "small", published=True)
+    shutil.rmtree(run_folder)
+    page = Page(index)
+    assert not [link for link in page.links if link.startswith("../")]
+    assert (index.parent / "../assets/plotly.min.js").is_file()
+    assert not list(index.parent.rglob("*.png")), "pictures of a user's images are not published"
+    assert Page(index.parent / "records.html").json["records-data"]["base"] is None
+    entry = page.json["page-data"]["gallery"]["photos"]["images"]["coffee"]
+    assert "not part of a published report" in entry["original"]["reason"]
+    assert "bitstream" not in entry["shown"][0]["jpeg"]
+
+
+def test_the_online_page_pins_plotly_by_its_hash(run_folder: Path) -> None:
+    page = build(run_folder, offline=False)
+    assert re.search(r'src="https://cdn\.plot\.ly/plotly-[\d.]+\.min\.js" integrity="sha256-\S{44}"', page.read_text())
+    assert not (page.parent / "assets" / "plotly.min.js").exists()
+
+
+def test_every_table_has_a_caption(index: Path) -> None:
+    page = Page(index)
+    assert page.tables == page.captions > 5
+
+
+def test_a_folder_without_records_is_a_clear_error(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"records\.parquet is missing.*snakemake"):
+        build(tmp_path)
+
+
+# ---------------------------------------------------------------- in a real browser
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+)
+
+
+def is_remote(url: str) -> bool:
+    return not url.startswith(("file:", "data:", "blob:"))
+
+
+@pytest.fixture
+def browser_page() -> Iterator[Any]:
+    """A page of headless Chromium; anything on its console fails the test."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
+    complaints: list[str] = []
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
+        page = browser.new_page(viewport={"width": 1200, "height": 900})
+        page.set_default_timeout(10_000)
+        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on(
+            "request",
+            lambda request: (
+                complaints.append(request.url)
+                if "file:" not in request.url[:5] and not request.url.startswith(("data:", "blob:"))
+                else None
+            ),
+        )
+        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
+        yield page
+        browser.close()
+    assert complaints == []
+
+
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_in_a_browser_the_pickers_change_the_plot_and_the_legend_hides_curves(index: Path, browser_page: Any) -> None:
+    page = browser_page
+    page.goto(index.as_uri())
+    values = "[...document.getElementById('plot').data].map((trace) => [trace.name, ...trace.y])"
+    page.wait_for_selector("#plot .plot-container")
+    before = page.evaluate(values)
+    assert [trace[0] for trace in before] == ["JPEG", "WebP"]
+    page.select_option("select[data-switch=plot][name=metric]", "ms_ssim_db")
+    assert page.evaluate("document.getElementById('plot').layout.yaxis.title.text").startswith("MS-SSIM")
+    assert page.evaluate(values) != before
+    page.select_option("select[data-switch=plot][name=scale]", "linear")
+    assert page.evaluate("document.getElementById('plot').layout.xaxis.type") == "linear"
+    page.uncheck("#legend input[value=webp]")
+    assert [trace[0] for trace in page.evaluate(values)] == ["JPEG"]
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_in_a_browser_the_swipe_follows_mouse_and_keyboard(index: Path, browser_page: Any) -> None:
+    page = browser_page
+    page.goto(index.as_uri())
+    split = "getComputedStyle(document.getElementById('over')).clipPath"
+    page.wait_for_function("[...document.querySelectorAll('#stage img')].every((picture) => picture.naturalWidth > 0)")
+    start = page.evaluate(split)
+    page.focus("#swipe")
+    page.keyboard.press("ArrowRight")
+    moved = page.evaluate(split)
+    assert moved != start
+    box = page.locator("#stage").bounding_box()
+    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 5)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 5)
+    page.mouse.up()
+    assert float(page.input_value("#swipe")) == pytest.approx(25, abs=1)
+    assert page.evaluate(split) != moved
+    page.select_option("[name=mode]", "oa")
+    assert page.text_content("#left-name") == "original"
+    assert "original" in page.get_attribute("#over", "src")
+
+
+@pytest.mark.browser
+@needs_chromium
+def test_in_a_browser_a_number_leads_to_its_records(index: Path, browser_page: Any) -> None:
+    page = browser_page
+    page.goto(index.as_uri())
+    page.click("#facts a:text('record')")
+    page.wait_for_url("**/records.html#*")
+    assert page.text_content("#found").startswith("1 of ")
+    assert page.locator("td.details").count() == 1
+    page.goto((index.parent / "records.html").as_uri() + "#codec=jpeg&image=coffee&sort=bytes.desc")
+    page.wait_for_function("document.querySelectorAll('#records tr.row').length === 4")
+    sizes = [
+        int(re.sub(r"\D", "", text)) for text in page.locator("#records tbody td:nth-child(6)").all_text_contents()
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    page.select_option("#filters [name=codec]", "webp")
+    assert "codec=webp" in page.url and "image=coffee" in page.url
+
+
+@pytest.mark.browser
+@needs_chromium
+@pytest.mark.parametrize("name", ["index.html", "records.html"])
+def test_in_a_browser_a_phone_scrolls_only_down(index: Path, browser_page: Any, name: str) -> None:
+    browser_page.set_viewport_size({"width": 360, "height": 740})
+    browser_page.goto((index.parent / name).as_uri())
+    assert browser_page.evaluate("document.documentElement.scrollWidth") <= 360
