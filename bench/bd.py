@@ -97,7 +97,8 @@ def _per_image_row(anchor: CurveTable, codec: CurveTable, method: str, draws: in
         ci_low, ci_high = bootstrap.interval(counts @ np.array([bd.value for bd in used]) / len(used))
     overlaps = [bd.overlap for bd in rates if bd.overlap is not None]
     overlap = fmean(overlaps) if overlaps else None
-    ranges = [(bd.low, bd.high) for bd in used]
+    lows = [bd.low for bd in used if bd.low is not None]
+    highs = [bd.high for bd in used if bd.high is not None]
     return _row(
         "per_image",
         method,
@@ -111,8 +112,8 @@ def _per_image_row(anchor: CurveTable, codec: CurveTable, method: str, draws: in
         n_images_without_value=len(rates) - len(used),
         repaired_points=sum(bd.repaired for bd in rates),
         left_out_points=sum(bd.left_out for bd in rates),
-        quality_low=fmean(low for low, _ in ranges) if ranges else None,
-        quality_high=fmean(high for _, high in ranges) if ranges else None,
+        quality_low=fmean(lows) if lows else None,
+        quality_high=fmean(highs) if highs else None,
         reason=reason,
         bd_quality_reason=quality_reason,
     )
@@ -122,7 +123,7 @@ def _mean_of_images(values: list[BD]) -> tuple[float | None, str, list[BD]]:
     """Mean of the images that have a value, or the reason for None, and those images' BDs."""
     used = [bd for bd in values if bd.value is not None]
     if 2 * len(used) >= len(values):
-        return fmean(bd.value for bd in used), "", used
+        return fmean(bd.value for bd in used if bd.value is not None), "", used
     reasons = {bd.reason for bd in values}
     return None, reasons.pop() if len(reasons) == 1 else "most_images_without_value", used
 

@@ -184,8 +184,9 @@ def _bd(anchor: Curve, curve: Curve, anchor_points: Pair, points: Pair, method: 
     )
     if min(len(points[0]), len(anchor_points[0])) < FEWEST_POINTS[method]:
         return BD(None, "too_few_points", None, None, None, *counts)
-    batch = [(x[None], y[None]) for x, y in (anchor_points, points)]
-    mean, overlap, low, high = (float(number[0]) for number in _mean_gap(*batch, method))
+    (anchor_x, anchor_y), (x, y) = anchor_points, points
+    gap = _mean_gap((anchor_x[None], anchor_y[None]), (x[None], y[None]), method)
+    mean, overlap, low, high = (float(number[0]) for number in gap)
     if overlap == 0:
         return BD(None, "no_overlap", 0.0, None, None, *counts)
     reason = "overlap_under_half" if overlap < LEAST_OVERLAP else ""

@@ -12,7 +12,8 @@ psnr_611_db
 ms_ssim, ms_ssim_db
     See bench/msssim.py; in dB -10 log10(1 - x).
 ssimulacra2
-    Of the PyPI package `ssimulacra2`, where that is installed; its version is the metric's. Up to 100.
+    Of the PyPI package `ssimulacra2`, where that is installed; its version is the metric's. Up to 100. Images of up to
+    3 megapixels.
 
 An identical reconstruction has PSNR +inf, MS-SSIM 1 and +inf dB. A metric that has no value is None, and `metric_notes`
 says why.
@@ -40,6 +41,8 @@ _Y601 = (299, 587, 114), 1_000
 _Y709 = (2126, 7152, 722), 10_000
 _CB709 = (-2126, -7152, 10_000 - 722), 2 * (10_000 - 722)
 _CR709 = (10_000 - 2126, -7152, -722), 2 * (10_000 - 2126)
+
+_SSIMULACRA2_MOST_PIXELS = 2048 * 1536  # version 0.3.0 takes half a kilobyte per pixel, and 9 megapixels must pass
 
 
 def _ssimulacra2_version() -> str | None:
@@ -110,11 +113,11 @@ def _error_products(original: np.ndarray, reconstruction: np.ndarray) -> np.ndar
 
     Every linear plane of the image (luma, chroma) has its squared error in these six numbers.
     """
-    rr = rg = rb = gg = gb = bb = 0
+    rr = rg = rb = gg = gb = bb = np.int64(0)
     for pixel in range(original.shape[0]):
-        r = np.int32(original[pixel, 0]) - np.int32(reconstruction[pixel, 0])
-        g = np.int32(original[pixel, 1]) - np.int32(reconstruction[pixel, 1])
-        b = np.int32(original[pixel, 2]) - np.int32(reconstruction[pixel, 2])
+        r = np.int64(original[pixel, 0]) - np.int64(reconstruction[pixel, 0])
+        g = np.int64(original[pixel, 1]) - np.int64(reconstruction[pixel, 1])
+        b = np.int64(original[pixel, 2]) - np.int64(reconstruction[pixel, 2])
         rr += r * r
         rg += r * g
         rb += r * b
@@ -155,8 +158,12 @@ def _ssimulacra2(original: Image, reconstruction: Image, notes: list[str]) -> fl
     if METRICS["ssimulacra2"] is None:
         notes.append("ssimulacra2: package ssimulacra2 is not installed")
         return None
-    if min(original.shape[:2]) < 8:
+    height, width = original.shape[:2]
+    if min(height, width) < 8:
         notes.append("ssimulacra2: short side under 8 px")
+        return None
+    if height * width > _SSIMULACRA2_MOST_PIXELS:
+        notes.append(f"ssimulacra2: over {_SSIMULACRA2_MOST_PIXELS} pixels, the package would need over 2 GiB")
         return None
     from ssimulacra2 import compute_ssimulacra2
 
