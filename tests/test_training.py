@@ -286,6 +286,12 @@ def test_the_learning_rate_warms_up_stays_and_ends_at_its_last_value_with_the_bu
     learner.step = 100
     rates = [learner.learning_rate(progress) for progress in (0.1, 0.5, 0.75, 1.0, 1.1)]
     assert rates == pytest.approx([1e-3, 1e-3, 0.5005e-3, 1e-6, 1e-6])
+    staged = make_learner(photographs, warm_up_steps=4, hyperprior_steps=50, hyperprior_lr=4e-3, lr=1e-3, lr_last=1e-6)
+    assert staged.learning_rate(0.0) == pytest.approx(1e-3)
+    staged.step = 49
+    assert [staged.learning_rate(progress) for progress in (0.1, 1.0)] == pytest.approx([4e-3, 1e-6])
+    staged.step = 50
+    assert staged.learning_rate(0.1) == pytest.approx(0.25e-3)
 
 
 def test_a_budget_in_minutes_ends_the_training_and_counts_earlier_calls(photographs, tmp_path):

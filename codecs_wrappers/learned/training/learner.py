@@ -61,14 +61,12 @@ class Learner:
         checkpoint.set_random_state(state["random"], self.crops.generator)
 
     def learning_rate(self, progress: float) -> float:
-        """Warm-up in steps, constant, then a cosine to ``lr_last`` at progress 1; the first stage has its own."""
-        config = self.config
-        stage_step = self.step if self._in_first_stage else self.step - config.hyperprior_steps
-        warm = min(1.0, (stage_step + 1) / config.warm_up_steps)
-        if self._in_first_stage:
-            return warm * config.hyperprior_lr
+        """Warm-up in steps, constant, then a cosine to ``lr_last`` at progress 1; the first stage has its own rate."""
+        config, first = self.config, self._in_first_stage
+        highest = config.hyperprior_lr if first else config.lr
+        warm = min(1.0, (self.step - (0 if first else config.hyperprior_steps) + 1) / config.warm_up_steps)
         late = max(0.0, min(1.0, (progress - config.decay_from) / (1 - config.decay_from)))
-        return warm * (config.lr_last + (config.lr - config.lr_last) * 0.5 * (1 + math.cos(math.pi * late)))
+        return warm * (config.lr_last + (highest - config.lr_last) * 0.5 * (1 + math.cos(math.pi * late)))
 
     def advance(self, progress: float) -> Tensor:
         """One step at ``progress`` (0..1) of the budget.
