@@ -11,19 +11,21 @@ rdbench.plots = (() => {
   const claimedVisible = (curve) => chosen.get(curve.name) ?? curve.on.includes(metric().key);
   const dark = matchMedia("(prefers-color-scheme: dark)");
 
-  /* Colours are shared with the printed figures; those too near the background are moved away from it. */
-  const luminance = (rgb) => {
-    const [r, g, b] = rgb.map((c) => (c / 255 <= 0.04045 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-  };
+  /* Colours are shared with the printed figures. On a dark page their lightness (in OKLab) is turned round, which keeps
+     hues and tells apart what was told apart by lightness. */
+  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
+  const gamma = (c) => (c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055);
+  const times = (matrix, vector) => matrix.map((row) => row.reduce((sum, factor, index) => sum + factor * vector[index], 0));
+  const TO_LMS = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]];
+  const TO_LAB = [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099], [0.0259040371, 0.7827717662, -0.808675766]];
+  const FROM_LAB = [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]];
+  const FROM_LMS = [[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965], [-0.0041960863, -0.7034186147, 1.707614701]];
   const legible = (colour) => {
-    let rgb = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
-    const toward = dark.matches ? 255 : 0;
-    const ground = luminance(dark.matches ? [22, 24, 27] : [255, 255, 255]);
-    const contrast = () => (Math.max(luminance(rgb), ground) + 0.05) / (Math.min(luminance(rgb), ground) + 0.05);
-    const wanted = dark.matches ? 4 : 2.1;
-    for (let step = 0; step < 40 && contrast() < wanted; step++) rgb = rgb.map((c) => c + (toward - c) * 0.06);
-    return `rgb(${rgb.map(Math.round).join(",")})`;
+    if (!dark.matches) return colour;
+    const rgb = [1, 3, 5].map((at) => linear(parseInt(colour.slice(at, at + 2), 16) / 255));
+    const [l, a, b] = times(TO_LAB, times(TO_LMS, rgb).map(Math.cbrt));
+    const light = times(FROM_LMS, times(FROM_LAB, [1.04 - 0.55 * l, a, b]).map((c) => c ** 3));
+    return `rgb(${light.map((c) => Math.round(255 * gamma(Math.min(1, Math.max(0, c))))).join(",")})`;
   };
 
   const metric = () => page.metrics.find((entry) => entry.key === select("metric").value);
@@ -47,6 +49,7 @@ rdbench.plots = (() => {
     plot_bgcolor: "rgba(0,0,0,0)",
     font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: rdbench.colour("text") },
     showlegend: false,
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: rdbench.colour("muted"), activecolor: rdbench.colour("text") },
     hovermode: "closest",
     hoverlabel: { align: "left", bgcolor: rdbench.colour("ground"), font: { color: rdbench.colour("text"), size: 13 } },
     dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
@@ -65,7 +68,7 @@ rdbench.plots = (() => {
   const settings = {
     responsive: true,
     displaylogo: false,
-    modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d", "toImage"],
+    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
   };
 
   const measuredTrace = (name, points, rates, values, notes) => {

@@ -66,5 +66,5 @@ const rdbench = {
       select.addEventListener("change", () => apply(group));
     }
   }
-  addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => (details.open = true)));
+  addEventListener("beforeprint", () => document.querySelectorAll("section > details, [data-panel] > details").forEach((details) => (details.open = true)));
 })();
