@@ -19,7 +19,9 @@ class CommandCodec(Codec):
     """Runs ``encoder`` and ``decoder``, argument lists in which {image}, {bitstream}, {width}, {height} and the point's
     parameters stand for themselves: ``("bpgenc", "-q", "{qp}", "-o", "{bitstream}", "{image}")``.
 
-    The decoder's list may hold {image} and {bitstream} only, so that a bitstream has to be enough to decode it.
+    The decoder's list may hold {image}, {bitstream} and what ``unpack`` finds in the bitstream: a bitstream has to be
+    enough to decode it. Binaries that take another image format, or do not keep the size: override ``save``
+    and ``load``, ``pack`` and ``unpack``.
     """
 
     encoder: tuple[str, ...]
@@ -39,30 +41,49 @@ class CommandCodec(Codec):
         found = re.search(self.version_pattern, output)
         if not found:
             raise UnavailableError(f"{self.name}: no version in the output of {self.version_command}: {_tail(output)}")
-        return f"{self.version_command[0]} {found.group()}; {' '.join(self.encoder)}"
+        # Names, not paths: the same program is elsewhere on another machine.
+        command = " ".join((Path(self.encoder[0]).name, *self.encoder[1:]))
+        return f"{Path(self.version_command[0]).name} {found.group()}; {command}"
 
     def encode(self, image: Image, point: Point) -> bytes:
         image = check_image(image)
         with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
             source, target = Path(folder, "image" + self.image_extension), Path(folder, "bitstream" + self.extension)
-            PillowImage.fromarray(image).save(source)
-            fields = {"width": image.shape[1], "height": image.shape[0], **point.parameters}
+            fields = {"width": image.shape[1], "height": image.shape[0], **point.parameters, **self.save(image, source)}
             self._run(_fill(self.encoder, fields, source, target), f"encoding at {point.name}")
-            return self._read(target, f"encoding at {point.name}")
+            return self.pack(image, self._read(target, f"encoding at {point.name}"))
 
     def decode(self, bitstream: bytes) -> Image:
         with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
             source, target = Path(folder, "bitstream" + self.extension), Path(folder, "image" + self.image_extension)
-            source.write_bytes(bitstream)
+            code, fields = self.unpack(bitstream)
+            source.write_bytes(code)
             try:
-                self._run(_fill(self.decoder, {}, target, source), "decoding")
+                self._run(_fill(self.decoder, fields, target, source), "decoding")
                 self._read(target, "decoding")
-                with PillowImage.open(target) as picture:
-                    return np.asarray(picture.convert("RGB"))
+                return self.load(target, fields)
             except (RdbenchError, OSError) as error:
                 if isinstance(error, UnavailableError):
                     raise
                 raise BitstreamError(str(error)) from error
+
+    def save(self, image: Image, path: Path) -> dict:
+        """Write ``image`` as the encoder takes it. Gives more fields for its argument list, or none."""
+        PillowImage.fromarray(image).save(path)
+        return {}
+
+    def load(self, path: Path, fields: dict) -> Image:
+        """The picture (uint8, H x W x 3) that the decoder wrote. fields: of ``unpack``."""
+        with PillowImage.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+
+    def pack(self, image: Image, code: bytes) -> bytes:
+        """The bitstream: the encoder's file, and what the decoder needs besides."""
+        return code
+
+    def unpack(self, bitstream: bytes) -> tuple[bytes, dict]:
+        """The decoder's file, and fields for its argument list. Raises BitstreamError."""
+        return bitstream, {}
 
     def _run(self, command: tuple[str, ...], doing: str, check: bool = True) -> subprocess.CompletedProcess:
         """The finished process. Raises UnavailableError without the binary, RdbenchError on failure and timeout."""

@@ -22,8 +22,8 @@ _DOUBLE_EARLY = _DOUBLE_LATE[::-1]
 _DOUBLE_MIDDLE = (-1, 4, -11, 40, 40, -11, 4, -1)  # / 64, half a sample later
 
 
-def rgb_to_ycbcr(image: np.ndarray) -> list[np.ndarray]:
-    """Y, Cb, Cr (uint8, H x W each; BT.601, full range) of ``image`` (uint8, H x W x 3)."""
+def rgb_to_ycbcr(image: np.ndarray, bit_depth: int = 8) -> list[np.ndarray]:
+    """Y, Cb, Cr (H x W each; uint8, or uint16 above 8 bits; BT.601, full range) of ``image`` (uint8, H x W x 3)."""
     red, blue = LUMA_WEIGHTS["ycbcr_bt601"]
     green = 1 - red - blue
     weights = np.array(
@@ -33,9 +33,10 @@ def rgb_to_ycbcr(image: np.ndarray) -> list[np.ndarray]:
             [0.5, -0.5 * green / (1 - red), -0.5 * blue / (1 - red)],
         ]
     )
-    shift = 31 - 8
-    fixed = np.rint(weights * (1 << shift)).astype(np.int32)  # 255 * 2^23 + 2^22 < 2^31: int32 is wide enough
-    planes = [np.empty(image.shape[:2], np.uint8) for _ in range(3)]
+    shift, top_code = 31 - bit_depth, (1 << bit_depth) - 1
+    # int32 is wide enough: 255 times the largest entry, and a half for rounding, stay below 2^31.
+    fixed = np.rint(weights * (top_code * (1 << shift) / 255)).astype(np.int32)
+    planes = [np.empty(image.shape[:2], np.uint8 if bit_depth == 8 else np.uint16) for _ in range(3)]
     for top in range(0, len(image), _ROWS):
         r, g, b = (image[top : top + _ROWS, :, channel].astype(np.int32) for channel in range(3))
         for index, (plane, (of_r, of_g, of_b)) in enumerate(zip(planes, fixed, strict=True)):
@@ -45,8 +46,8 @@ def rgb_to_ycbcr(image: np.ndarray) -> list[np.ndarray]:
             value += 1 << (shift - 1)
             value >>= shift
             if index:
-                value += 128
-            plane[top : top + _ROWS] = np.clip(value, 0, 255, out=value)
+                value += 1 << (bit_depth - 1)
+            plane[top : top + _ROWS] = np.clip(value, 0, top_code, out=value)
     return planes
 
 
@@ -120,18 +121,19 @@ def _filter(padded: np.ndarray, taps: tuple[int, ...], axis: int, step: int = 1)
     return np.moveaxis(total, 0, axis)
 
 
-def halve_chroma(plane: np.ndarray) -> np.ndarray:
-    """A chroma plane (uint8, H x W) at half the size each way, rounded up; its samples lie between those of luma."""
-    halved = [_halve_rows(plane, top) for top in range(0, len(plane), _ROWS)]
-    return np.concatenate(halved)
+def halve_chroma(plane: np.ndarray, bit_depth: int = 8) -> np.ndarray:
+    """A chroma plane (H x W) at half the size each way, rounded up; its samples lie between those of luma."""
+    return np.concatenate([_halve_rows(plane, top, bit_depth) for top in range(0, len(plane), _ROWS)])
 
 
-def _halve_rows(plane: np.ndarray, top: int) -> np.ndarray:
+def _halve_rows(plane: np.ndarray, top: int, bit_depth: int) -> np.ndarray:
     height = len(plane)
     rows = np.clip(np.arange(top - 4, min(top + _ROWS, height) + 5), 0, height - 1)
-    across = (_filter(np.pad(plane[rows], ((0, 0), (4, 5)), mode="edge"), _HALVE, axis=1, step=2) + 1) >> 1
-    down = (_filter(across, _HALVE, axis=0, step=2) + (1 << 12)) >> 13
-    return np.clip(down, 0, 255).astype(np.uint8)
+    first, second = bit_depth - 7, 21 - bit_depth
+    across = _filter(np.pad(plane[rows], ((0, 0), (4, 5)), mode="edge"), _HALVE, axis=1, step=2)
+    across = (across + (1 << (first - 1))) >> first
+    down = (_filter(across, _HALVE, axis=0, step=2) + (1 << (second - 1))) >> second
+    return np.clip(down, 0, (1 << bit_depth) - 1).astype(plane.dtype)
 
 
 def upsample(plane: np.ndarray, header: Header, top: int, bottom: int) -> np.ndarray:

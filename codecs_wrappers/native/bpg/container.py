@@ -47,18 +47,18 @@ def write_ue7(value: int) -> bytes:
     return bytes(reversed(groups))
 
 
-def read_ue7(data: bytes, at: int, what: str) -> tuple[int, int]:
+def read_ue7(data: bytes, at: int, what: str, of: str = "a BPG header") -> tuple[int, int]:
     """The ue7 number at ``at`` and the position after it. Only the shortest form is legal, of five bytes at most."""
     value = 0
     for index in range(at, at + 5):
         if index >= len(data):
-            raise BitstreamError(f"reading {what} of a BPG header: the file ends at byte {len(data)}; it is truncated")
+            raise BitstreamError(f"reading {what} of {of}: the file ends at byte {len(data)}; it is truncated")
         if index == at and data[index] == 128:
             break
         value = value << 7 | data[index] & 127
         if data[index] < 128:
             return value, index + 1
-    raise BitstreamError(f"reading {what} of a BPG header: no legal ue7 number at byte {at}; the file is corrupt")
+    raise BitstreamError(f"reading {what} of {of}: no legal ue7 number at byte {at}; the file is corrupt")
 
 
 def write(header: Header, coding_tools: bytes, nals: list[bytes]) -> bytes:
