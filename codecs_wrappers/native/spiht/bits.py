@@ -3,8 +3,6 @@
 The range coder is that of LZMA (carry by a cached byte; G. Martin, "Range encoding", 1979) without its first byte,
 which is always 0. A decoder that has run out of bytes keeps the interval of all values the missing ones could give
 and goes on as long as every one of them gives the same decision: it returns all that a prefix determines, nothing else.
-
-Its registers are an int64 array, so that one compiled function serves encoder and decoder:
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ MODE, LOW, RANGE, CACHE, PENDING, POSITION, LIMIT = range(7)
 CODE, UNKNOWN = LOW, CACHE  # the decoder's use of two of them
 REGISTERS = 7
 
-ENCODING, ARITHMETIC = 1, 2  # MODE is their sum
+ENCODING, ARITHMETIC = 1, 2  # MODE is their sum: one compiled function serves encoder and decoder
 
-STOP = -1  # what `decide` returns when the budget is spent or the prefix determines no more
-RAW = -1  # context of a decision that is coded as one plain bit (signs)
+STOP = np.int64(-1)  # what `decide` returns when the budget is spent or the prefix determines no more
+RAW = np.int64(-1)  # context of a decision that is coded as one plain bit (signs)
 
 ONE = 1 << 16  # probabilities are integers in 1/65536
 FLOOR = 48
@@ -28,75 +26,76 @@ FAST_SHIFT, SLOW_SHIFT = 4, 7
 
 
 def new_models(contexts: int) -> np.ndarray:
-    """Adaptive models (int32, contexts x 3), all at probability one half."""
+    """One adaptive model for each context (int32, contexts x 3), all at probability one half."""
     models = np.zeros((contexts, 3), np.int32)
     models[:, :2] = ONE // 2
     return models
 
 
-@njit(cache=True)
-def start(coder, data, encoding, arithmetic, limit):
-    """Sets the registers up. ``limit``: bytes of ``data`` to write at most, or that there are to read."""
-    coder[:] = 0
-    coder[MODE] = ENCODING * encoding + ARITHMETIC * arithmetic
-    coder[LIMIT] = limit
-    coder[RANGE] = (1 << 32) - 1
-    if encoding:
-        coder[CACHE] = -1  # the byte of LZMA that is not written
-    elif arithmetic:
-        for _ in range(4):
-            _read_byte(coder, data)
-        coder[CODE] = min(coder[CODE], coder[RANGE] - 1)  # no encoder makes the one value above
-
-
-@njit(cache=True)
-def decide(coder, data, models, context, bit):
-    """Codes ``bit`` (encoder), or returns the bit that was coded (decoder); STOP when there is no more room."""
-    mode = coder[MODE]
-    if mode == ENCODING:
-        return _put_bit(coder, data, bit)
-    if mode == 0:
-        return _get_bit(coder, data)
-    if context == RAW:
-        bound = coder[RANGE] >> 1
-    else:
-        bound = (coder[RANGE] * ((models[context, FAST] + models[context, SLOW]) >> 1)) >> 16
+@njit
+def start(data, mode, limit):
+    """The registers (int64) at the start. ``limit``: bytes of ``data`` to write at most, or that there are to read."""
+    registers = np.zeros(REGISTERS, np.int64)
+    registers[MODE] = mode
+    registers[LIMIT] = limit
+    registers[RANGE] = (1 << 32) - 1
     if mode & ENCODING:
-        if coder[POSITION] >= coder[LIMIT] + 8:
+        registers[CACHE] = -1  # the byte of LZMA that is not written
+    elif mode & ARITHMETIC:
+        for _ in range(4):
+            _read_byte(registers, data)
+        registers[CODE] = min(registers[CODE], registers[RANGE] - 1)  # no encoder makes the one value above
+    return registers
+
+
+@njit
+def decide(registers, data, models, context, bit):
+    """Codes ``bit`` (encoder), or returns the bit that was coded (decoder); STOP when there is no more room."""
+    mode = registers[MODE]
+    if mode == ENCODING:
+        return _put_bit(registers, data, bit)
+    if mode == 0:
+        return _get_bit(registers, data)
+    if context == RAW:
+        bound = registers[RANGE] >> 1
+    else:
+        bound = (registers[RANGE] * ((models[context, FAST] + models[context, SLOW]) >> 1)) >> 16
+    if mode & ENCODING:
+        if registers[POSITION] >= registers[LIMIT] + 8:
             return STOP
-    elif coder[CODE] + coder[UNKNOWN] < bound:
+    elif registers[CODE] + registers[UNKNOWN] < bound:
         bit = 0
-    elif coder[CODE] >= bound:
+    elif registers[CODE] >= bound:
         bit = 1
     else:
         return STOP
     if bit:
-        coder[LOW] += bound if mode & ENCODING else -bound
-        coder[RANGE] -= bound
+        registers[LOW] += bound if mode & ENCODING else -bound
+        registers[RANGE] -= bound
     else:
-        coder[RANGE] = bound
-    while coder[RANGE] < 1 << 24:
-        coder[RANGE] <<= 8
+        registers[RANGE] = bound
+    while registers[RANGE] < 1 << 24:
+        registers[RANGE] <<= 8
         if mode & ENCODING:
-            _shift_low(coder, data)
+            _shift_low(registers, data)
         else:
-            _read_byte(coder, data)
+            _read_byte(registers, data)
     if context != RAW:
         _adapt(models, context, bit)
     return bit
 
 
-@njit(cache=True)
-def finish(coder, data):
+@njit
+def finish(registers, data):
     """Writes what is still in the registers; returns the bytes of the stream."""
-    if coder[MODE] & ARITHMETIC:
+    if registers[MODE] & ARITHMETIC:
         for _ in range(5):
-            _shift_low(coder, data)
-        return min(coder[POSITION], coder[LIMIT])
-    return min((coder[POSITION] + 7) >> 3, coder[LIMIT])
+            _shift_low(registers, data)
+        return min(registers[POSITION], registers[LIMIT])
+    return min((registers[POSITION] + 7) >> 3, registers[LIMIT])
 
 
-@njit(cache=True)
+@njit
 def _adapt(models, context, bit):
     target = FLOOR if bit else ONE - FLOOR
     to_fast, to_slow = target - models[context, FAST], target - models[context, SLOW]
@@ -110,57 +109,57 @@ def _adapt(models, context, bit):
         models[context, SLOW] += to_slow >> SLOW_SHIFT
 
 
-@njit(cache=True)
-def _put_bit(coder, data, bit):
-    at = coder[POSITION]
-    if at >= 8 * coder[LIMIT]:
+@njit
+def _put_bit(registers, data, bit):
+    at = registers[POSITION]
+    if at >= 8 * registers[LIMIT]:
         return STOP
     if bit:
         data[at >> 3] |= 128 >> (at & 7)
-    coder[POSITION] = at + 1
+    registers[POSITION] = at + 1
     return bit
 
 
-@njit(cache=True)
-def _get_bit(coder, data):
-    at = coder[POSITION]
-    if at >= 8 * coder[LIMIT]:
+@njit
+def _get_bit(registers, data):
+    at = registers[POSITION]
+    if at >= 8 * registers[LIMIT]:
         return STOP
-    coder[POSITION] = at + 1
+    registers[POSITION] = at + 1
     return (np.int64(data[at >> 3]) >> (7 - (at & 7))) & 1
 
 
-@njit(cache=True)
-def _shift_low(coder, data):
+@njit
+def _shift_low(registers, data):
     """Moves the top byte of LOW out; bytes 255 wait, because a carry may still turn them over."""
-    low = coder[LOW]
+    low = registers[LOW]
     if low < 0xFF000000 or low > 0xFFFFFFFF:
         carry = low >> 32
-        if coder[CACHE] >= 0:
-            _write_byte(coder, data, coder[CACHE] + carry)
-        for _ in range(coder[PENDING]):
-            _write_byte(coder, data, 255 + carry)
-        coder[PENDING] = 0
-        coder[CACHE] = (low >> 24) & 255
+        if registers[CACHE] >= 0:
+            _write_byte(registers, data, registers[CACHE] + carry)
+        for _ in range(registers[PENDING]):
+            _write_byte(registers, data, 255 + carry)
+        registers[PENDING] = 0
+        registers[CACHE] = (low >> 24) & 255
     else:
-        coder[PENDING] += 1
-    coder[LOW] = (low & 0x00FFFFFF) << 8
+        registers[PENDING] += 1
+    registers[LOW] = (low & 0x00FFFFFF) << 8
 
 
-@njit(cache=True)
-def _write_byte(coder, data, byte):
-    if coder[POSITION] < len(data):
-        data[coder[POSITION]] = byte & 255
-    coder[POSITION] += 1
+@njit
+def _write_byte(registers, data, byte):
+    if registers[POSITION] < len(data):
+        data[registers[POSITION]] = byte & 255
+    registers[POSITION] += 1
 
 
-@njit(cache=True)
-def _read_byte(coder, data):
+@njit
+def _read_byte(registers, data):
     """Takes the next byte into CODE; past the end, CODE is the least and CODE + UNKNOWN the greatest it can be."""
-    coder[CODE] <<= 8
-    coder[UNKNOWN] <<= 8
-    if coder[POSITION] < coder[LIMIT]:
-        coder[CODE] |= data[coder[POSITION]]
+    registers[CODE] <<= 8
+    registers[UNKNOWN] <<= 8
+    if registers[POSITION] < registers[LIMIT]:
+        registers[CODE] |= data[registers[POSITION]]
     else:
-        coder[UNKNOWN] = min(coder[UNKNOWN] | 255, coder[RANGE] - 1 - coder[CODE])
-    coder[POSITION] += 1
+        registers[UNKNOWN] = min(registers[UNKNOWN] | 255, registers[RANGE] - 1 - registers[CODE])
+    registers[POSITION] += 1

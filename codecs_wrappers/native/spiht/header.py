@@ -106,7 +106,7 @@ def _read_leb128(bitstream: bytes, at: int) -> tuple[int, int]:
 
 def _cut(bitstream: bytes) -> BitstreamError:
     return BitstreamError(
-        f"decoding SPIHT: the prefix of {len(bitstream)} bytes ends inside the header, which has {SHORTEST} to 13 bytes; "
+        f"decoding SPIHT: the prefix of {len(bitstream)} bytes ends inside the header of {SHORTEST} to 13; "
         "a longer prefix is needed"
     )
 
