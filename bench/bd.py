@@ -36,6 +36,7 @@ COLUMNS = [
     *("bd_quality", "overlap", "overlap_note", "n_images", "n_images_without_value", "repaired_points"),
     *("left_out_points", "quality_low", "quality_high", "reason", "bd_quality_reason"),
 ]
+NUMBERS = ["bd_rate_percent", "ci_low", "ci_high", "bd_quality", "overlap", "quality_low", "quality_high"]
 
 
 def compare(
@@ -61,7 +62,7 @@ def compare(
         table = curve_table(records, dataset, codec, metric)
         names = {"dataset": dataset, "metric": metric, "anchor": anchor, "codec": codec}
         rows += [row | names for row in _pair(anchor_table, table, draws, seed)]
-    return pd.DataFrame(rows, columns=COLUMNS)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(NUMBERS, float))
 
 
 def _pair(anchor: CurveTable, codec: CurveTable, draws: int, seed: int) -> list[dict[str, Any]]:
