@@ -6,7 +6,9 @@ trees", IEEE Trans. CSVT 6(3), 1996, algorithm II. What is added to it:
 * one set of lists over the three components, which start together with the roots of all three;
 * positions that a picture of odd size does not fill are known to be zero and cost nothing;
 * a set found significant whose four children are not must have its significance further down: that is not coded,
-  nor is the last of four children of which one must be significant.
+  nor is the last of four children of which one must be significant;
+* with arithmetic coding the refinement bits are range-coded too, each decision by itself in a context of its
+  neighbourhood; the paper codes the significance of four children together and leaves the rest plain.
 
 A coefficient is an int32: magnitude << 1 | sign. A position is its index in the three planes stored one after another;
 relative to its plane, the children of position k are 2k, 2k + 1, and the two one row below. List entries are int64 or
