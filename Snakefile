@@ -9,12 +9,10 @@ images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> me
 
 import sys
 
-from snakemake.utils import min_version, validate
+from snakemake.utils import validate
 
 from bench.metrics import METRIC_VERSIONS_JSON
 from bench.workflow import plan
-
-min_version("9.0")
 
 
 configfile: "config/sample.yaml"
@@ -22,9 +20,11 @@ configfile: "config/sample.yaml"
 
 validate(config, "config/schema/config.schema.yaml")
 
-RDBENCH = f"{sys.executable} -m bench.cli"
-PLAN = plan(config)  # also refreshes the status files that say which codec's jobs have to run again
+# Refreshes the small status files that say which codec's jobs have to run again.
+PLAN = plan(config)
 RUN = PLAN.folder
+
+shell.prefix(f"export PATH={sys.prefix}/bin:$PATH; ")
 
 
 container: "docker://python:3.11-slim"
@@ -35,8 +35,8 @@ scattergather:
 
 
 wildcard_constraints:
-    dataset="|".join(PLAN.datasets),
-    codec="[A-Za-z0-9_.-]+",
+    dataset="[^/]+",
+    codec="[^/]+",
 
 
 localrules:
@@ -49,7 +49,6 @@ localrules:
 rule all:
     input:
         RUN / "report" / "index.html",
-    default_target: True
 
 
 rule fetch:
@@ -63,7 +62,7 @@ rule fetch:
     params:
         name=lambda wildcards: PLAN.names[wildcards.dataset],
     shell:
-        "{RDBENCH} fetch {params.name:q} --manifest {output:q} --as {wildcards.dataset} --log {log:q}"
+        "rdbench fetch {params.name:q} --manifest {output:q} --as {wildcards.dataset} --log {log:q}"
 
 
 rule code:
@@ -75,14 +74,16 @@ rule code:
         RUN / "parts" / "{dataset}" / "{codec}" / "{scatteritem}.parquet",
     log:
         RUN / "logs" / "code" / "{dataset}" / "{codec}.{scatteritem}.log",
-    params:
-        metrics=METRIC_VERSIONS_JSON,
-        timeout=config["timeout_s"],
     resources:
         mem_mb=config["mem_mb"],
+    params:
+        run=RUN,
+        metrics=METRIC_VERSIONS_JSON,
+        timeout=config["timeout_s"],
+        leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
     shell:
-        "{RDBENCH} run {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --folder {RUN:q}"
-        " --part {wildcards.scatteritem} --timeout {params.timeout} --threads {threads} --log {log:q}"
+        "rdbench run {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
+        " --part {wildcards.scatteritem} --leave-out {params.leave_out:q} --timeout {params.timeout} --log {log:q}"
 
 
 rule collect:
@@ -98,8 +99,10 @@ rule collect:
         environment=RUN / "environment.json",
     log:
         RUN / "logs" / "collect.log",
+    params:
+        run=RUN,
     shell:
-        "{RDBENCH} collect {input:q} --folder {RUN:q} --log {log:q}"
+        "rdbench collect {input:q} --folder {params.run:q} --log {log:q}"
 
 
 rule time:
@@ -111,11 +114,11 @@ rule time:
         RUN / "timing" / "{dataset}" / "{codec}.parquet",
     log:
         RUN / "logs" / "time" / "{dataset}" / "{codec}.log",
+    threads: workflow.cores
     params:
         **config["timing"],
-    threads: workflow.cores
     shell:
-        "{RDBENCH} time {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --images {params.images}"
+        "rdbench time {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --images {params.images}"
         " --points {params.points} --repeats {params.repeats} --log {log:q}"
 
 
@@ -128,10 +131,11 @@ rule compare:
     log:
         RUN / "logs" / "compare.log",
     params:
+        run=RUN,
         anchors=config["anchors"],
         metrics=config["metrics"],
     shell:
-        "{RDBENCH} compare --folder {RUN:q} --anchors {params.anchors} --metrics {params.metrics}"
+        "rdbench compare --folder {params.run:q} --anchors {params.anchors} --metrics {params.metrics}"
         " --out {output:q} --log {log:q}"
 
 
@@ -144,8 +148,10 @@ rule validation:
         RUN / "validation.csv",
     log:
         RUN / "logs" / "validation.log",
+    params:
+        run=RUN,
     shell:
-        "{RDBENCH} validate --folder {RUN:q} --out {output:q} --log {log:q}"
+        "rdbench validate --folder {params.run:q} --out {output:q} --log {log:q}"
 
 
 rule figures:
@@ -154,13 +160,15 @@ rule figures:
         RUN / "records.parquet",
         RUN / "bd.csv",
         "figures.yaml",
-        [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.pairs],
+        [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.timed],
     output:
         RUN / "figures" / "index.json",
     log:
         RUN / "logs" / "figures.log",
+    params:
+        run=RUN,
     shell:
-        "{RDBENCH} figures --folder {RUN:q} --spec figures.yaml --log {log:q}"
+        "rdbench figures --folder {params.run:q} --spec figures.yaml --log {log:q}"
 
 
 rule report:
@@ -175,9 +183,10 @@ rule report:
     log:
         RUN / "logs" / "report.log",
     params:
+        run=RUN,
         gallery=config["gallery_bpp"],
     shell:
-        "{RDBENCH} report --folder {RUN:q} --gallery-bpp {params.gallery} --log {log:q}"
+        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery} --log {log:q}"
 
 
 onsuccess:
@@ -185,4 +194,6 @@ onsuccess:
 
 
 onerror:
-    print(f"a step failed; its log is under {RUN / 'logs'}, and the same command goes on where it stood")
+    print(
+        f"a step failed; its log is under {RUN / 'logs'}, and the same command goes on where it stood"
+    )

@@ -231,7 +231,8 @@ def _check_codec(codec: Codec) -> None:
 
 def family_commands() -> list[Any]:
     """The `add_commands` functions of the wrappers that bring commands of their own (`plonq-levels`)."""
-    modules = [sys.modules[f"{codecs_wrappers.__name__}.{wrapper.module}"] for wrapper in discover() if not wrapper.error]
+    names = [wrapper.module for wrapper in discover() if not wrapper.error]
+    modules = [sys.modules[f"{codecs_wrappers.__name__}.{name}"] for name in names]
     return [module.add_commands for module in modules if hasattr(module, "add_commands")]
 
 

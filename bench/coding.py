@@ -6,7 +6,6 @@ was killed goes on where it stood and nothing half-written is taken for whole.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -18,15 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from bench.cache import Entry
 from bench.codec import Codec, Point, load
 from bench.datasets import ImageFile, Manifest, load_image
 from bench.errors import RdbenchError, UsageError
-from bench.files import cache_dir, sha256, sha256_file, to_json, write_atomically
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.status import Status, status
 from bench.workers import Worker, WorkerError
-
-CODING_VERSION = 1  # of the chain itself: a change of what it does to the bits or the pixels raises it
 
 log = logging.getLogger(__name__)
 
@@ -35,8 +32,9 @@ log = logging.getLogger(__name__)
 class Job:
     """One codec on the images of one manifest.
 
-    folder: the run's folder, where bitstreams are linked and logs lie; on_progress(done, total, from_cache) is called
-    after each piece; timeout_s: for one encode or decode.
+    folder: the run's folder, where bitstreams are linked and logs lie; refused: name and reason of images that cannot
+    be loaded; left_out: why the configuration does not want this codec, if it does not; on_progress(done, total,
+    from_cache) is called after each piece; timeout_s: for one encode or decode.
     """
 
     codec: str
@@ -44,6 +42,8 @@ class Job:
     folder: Path
     log: Path
     images: list[ImageFile] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+    left_out: str = ""
     timeout_s: float = 600.0
     threads: int = 1
     on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
@@ -59,11 +59,12 @@ class Job:
         whole["role"] = codec.role
         if state.error:
             return [{**whole, "status": "failed", "reason": state.error}]
-        if not state.available:
-            return [{**whole, "status": "skipped", "reason": state.reason}]
+        if self.left_out or not state.available:
+            return [{**whole, "status": "skipped", "reason": self.left_out or state.reason}]
         if self.manifest.status != "ok":
             return [{**whole, "status": "skipped", "reason": self.manifest.reason}]
-        return list(_Chain(self, codec, state).rows())
+        refused = [{"image": image["name"], "status": "skipped", "reason": image["reason"]} for image in self.refused]
+        return [*_Chain(self, codec, state).rows(), *({**whole, **row} for row in refused)]
 
 
 class _Chain:
@@ -170,50 +171,6 @@ def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) ->
     with Worker("decode", codec, log) as decoder:
         for path in paths:
             yield decode_file(decoder, Path(path))[1]
-
-
-class Entry:
-    """One piece in the cache: a bitstream and beside it a JSON file with its hash and measurements."""
-
-    def __init__(self, codec: Codec, state: Status, image_sha256: str, point: Point):
-        key = {
-            "chain": CODING_VERSION,
-            "image": image_sha256,
-            "codec": codec.name,
-            "version": state.version,
-            "code": state.code_sha256,
-            "weights": state.weights_sha256,
-            "point": point.name,
-            "parameters": point.to_json(),
-        }
-        digest = sha256(json.dumps(key, sort_keys=True).encode())
-        folder = cache_dir() / "pieces" / codec.name / digest[:2]
-        self.bitstream = folder / f"{digest}{codec.extension}"
-        self.facts = folder / f"{digest}.json"
-
-    def read(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """What is known of the bitstream, and its measurements if made by the present metrics; None for what is not.
-
-        A damaged entry is named in the log and treated as absent.
-        """
-        if not self.facts.is_file():
-            return None, None
-        try:
-            stored = json.loads(self.facts.read_bytes())
-            if stored.pop("digest") != sha256(to_json(stored).encode()):
-                raise ValueError("the facts do not match their digest")
-            coded, measured = stored["coded"], stored["measured"]
-            if sha256_file(self.bitstream) != coded["bitstream_sha256"]:
-                raise ValueError("the bitstream does not match its hash")
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("cache entry %s is damaged (%s): made again", self.facts, error)
-            return None, None
-        return coded, measured if measured["metric_versions"] == METRIC_VERSIONS_JSON else None
-
-    def write(self, coded: dict[str, Any], measured: dict[str, Any]) -> None:
-        stored = {"coded": coded, "measured": measured}
-        stored["digest"] = sha256(to_json(stored).encode())  # type: ignore[assignment]
-        write_atomically(self.facts, to_json(stored), sync=False)
 
 
 def part_of(images: list[ImageFile], part: str) -> list[ImageFile]:

@@ -1,4 +1,4 @@
-"""Reports worth keeping: results/<config>/report copied into reports/<config>, fit to be committed."""
+"""Reports worth keeping: the page of results/<config>, built anew into reports/<config>, fit to be committed."""
 
 from __future__ import annotations
 
@@ -7,25 +7,21 @@ import shutil
 from pathlib import Path
 
 from bench.errors import UsageError
-
-EMBEDDED = "sample"  # the one dataset whose pictures may be committed
+from bench.report.build import build
 
 
 def publish(name: str, results: Path = Path("results"), reports: Path = Path("reports")) -> Path:
-    """Copies the report of the run ``name``; returns its index.html.
+    """The published report of the run ``name``; returns its index.html.
 
-    Pictures of images are copied only where every dataset is the embedded one, and the bitstreams stay behind: their
-    hashes are in the records.
+    Pictures of images other than the embedded ones, the bitstreams and the logs stay behind: their hashes are in the
+    records. The plotting library's script is shared by all published reports. Raises UsageError where there is no run.
     """
-    source = results / name / "report"
-    if not (source / "index.html").is_file():
-        raise UsageError(f"no report in {source}; make one first: snakemake --cores --config datasets='[{name}]'")
-    datasets = {path.stem for path in (results / name / "datasets").glob("*.json") if ".source" not in path.name}
-    target = reports / name
+    if not (results / name / "records.parquet").is_file():
+        known = ", ".join(sorted(path.parent.name for path in results.glob("*/records.parquet"))) or "none yet"
+        raise UsageError(f"no run called {name!r} in {results}; there are: {known}. Make one first: snakemake --cores")
     part = reports / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
-    hidden = () if datasets == {EMBEDDED} else ("images",)
-    shutil.copytree(source, part, ignore=lambda folder, names: [n for n in names if n in hidden])
-    shutil.rmtree(target, ignore_errors=True)
-    os.replace(part, target)
-    return target / "index.html"
+    build(results / name, out=part, published=True)
+    shutil.rmtree(reports / name, ignore_errors=True)
+    os.replace(part, reports / name)
+    return reports / name / "index.html"

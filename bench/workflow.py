@@ -21,19 +21,24 @@ from bench.validation import validated_pairs
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name."""
+    """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name;
+    left_out: codec -> why the configuration leaves it out."""
 
     folder: Path
     names: Mapping[str, str]
     pairs: tuple[tuple[str, str], ...]
+    left_out: Mapping[str, str]
     statuses: Mapping[str, Status]
 
     @property
-    def datasets(self) -> list[str]:
-        return list(self.names)
-
-    def codecs_on(self, dataset: str) -> list[str]:
-        return [codec for codec, where in self.pairs if where == dataset]
+    def timed(self) -> list[tuple[str, str]]:
+        """The pairs whose times are measured: of codecs that run here, validation settings apart."""
+        statuses = self.statuses
+        return [
+            (codec, dataset)
+            for codec, dataset in self.pairs
+            if statuses[codec].available and statuses[codec].role != "validation" and codec not in self.left_out
+        ]
 
 
 def plan(config: Mapping[str, Any]) -> Plan:
@@ -42,7 +47,8 @@ def plan(config: Mapping[str, Any]) -> Plan:
     folder = Path("results", config.get("name") or "-".join(names))
     statuses = all_statuses()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
-    unknown = [name for name in wanted if name not in statuses]
+    left_out = {codec: f"left out by the configuration: {reason}" for codec, reason in config["leave_out"].items()}
+    unknown = [name for name in [*wanted, *left_out] if name not in statuses]
     if unknown:
         raise UsageError(f"config names codecs that do not exist: {unknown}; there are {sorted(statuses)}")
     controls = [name for name, status in statuses.items() if status.role == "control"]
@@ -57,7 +63,7 @@ def plan(config: Mapping[str, Any]) -> Plan:
         statuses[codec].write(folder / "status")
     for dataset, name in names.items():
         _refresh(folder / "datasets", dataset, name)
-    return Plan(folder, names, pairs, statuses)
+    return Plan(folder, names, pairs, left_out, statuses)
 
 
 def slug(name: str) -> str:
@@ -68,8 +74,10 @@ def slug(name: str) -> str:
 
 
 def _refresh(folder: Path, dataset: str, name: str) -> None:
-    """Rewrites the dataset's source file if it changed, and forgets a manifest that could not be had, to try again."""
+    """Rewrites the dataset's source file if it changed; forgets a manifest to be tried again, or of files now gone."""
     write_if_changed(folder / f"{dataset}.source.json", to_json(source_of(name)))
-    manifest = folder / f"{dataset}.json"
-    if manifest.is_file() and read_manifest(manifest).status != "ok":
-        manifest.unlink()
+    path = folder / f"{dataset}.json"
+    if path.is_file():
+        manifest = read_manifest(path)
+        if manifest.status != "ok" or not all(Path(image.path).is_file() for image in manifest.images):
+            path.unlink()

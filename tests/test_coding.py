@@ -13,8 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from conftest import ROOT
+from PIL import Image
 
-from bench import coding, records
+from bench import cache, coding, records
+from bench.cli import main
 from bench.codec import load
 from bench.coding import Job, decode_files, part_of
 from bench.datasets import fetch
@@ -171,7 +173,8 @@ def test_changed_code_is_coded_anew_and_a_comment_is_not_a_change(tested, add_wr
 def test_another_metric_version_measures_again_without_encoding(tested, image_folder, tmp_path, monkeypatch):
     tested()
     job(image_folder, tmp_path).rows()
-    monkeypatch.setattr(coding, "METRIC_VERSIONS_JSON", '{"psnr":"other"}')
+    for module in (coding, cache):
+        monkeypatch.setattr(module, "METRIC_VERSIONS_JSON", '{"psnr":"other"}')
     rows = job(image_folder, tmp_path).rows()
     assert calls(tmp_path) == 4
     assert rows[0]["metric_versions"] == '{"psnr":"other"}'
@@ -279,3 +282,14 @@ def test_the_cache_holds_facts_that_can_be_read_without_rdbench(tested, image_fo
     job(image_folder, tmp_path).rows()
     facts = json.loads(next((own_cache / "pieces" / "tested").rglob("*.json")).read_text())
     assert facts["coded"]["bytes"] > 0 and facts["measured"]["psnr_rgb_db"] > 20
+
+
+def test_an_image_that_was_refused_is_a_skipped_row_with_its_reason(tested, image_folder, tmp_path):
+    tested()
+    Image.fromarray(np.zeros((9, 9), np.uint16)).save(image_folder / "deep.png")
+    command = ["run", "tested", "--dataset", f"folder:{image_folder}", "--out", str(tmp_path / "part.parquet")]
+    assert main(command) == 0
+    frame = records.read(tmp_path / "part.parquet")
+    (row,) = frame[frame.status != "ok"].to_dict("records")
+    assert (row["image"], row["status"]) == ("deep", "skipped")
+    assert "16" in row["reason"]

@@ -26,7 +26,8 @@ class Shades(Codec):
     def encode(self, image, point):
         time.sleep(DELAY_S)
         image = check_image(image)
-        return np.array([*image.shape[:2], point["step"]], "<u2").tobytes() + (image[::2, ::2] // point["step"]).tobytes()
+        small = image[::2, ::2] // point["step"]
+        return np.array([*image.shape[:2], point["step"]], "<u2").tobytes() + small.tobytes()
     def decode(self, bitstream):
         height, width, step = np.frombuffer(bitstream[:6], "<u2").astype(int)
         small = np.frombuffer(bitstream[6:], np.uint8).reshape((height + 1) // 2, (width + 1) // 2, 3)

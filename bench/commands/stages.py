@@ -40,7 +40,8 @@ def _run(args: argparse.Namespace) -> None:
     log = args.log or folder / "logs" / f"{args.codec}.log"
     progress = Progress(f"{args.codec} on {manifest.name}", log)
     images = part_of(manifest.images, args.part)
-    job = Job(args.codec, manifest, folder, log, images, args.timeout, args.threads, progress)
+    refused = manifest.refused if args.part.startswith("1-") else []
+    job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads, progress)
     frame = records.table(job.rows())
     records.write(frame, args.out)
     for status, rows in frame[frame.status != "ok"].groupby("status"):
@@ -104,7 +105,7 @@ def _figures(args: argparse.Namespace) -> None:
 
 
 def _report(args: argparse.Namespace) -> None:
-    from bench.report import build
+    from bench.report.build import build
 
     log_to(args.log)
     print(build(args.folder, gallery_bpp=tuple(args.gallery_bpp)).resolve())
@@ -162,6 +163,7 @@ def add(commands: Commands) -> None:
         log,
         argument("--folder", type=Path, help="where bitstreams are linked; beside --out if absent"),
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
+        argument("--leave-out", default="", metavar="WHY", help="do not run it; the row says why"),
         argument("--timeout", type=float, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=int, default=1, help="for the codec's libraries (%(default)s)"),
         example="rdbench run webp --dataset sample --out webp.parquet",
