@@ -54,7 +54,7 @@ rule all:
 rule fetch:
     """Download and verify one dataset; one that cannot be had is a manifest that says why."""
     input:
-        RUN / "datasets" / "{dataset}.source.json",
+        RUN / "datasets" / "sources" / "{dataset}.json",
     output:
         RUN / "datasets" / "{dataset}.json",
     log:
@@ -83,7 +83,7 @@ rule code:
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
     shell:
         "rdbench run {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
-        " --part {wildcards.scatteritem} --leave-out {params.leave_out:q} --timeout {params.timeout} --log {log:q}"
+        " --part {wildcards.scatteritem} --leave-out={params.leave_out:q} --timeout {params.timeout} --log {log:q}"
 
 
 rule collect:

@@ -75,7 +75,7 @@ def slug(name: str) -> str:
 
 def _refresh(folder: Path, dataset: str, name: str) -> None:
     """Rewrites the dataset's source file if it changed; forgets a manifest to be tried again, or of files now gone."""
-    write_if_changed(folder / f"{dataset}.source.json", to_json(source_of(name)))
+    write_if_changed(folder / "sources" / f"{dataset}.json", to_json(source_of(name)))
     path = folder / f"{dataset}.json"
     if path.is_file():
         manifest = read_manifest(path)
