@@ -58,8 +58,7 @@ def read_baseline(path: Path) -> pd.DataFrame:
     """The rows of a baseline. Raises UsageError if there is none."""
     if not path.is_file():
         raise UsageError(f"no baseline at {path}; write one: rdbench baseline --folder results/... --reason '...'")
-    stored = pd.read_csv(path, dtype={"weights_sha256": object, "point": str})
-    return records.table(stored.astype(object).where(stored.notna(), None).to_dict("records"))
+    return records.read_csv(path)
 
 
 def judge(current: pd.DataFrame, baseline: pd.DataFrame, limit: float = 0.5) -> list[Verdict]:

@@ -83,6 +83,13 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
     write_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
 
 
+def read_csv(path: str | Path) -> pd.DataFrame:
+    """The records in a CSV file that :func:`write_csv` wrote, which may hold some of the columns only."""
+    texts = {field.name: str for field in SCHEMA if field.type == _S}
+    stored = pd.read_csv(path, dtype=texts).astype(object)
+    return table(stored.where(stored.notna(), None).to_dict("records"))
+
+
 def read(*paths: str | Path) -> pd.DataFrame:
     """The records in the given Parquet files, concatenated and sorted."""
     tables = [pq.read_table(path, schema=SCHEMA) for path in paths]

@@ -45,7 +45,7 @@ def test_a_parameter_of_the_point_can_be_set(image_folder, tmp_path):
         (["fetch", "nosuch"], "nosuch"),
         (["run", "jpeg", "--dataset", "sample", "--part", "3-of-2", "--out", "{out}"], "k-of-n"),
         (["compare", "jpeg", "webp", "--dataset", "nosuch"], "snakemake --cores"),
-        (["publish", "nosuch"], "make one first"),
+        (["publish", "nosuch"], "Make one first"),
         (["new-codec", "jpeg"], "jpeg"),
     ],
     ids=lambda value: " ".join(value[:2]) if isinstance(value, list) else "",
