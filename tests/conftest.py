@@ -67,7 +67,6 @@ def add_wrapper(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[st
         sys.modules.pop(f"codecs_wrappers.{path.stem}", None)
 
 
-@pytest.fixture
-def environment() -> dict[str, str]:
-    """The environment for a command run from a test, as a user's shell would have it."""
+def shell() -> dict[str, str]:
+    """The environment of a user's shell as it is now, with this Python's programs in its path."""
     return {**os.environ, "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, shell
 from PIL import Image
 
 from bench import cache, coding, records
@@ -195,9 +195,7 @@ def test_a_damaged_cache_entry_is_named_and_redone(tested, image_folder, tmp_pat
     assert "damaged" in caplog.text
 
 
-def test_a_run_killed_in_the_middle_gives_the_same_file_as_one_that_was_not(
-    tested, image_folder, tmp_path, environment
-):
+def test_a_run_killed_in_the_middle_gives_the_same_file_as_one_that_was_not(tested, image_folder, tmp_path):
     tested(encode="time.sleep(0.15)")
 
     def run(name: str) -> subprocess.Popen:
@@ -205,7 +203,7 @@ def test_a_run_killed_in_the_middle_gives_the_same_file_as_one_that_was_not(
         return subprocess.Popen(
             [*command, "--out", str(tmp_path / name / "part.parquet")],
             cwd=ROOT,
-            env={**environment, "RDBENCH_CACHE": str(tmp_path / f"cache-{name}")},
+            env={**shell(), "RDBENCH_CACHE": str(tmp_path / f"cache-{name}")},
             stderr=subprocess.PIPE,
             start_new_session=True,
         )

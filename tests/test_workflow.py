@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import ROOT
+from conftest import ROOT, shell
 
 WRAPPER = """
 import time
@@ -49,13 +50,19 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def start(project: Path, image_folder: Path, environment: dict[str, str], codecs: str = "[jpeg,webp]", *more: str):
-    settings = [f"datasets=[folder:{image_folder}]", f"codecs={codecs}", "name=test", "timing={images: 1, repeats: 1}"]
-    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--config", *settings, *more]
+def start(project: Path, image_folder: Path, codecs: list[str], *sets: str):
+    settings = {
+        "name": "test",
+        "datasets": [f"folder:{image_folder}", *sets],
+        "codecs": codecs,
+        "timing": {"repeats": 1},
+    }
+    (project / "config" / "test.yaml").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/test.yaml"]
     return subprocess.Popen(
         command,
         cwd=project,
-        env={**environment, "RDBENCH_CACHE": str(project / "cache")},
+        env={**shell(), "RDBENCH_CACHE": str(project / "cache")},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -79,11 +86,11 @@ def jobs(output: str) -> dict[str, int]:
     return {name: int(count) for name, count in table if name not in ("all", "total")}
 
 
-def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, image_folder, environment, add_wrapper):
+def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, image_folder, add_wrapper):
     add_wrapper("shades", WRAPPER)
     add_wrapper("broken", "import a_library_that_is_not_there\n")
-    names = "[jpeg,webp,shades,broken]"
-    output = run(project, image_folder, environment, names)
+    names = ["jpeg", "webp", "shades", "broken"]
+    output = run(project, image_folder, names)
     page = project / "results" / "test" / "report" / "index.html"
     assert str(page) in output
     text = page.read_text()
@@ -95,39 +102,39 @@ def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, 
     assert "shades" in set(bd.codec)
     records = (project / "results" / "test" / "records.parquet").read_bytes()
 
-    assert jobs(run(project, image_folder, environment, names)) == {}
+    assert jobs(run(project, image_folder, names)) == {}
     wrapper = add_wrapper("shades", WRAPPER)
     os.utime(wrapper)
-    assert jobs(run(project, image_folder, environment, names)) == {}
+    assert jobs(run(project, image_folder, names)) == {}
     add_wrapper("shades", WRAPPER + "UNUSED = 1\n")
-    again = jobs(run(project, image_folder, environment, names))
+    again = jobs(run(project, image_folder, names))
     assert (again["code"], again["time"]) == (1, 1)
     assert "fetch" not in again
     changed = (project / "results" / "test" / "records.parquet").read_bytes()
     assert changed != records  # the code's hash is part of the records
 
 
-def test_a_workflow_killed_in_the_middle_goes_on_to_the_same_records(
-    project, image_folder, environment, add_wrapper, tmp_path
-):
+def test_a_workflow_killed_in_the_middle_goes_on_to_the_same_records(project, image_folder, add_wrapper, tmp_path):
     add_wrapper("shades", WRAPPER.replace("DELAY_S = 0.0", "DELAY_S = 1.0"))
-    process = start(project, image_folder, environment, "[jpeg,shades]")
+    process = start(project, image_folder, ["jpeg", "shades"])
     deadline = time.monotonic() + 120
     while not list((project / "cache" / "pieces").glob("shades/*/*.json")) and time.monotonic() < deadline:
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert not (project / "results" / "test" / "records.parquet").exists()
-    run(project, image_folder, environment, "[jpeg,shades]")
+    run(project, image_folder, ["jpeg", "shades"])
     resumed = (project / "results" / "test" / "records.parquet").read_bytes()
     shutil.rmtree(project / "cache")
     shutil.rmtree(project / "results")
-    run(project, image_folder, environment, "[jpeg,shades]")
+    run(project, image_folder, ["jpeg", "shades"])
     assert (project / "results" / "test" / "records.parquet").read_bytes() == resumed
 
 
-def test_a_dataset_that_cannot_be_had_is_on_the_page_and_is_tried_again(project, tmp_path, environment):
-    missing = tmp_path / "later"
-    output = run(project, missing, environment, "[jpeg]")
-    assert str(missing) in (project / "results" / "test" / "report" / "index.html").read_text()
-    assert "skipped" in output
+def test_a_dataset_that_cannot_be_had_is_on_the_page_and_is_tried_again(project, image_folder, monkeypatch):
+    monkeypatch.delenv("RDBENCH_MIRROR", raising=False)
+    output = run(project, image_folder, ["jpeg"], "clic_subset")  # a set that only a mirror holds
+    assert "clic_subset skipped" in output
+    page = (project / "results" / "test" / "report" / "index.html").read_text()
+    assert "RDBENCH_MIRROR" in page
+    assert jobs(run(project, image_folder, ["jpeg"], "clic_subset"))["fetch"] == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from bench.commands import Commands, add_command, argument
 from bench.errors import RdbenchError, UsageError
@@ -29,13 +30,21 @@ def _fetch(args: argparse.Namespace) -> None:
     write_manifest(manifest, args.manifest)
 
 
+def _manifest(args: argparse.Namespace) -> Any:
+    from bench.datasets import manifest_or_reason, read_manifest
+    from bench.workflow import slug
+
+    if args.manifest:
+        return read_manifest(args.manifest)
+    return manifest_or_reason(args.dataset, rename=slug(args.dataset))
+
+
 def _run(args: argparse.Namespace) -> None:
     from bench import records
     from bench.coding import Job, part_of
-    from bench.datasets import manifest_or_reason, read_manifest
 
     log_to(args.log)
-    manifest = read_manifest(args.manifest) if args.manifest else manifest_or_reason(args.dataset)
+    manifest = _manifest(args)
     folder = args.folder or args.out.parent
     log = args.log or folder / "logs" / f"{args.codec}.log"
     progress = Progress(f"{args.codec} on {manifest.name}", log)
@@ -62,10 +71,9 @@ def _collect(args: argparse.Namespace) -> None:
 
 def _time(args: argparse.Namespace) -> None:
     from bench import records, timing
-    from bench.datasets import manifest_or_reason, read_manifest
 
     log_to(args.log)
-    manifest = read_manifest(args.manifest) if args.manifest else manifest_or_reason(args.dataset)
+    manifest = _manifest(args)
     frame = timing.time_codec(
         args.codec, manifest, args.log or Path("time.log"), images=args.images, points=args.points, repeats=args.repeats
     )
