@@ -9,6 +9,10 @@ from pathlib import Path
 from bench.errors import UsageError
 from bench.report.build import build
 
+# What is committed stays small: two embedded photographs at one rate.
+GALLERY_IMAGES = ("astronaut", "coffee")
+GALLERY_BPP = (0.25,)
+
 
 def publish(name: str, results: Path = Path("results"), reports: Path = Path("reports")) -> Path:
     """The published report of the run ``name``; returns its index.html.
@@ -21,7 +25,7 @@ def publish(name: str, results: Path = Path("results"), reports: Path = Path("re
         raise UsageError(f"no run called {name!r} in {results}; there are: {known}. Make one first: snakemake --cores")
     part = reports / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
-    build(results / name, out=part, published=True)
+    build(results / name, out=part, published=True, gallery_bpp=GALLERY_BPP, gallery_images=GALLERY_IMAGES)
     shutil.rmtree(reports / name, ignore_errors=True)
     os.replace(part, reports / name)
     return reports / name / "index.html"
