@@ -19,13 +19,13 @@ Originals = dict[str, dict[str, np.ndarray | str]]  # dataset -> image -> uint8 
 
 
 def load_originals(run: Run, wanted: Sequence[str] | None = None) -> Originals:
-    """The images that the page shows: those ``wanted``, or all of a small set, the first of a large."""
+    """The images that the page shows: those ``wanted``; of a set without any such, all if it is small, else the first."""
     originals: Originals = {}
     for dataset in run.measured_datasets:
         rows = run.measured[run.measured.dataset == dataset].drop_duplicates("image").sort_values("image")
-        chosen = rows[rows.image.isin(wanted)] if wanted is not None else rows
-        if wanted is None and len(rows) > WHOLE_UP_TO:
-            chosen = rows[:FIRST]
+        chosen = rows[rows.image.isin(wanted or ())]
+        if chosen.empty:
+            chosen = rows[: WHOLE_UP_TO if len(rows) <= WHOLE_UP_TO else FIRST]
         entries = {entry["name"]: entry for entry in run.manifests.get(dataset, {}).get("images", [])}
         originals[dataset] = {row.image: _load(entries.get(row.image), row.image_sha256) for row in chosen.itertuples()}
     return originals
