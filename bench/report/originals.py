@@ -19,7 +19,7 @@ Originals = dict[str, dict[str, np.ndarray | str]]  # dataset -> image -> uint8 
 
 
 def load_originals(run: Run, wanted: Sequence[str] | None = None) -> Originals:
-    """The images that the page shows: those ``wanted``; of a set without any such, all if it is small, else the first."""
+    """The images that the page shows: those ``wanted``; of a set without any, all if it is small, else the first."""
     originals: Originals = {}
     for dataset in run.measured_datasets:
         rows = run.measured[run.measured.dataset == dataset].drop_duplicates("image").sort_values("image")
