@@ -12,7 +12,7 @@ DISTANCES = (15.0, 10.0, 7.0, 5.0, 3.5, 2.5, 1.8, 1.3, 0.9, 0.6, 0.35)
 
 
 class JpegXl(Codec):
-    """JPEG XL at libjxl's default effort, one point a Butteraugli distance.
+    """JPEG XL at libjxl's highest effort, one point a Butteraugli distance.
 
     No Colour is stated: XYB is computed in floating point and its samples are never rounded to 8 bits.
     """
@@ -20,9 +20,9 @@ class JpegXl(Codec):
     name = "jpegxl"
     extension = ".jxl"
     label = "JPEG XL"
-    description = "libjxl, VarDCT, effort 7, tuned by its encoder for perceived quality"
+    description = "libjxl, VarDCT, effort 10, tuned by its encoder for perceived quality"
     points = tuple(Point(f"d{distance:g}", distance=distance) for distance in DISTANCES)
-    effort = 7
+    effort = 10
 
     def version(self) -> str:
         return f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}, VarDCT, effort {self.effort}"
