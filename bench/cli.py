@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.commands import single, stages
+from bench.commands import results, single, stages
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
@@ -37,6 +37,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     single.add(commands)
     stages.add(commands)
+    results.add(commands)
     if families:
         from bench.codec import family_commands
 

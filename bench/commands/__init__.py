@@ -1,4 +1,8 @@
-"""What `rdbench` can be told to do: `single` for one image and one codec, `stages` for the steps of a run."""
+"""What `rdbench` can be told to do.
+
+`single` holds the commands for one image and one codec, `stages` those of a run up to its records, `results` those that
+make something of the records.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The stages of a run: what the jobs of the Snakefile call, and a person may."""
+"""The stages of a run up to its records: what the jobs of the Snakefile call, and a person may."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import Commands, add_command, argument
-from bench.errors import RdbenchError, UsageError
+from bench.errors import UsageError
 from bench.progress import Progress, log_to, say
-
-BASELINES = Path("results", "baselines")
 
 
 def _fetch(args: argparse.Namespace) -> None:
@@ -80,66 +78,6 @@ def _time(args: argparse.Namespace) -> None:
     records.write(frame, args.out, timing.SCHEMA)
 
 
-def _compare(args: argparse.Namespace) -> None:
-    from bench import compare, records
-
-    log_to(args.log)
-    if args.folder is None:
-        args.folder = compare.folder_of(args.dataset)
-    frame = records.read(args.folder / "records.parquet")
-    if args.anchor:
-        anchors, codecs, datasets = [args.anchor], args.codecs, [args.dataset]
-    else:
-        anchors, codecs, datasets = args.anchors, None, sorted(frame.dataset.unique())
-    table = compare.compare_all(frame, datasets, anchors, args.metrics, codecs)
-    if args.out:
-        records.write_csv(table, args.out)
-    else:
-        print(table.to_csv(index=False) if args.csv else compare.as_text(table), end="")
-
-
-def _validate(args: argparse.Namespace) -> None:
-    from bench import records, validation
-
-    log_to(args.log)
-    records.write_csv(validation.validate(records.read(args.folder / "records.parquet")), args.out)
-
-
-def _figures(args: argparse.Namespace) -> None:
-    from bench.figures import draw_all
-
-    log_to(args.log)
-    draw_all(args.folder, args.spec, progress=Progress("figures", args.log))
-
-
-def _report(args: argparse.Namespace) -> None:
-    from bench.report.build import build
-
-    log_to(args.log)
-    print(build(args.folder, gallery_bpp=tuple(args.gallery_bpp)).resolve())
-
-
-def _gate(args: argparse.Namespace) -> None:
-    from bench import gate, records
-
-    limit = gate.limit_percent(args.fail)
-    baseline = gate.read_baseline(args.baseline or BASELINES / f"{args.folder.name}.csv")
-    verdicts = gate.judge(records.read(args.folder / "records.parquet"), baseline, limit)
-    for verdict in verdicts:
-        print(f"{verdict.verdict:8} {verdict.codec:20} {verdict.dataset:10} {verdict.detail}")
-    failed = [verdict.codec for verdict in verdicts if verdict.verdict == "failed"]
-    if failed:
-        raise RdbenchError(f"gate: {len(failed)} of {len(verdicts)} failed: {', '.join(failed)}")
-
-
-def _baseline(args: argparse.Namespace) -> None:
-    from bench import gate, records
-
-    path = args.baseline or BASELINES / f"{args.folder.name}.csv"
-    gate.write_baseline(records.read(args.folder / "records.parquet"), path, args.reason)
-    print(path)
-
-
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     codec = argument("codec", help="a name from `rdbench list`")
@@ -200,71 +138,4 @@ def add(commands: Commands) -> None:
         argument("--points", type=int, default=3, help="how many of the RD curve (%(default)s)"),
         argument("--repeats", type=int, default=3, help="after one warm-up call (%(default)s)"),
         example="rdbench time webp --dataset sample --out time.parquet",
-    )
-    add_command(
-        commands,
-        "compare",
-        _compare,
-        "BD-rates with 95 %% intervals from the records of a run.",
-        argument("anchor", nargs="?", help="the codec to measure against"),
-        argument("codecs", nargs="*", help="the codecs to measure; all if absent"),
-        dataset,
-        argument("--folder", type=Path, help="the run's folder; the newest that holds the dataset if absent"),
-        argument("--anchors", nargs="+", default=[], help="several anchors, when none is named"),
-        argument("--metrics", nargs="+", default=["psnr_rgb_db"], help="columns of the records (%(default)s)"),
-        argument("--out", type=Path, help="a CSV file; a table on standard output if absent"),
-        argument("--csv", action="store_true", help="CSV on standard output"),
-        log,
-        example="rdbench compare jpeg webp avif --dataset kodak",
-    )
-    add_command(
-        commands,
-        "validate",
-        _validate,
-        "Compare the records with published curves, at the published settings.",
-        folder,
-        out,
-        log,
-        example="rdbench validate --folder results/kodak --out validation.csv",
-    )
-    add_command(
-        commands,
-        "figures",
-        _figures,
-        "Draw every figure of figures.yaml as SVG, PDF, PNG and CSV.",
-        folder,
-        argument("--spec", type=Path, default=Path("figures.yaml"), help="what to draw (%(default)s)"),
-        log,
-        example="rdbench figures --folder results/sample",
-    )
-    add_command(
-        commands,
-        "report",
-        _report,
-        "Build the page of a run.",
-        folder,
-        argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
-        log,
-        example="rdbench report --folder results/sample",
-    )
-    baseline = argument("--baseline", type=Path, help="results/baselines/<config>.csv if absent")
-    add_command(
-        commands,
-        "gate",
-        _gate,
-        "Hold a run against its baseline; exit code 1 if a codec lost.",
-        folder,
-        baseline,
-        argument("--fail", default="bd:0.5%", help="the limit: bd:PERCENT%% (%(default)s)"),
-        example="rdbench gate --folder results/sample --fail bd:0.5%",
-    )
-    add_command(
-        commands,
-        "baseline",
-        _baseline,
-        "Make a run the baseline of the gate.",
-        folder,
-        baseline,
-        argument("--reason", required=True, help="what changed, and why that is right"),
-        example="rdbench baseline --folder results/sample --reason 'libwebp 1.6'",
     )
