@@ -6,6 +6,7 @@ code and weights hash) and one per dataset (its entry in datasets.yaml, or the l
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -74,10 +75,15 @@ def slug(name: str) -> str:
 
 
 def _refresh(folder: Path, dataset: str, name: str) -> None:
-    """Rewrites the dataset's source file if it changed; forgets a manifest to be tried again, or of files now gone."""
-    write_if_changed(folder / "sources" / f"{dataset}.json", to_json(source_of(name)))
-    path = folder / f"{dataset}.json"
-    if path.is_file():
-        manifest = read_manifest(path)
-        if manifest.status != "ok" or not all(Path(image.path).is_file() for image in manifest.images):
-            path.unlink()
+    """Rewrites the dataset's source file if it changed, or if the set has to be fetched again.
+
+    It has to if it could not be had, or if an image has gone since. A count of the tries tells Snakemake so: a manifest
+    that was merely deleted would not be made again while what was made of it is still there.
+    """
+    path, manifest = folder / "sources" / f"{dataset}.json", folder / f"{dataset}.json"
+    tries = json.loads(path.read_bytes())["tries"] if path.is_file() else 1
+    if manifest.is_file():
+        found = read_manifest(manifest)
+        if found.status != "ok" or not all(Path(image.path).is_file() for image in found.images):
+            tries += 1
+    write_if_changed(path, to_json({"tries": tries, **source_of(name)}))
