@@ -81,7 +81,7 @@ def _refresh(folder: Path, dataset: str, name: str) -> None:
     that was merely deleted would not be made again while what was made of it is still there.
     """
     path, manifest = folder / "sources" / f"{dataset}.json", folder / f"{dataset}.json"
-    tries = json.loads(path.read_bytes())["tries"] if path.is_file() else 1
+    tries = json.loads(path.read_bytes()).get("tries", 1) if path.is_file() else 1
     if manifest.is_file():
         found = read_manifest(manifest)
         if found.status != "ok" or not all(Path(image.path).is_file() for image in found.images):
