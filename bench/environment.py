@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-ROOT = Path(__file__).resolve().parent.parent
+from bench.workers import ROOT
 
 
 @lru_cache(maxsize=1)

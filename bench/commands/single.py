@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ def _decode(args: argparse.Namespace) -> None:
     from PIL import Image
 
     from bench.codec import load
-    from bench.files import sha256_pixels
+    from bench.files import sha256_pixels, write_atomically
 
     codec = _available(load(args.codec))
     try:
@@ -58,9 +59,9 @@ def _decode(args: argparse.Namespace) -> None:
         pixels = codec.decode(bitstream)
     except Exception as error:  # libraries raise what they like on a foreign or broken file
         raise UsageError(f"decoding {args.bitstream} as {args.codec}: {type(error).__name__}: {error}") from None
-    part = args.image.with_name(f".{args.image.name}.part.png")
-    Image.fromarray(pixels).save(part, "PNG")
-    part.replace(args.image)
+    png = io.BytesIO()
+    Image.fromarray(pixels).save(png, "PNG")
+    write_atomically(args.image, png.getvalue())
     print(f"{args.image}: {pixels.shape[1]} x {pixels.shape[0]}, pixels sha256 {sha256_pixels(pixels)[:12]}")
 
 
