@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,13 @@ class Codec:
         """sha256 of the trained weights it uses; empty for a codec without."""
         return ""
 
+    def prepare(self) -> None:
+        """Loads what the first call would load: a library, weights onto the device, compiled code. May be left out.
+
+        A worker calls it once, before the first encode or decode, and times it: the times table keeps loading apart.
+        Encoding and decoding must work without it, and calling it again must cost nothing.
+        """
+
     def encode(self, image: Image, point: Point) -> bytes:
         """The bitstream of ``image`` (uint8, H x W x 3) at ``point``."""
         raise NotImplementedError(f"{type(self).__name__} must encode")
@@ -129,9 +137,10 @@ class Codec:
         for point in self.points:
             if point.name == name:
                 return point
-        raise UsageError(
-            f"{self.name} has no operating point {name!r}; it has {', '.join(p.name for p in self.points)}"
-        )
+        raise UsageError(f"{self.name} has no operating point {name!r}; it has {self._point_names()}")
+
+    def _point_names(self) -> str:
+        return ", ".join(point.name for point in self.points)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -154,6 +163,44 @@ class Embedded(Codec):
 
     def encode(self, image: Image, point: Point) -> bytes:
         return self.truncate(self.encode_full(image), point)
+
+
+class VariableRate(Codec):
+    """A codec whose rate is set by one real number (NaiveScaling, QSF, STanH): any value is an operating point.
+
+    ``points`` lists those of its RD curve; :meth:`at` gives all others, `rdbench encode --point s1.37` names one, and
+    `rdbench rate` searches them for a wanted rate. A value that its format stores more coarsely is rounded in ``at``,
+    so that the point says what was coded.
+    """
+
+    parameter: str  # its name in a point's parameters, and what names of points begin with: "s"
+    limits: tuple[float, float]  # the least and the greatest value, both allowed and finite
+    rising: bool = True  # the rate rises with it; False for a step or a factor that coarsens
+
+    def at(self, value: float) -> Point:
+        """The operating point at ``value``, rounded to four decimals: ``at(1.37)`` is ``Point("s1.3700", s=1.37)``.
+
+        Raises UsageError for a value outside the limits.
+        """
+        low, high = self.limits
+        if not low <= value <= high:
+            raise UsageError(f"{self.name}: expected {self.parameter} from {low:g} to {high:g}, got {value:g}")
+        value = round(float(value), 4)
+        return Point(f"{self.parameter}{value:.4f}", **{self.parameter: value})
+
+    def point(self, name: str) -> Point:
+        """The operating point called ``name``, listed or made: "s1.37" is at(1.37)."""
+        if any(point.name == name for point in self.points) or not name.startswith(self.parameter):
+            return super().point(name)
+        try:
+            value = float(name.removeprefix(self.parameter))
+        except ValueError:
+            return super().point(name)
+        return self.at(value)
+
+    def _point_names(self) -> str:
+        low, high = self.limits
+        return f"{super()._point_names()}, and {self.parameter}<value> from {low:g} to {high:g}"
 
 
 @dataclass(frozen=True)
@@ -219,6 +266,8 @@ def _check_codec(codec: Codec) -> None:
     for attribute in ("name", "extension", "points"):
         if not getattr(codec, attribute, None):
             raise UsageError(f"{type(codec).__name__} has no {attribute}")
+    if isinstance(codec, VariableRate) and not (codec.parameter and -inf < codec.limits[0] < codec.limits[1] < inf):
+        raise UsageError(f"{codec.name} needs a parameter and two finite limits, the lower first: {codec.limits}")
     names = [point.name for point in codec.points]
     if len(set(names)) < len(names):
         raise UsageError(f"{codec.name} has two operating points of one name: {names}")

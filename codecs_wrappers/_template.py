@@ -80,7 +80,8 @@ class Template(Codec):
         return np.minimum(levels.astype(np.uint16) * step + step // 2, 255).astype(np.uint8)
 
     # An encoder that knows its own reconstruction returns it from `encode_with_reconstruction(image, point)`: the
-    # harness then checks that the decoder's is the same. A codec of which every prefix decodes subclasses Embedded.
+    # harness then checks that the decoder's is the same. A codec of which every prefix decodes subclasses Embedded, one
+    # whose rate follows one real number VariableRate. What takes long to load goes into `prepare()`, timed apart.
 
 
 def _seal(height: int, width: int, step: int, payload: bytes) -> bytes:
