@@ -1,0 +1,115 @@
+"""What the learned wrappers share: availability, version, weights, and the model behind a bitstream."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import struct
+from typing import TYPE_CHECKING, Any
+
+from bench.codec import Codec, Image, Point, check_image
+from bench.errors import BitstreamError, UsageError
+from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned import device, weights
+
+if TYPE_CHECKING:
+    from codecs_wrappers.learned.meanscale import Step
+    from codecs_wrappers.learned.model import Model
+
+PACKAGES = ("torch", "compressai", "safetensors", "numba")
+
+
+class LearnedCodec(Codec):
+    """A codec on trained weights. Subclasses set ``entries`` and code; torch is imported when a model is needed."""
+
+    scheme: str  # of its bitstreams
+    entries: tuple[str, ...] = ()  # of the weights manifest, the model's and any others it needs
+    checked = True
+
+    def available(self) -> tuple[bool, str]:
+        """Whether the packages and all weights are there; nothing is imported or downloaded to find out."""
+        missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
+        if missing:
+            return False, f"needs {', '.join(missing)}: pip install 'rdbench[learned]'"
+        if not self.entries:
+            return False, "no trained weights in the manifest: see codecs_wrappers/learned/training/README.md"
+        reasons = [reason for ok, reason in map(weights.available, self.entries) if not ok]
+        return not reasons, "; ".join(reasons)
+
+    def version(self) -> str:
+        """The stream's format, the libraries and the kind of device whose arithmetic decides the bits."""
+        libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "compressai"))
+        return f"stream format {stream.FORMAT}, {libraries}, {device.kind()}"
+
+    def weights_digest(self) -> str:
+        """sha256 over the hashes of all weights files it uses, in the order of ``entries``."""
+        return hashlib.sha256("".join(map(weights.sha256, self.entries)).encode()).hexdigest()
+
+    def prepare(self) -> None:
+        """Load every model, so that the first image does not pay for it."""
+        for entry in self.models():
+            self.model(entry)
+
+    def models(self) -> tuple[str, ...]:
+        """The entries that are whole models; the others (factors, quantizers) build on them."""
+        return self.entries[:1]
+
+    def model(self, entry: str) -> Model:
+        """The model of a manifest entry on the device asked for (cached)."""
+        from codecs_wrappers.learned.model import Model
+
+        return Model.load(entry, device.asked())
+
+    def model_of(self, header: stream.Header) -> Model:
+        """The model a bitstream names. Raises BitstreamError if it is none of this codec's."""
+        for entry in self.models():
+            if weights.sha256(entry).startswith(header.model.hex()):
+                return self.model(entry)
+        known = ", ".join(f"{entry} ({weights.sha256(entry)[:8]})" for entry in self.models())
+        raise BitstreamError(
+            f"decoding {self.name}: the bitstream was made with model {header.model.hex()}, this installation has "
+            f"{known}; get the weights it was made with"
+        )
+
+
+class SteppedCodec(LearnedCodec):
+    """A mean-scale hyperprior coded at some quantization step: subclasses say which model and which step."""
+
+    def entry_of(self, point: Point) -> str:
+        """The model of an operating point."""
+        return self.entries[0]
+
+    def parameters_of(self, point: Point) -> bytes:
+        """What goes into the bitstream's header for the decoder to find the step again."""
+        return b""
+
+    def step_of(self, parameters: bytes) -> Step:
+        """The quantization step (one number, or float32 of one a channel) from the header's parameters."""
+        return 1.0
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        return self._encode(image, point)[0]
+
+    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
+        image = check_image(image)
+        bitstream, latent = self._encode(image, point)
+        return bitstream, self.model(self.entry_of(point)).synthesise(latent, *image.shape[:2])
+
+    def _encode(self, image: Image, point: Point) -> tuple[bytes, Any]:
+        from codecs_wrappers.learned import meanscale
+
+        parameters = self.parameters_of(point)
+        model, step = self.model(self.entry_of(point)), self.step_of(parameters)
+        return meanscale.encode(model, check_image(image), self.scheme, step, parameters)
+
+    def decode(self, bitstream: bytes) -> Image:
+        """The image. Raises BitstreamError that says what is wrong with the bitstream."""
+        header = stream.read(bitstream, self.scheme)
+        from codecs_wrappers.learned import meanscale
+
+        try:
+            step = self.step_of(header.parameters)
+        except (struct.error, UsageError) as error:
+            raise BitstreamError(f"decoding {self.name}: the header's parameters make no step: {error}") from error
+        return meanscale.decode(self.model_of(header), bitstream, header, step)

@@ -1,0 +1,35 @@
+"""NaiveScaling (PLONQ, section 3.2): one network at its highest rate, its latent divided by one factor before rounding."""
+
+from __future__ import annotations
+
+import struct
+
+from bench.codec import Point, VariableRate
+from codecs_wrappers.learned.codec import SteppedCodec
+
+STEPS = (16, 12.8, 10, 8, 6.4, 5, 4, 3.2, 2.5, 2, 1.6, 1.25, 1)  # METHODS.md B5, in order of rising rate
+_STEP = struct.Struct(">f")
+
+
+class NaiveScaling(SteppedCodec, VariableRate):
+    """The mean-scale hyperprior with one quantization step for every element of the latent."""
+
+    name = scheme = "naive_scaling"
+    extension = ".rdl"
+    label = "NaiveScaling"
+    description = "one mean-scale model, latent quantized with one step s >= 1"
+    entries = ("mean_scale_0.1538",)
+    parameter = "s"
+    limits = (1.0, 64.0)
+    rising = False
+    points = tuple(Point(f"s{step:g}", s=float(step)) for step in STEPS)
+
+    def parameters_of(self, point: Point) -> bytes:
+        return _STEP.pack(self.at(point["s"])["s"])
+
+    def step_of(self, parameters: bytes) -> float:
+        (step,) = _STEP.unpack(parameters)
+        return self.at(step)["s"]
+
+
+CODECS = [NaiveScaling()]
