@@ -24,6 +24,7 @@ from codecs_wrappers.learned.training import config, data, trainer  # noqa: E402
 from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
 from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
 from codecs_wrappers.learned.training.process import device_of  # noqa: E402
+from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner  # noqa: E402
 from codecs_wrappers.learned.training.validation import Score, score  # noqa: E402
 
 TINY = {
@@ -74,7 +75,7 @@ def make_learner(photographs, **changes):
     settings = {**TINY, **changes}
     images = [data.read_image(path) for path in data.image_files([photographs / "train"])]
     torch.manual_seed(0)
-    learner = Learner(config.Config(**settings), images, torch.device("cpu"))
+    learner = MeanScaleLearner(MeanScaleLearner.Config(**settings), images, torch.device("cpu"))
     learner.begin()
     return learner
 
@@ -193,7 +194,7 @@ def test_the_average_follows_its_recursion(photographs):
 
 def test_the_best_average_is_kept_when_later_ones_are_worse(tiny, monkeypatch, tmp_path):
     losses = iter([3.0, 1.0, 2.0, 2.5])  # steps 0, 10, 20, and the export
-    monkeypatch.setattr(trainer, "score", lambda *_: Score(next(losses), 1.0, 30.0))
+    monkeypatch.setattr(MeanScaleLearner, "score", lambda *_: Score(next(losses), 1.0, 30.0))
     outcome = tiny()
     assert (outcome.start.loss, outcome.best.loss) == (3.0, 1.0)
     assert networks.read_metadata(tmp_path / "out/best.safetensors")["step"] == 10
@@ -344,7 +345,7 @@ def test_the_data_digest_depends_on_the_images_and_not_on_their_names(tmp_path, 
         data.image_files([tmp_path / "nowhere"])
 
 
-def test_every_model_of_the_queue_has_a_configuration_that_builds_and_starts_from_known_ones():
+def test_every_model_of_the_queue_has_a_configuration_and_starts_from_known_ones():
     queue = yaml.safe_load((config.HERE / "queue.yaml").read_text())
     assert sorted(entry["name"] for entry in queue) == config.names()
     for name in config.names():
@@ -361,7 +362,7 @@ def test_every_model_of_the_queue_has_a_configuration_that_builds_and_starts_fro
     [
         ({"rate": 1}, "unknown key 'rate'"),
         ({"crop": 100}, "multiple of 64"),
-        ({"lr": 0}, "lr must be above 0"),
+        ({"lr": 0}, "lr must be a number above 0"),
         ({"precision": "fp8"}, "fp32, tf32, bf16"),
         ({"start_from": ["nowhere"]}, "none of linear, default"),
         ({"architecture": {"family": "mean_scale", "N": 8}}, "widths N and M"),

@@ -6,16 +6,15 @@ torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
 from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training.config import Config  # noqa: E402
-from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
+from codecs_wrappers.learned.training.schemes.mean_scale import Config, MeanScaleLearner  # noqa: E402
 
 ARCHITECTURE = {"family": "mean_scale", "N": 64, "M": 96}
 RATE_WEIGHT, BATCH, CROP = 0.0154, 4, 128
 
 
 def trainer_step(image):
-    config = Config("speed", ARCHITECTURE, RATE_WEIGHT, batch=BATCH, crop=CROP)
-    learner = Learner(config, [image], torch.device("cpu"))
+    config = Config(name="speed", architecture=ARCHITECTURE, rate_weight=RATE_WEIGHT, batch=BATCH, crop=CROP)
+    learner = MeanScaleLearner(config, [image], torch.device("cpu"))
     learner.begin()
     return lambda: learner.advance(0.0)
 

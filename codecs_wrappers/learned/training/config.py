@@ -1,4 +1,7 @@
-"""What a model is and how it is trained: one yaml file per model in ``models/``, checked when read."""
+"""What a model is and how it is trained: one yaml file per model in ``models/``, checked when read.
+
+The key ``scheme`` names a file of ``schemes/``, whose Config may add keys of its own to those here.
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,15 @@ HERE = Path(__file__).parent
 PRECISIONS = ("fp32", "tf32", "bf16")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Config:
-    """One training. Rates of learning are Adam's; ``steps`` is the default budget (``--minutes`` replaces it)."""
+    """One training, whatever its scheme. Rates of learning are Adam's; ``--minutes`` replaces the budget ``steps``."""
 
     name: str
-    architecture: Mapping[str, Any]
-    rate_weight: float  # lambda_c: loss = lambda_c 255^2 MSE + bpp
-    start_from: tuple[str, ...] = ("linear",)  # the first there is: "linear", "default", "model:NAME" or "file:PATH"
+    scheme: str = "mean_scale"
+    start_from: tuple[str, ...] = (
+        "default",
+    )  # the first there is: "default", "model:NAME", "file:PATH", or a scheme's
     steps: int = 400_000
     batch: int = 16
     crop: int = 256  # a multiple of 64
@@ -29,10 +33,9 @@ class Config:
     warm_up_steps: int = 200
     decay_from: float = 0.4  # of the budget: from here a cosine down to lr_last
     aux_lr: float = 1e-3
+    adam_epsilon: float = 1e-8
     ema_decay: float = 0.999
     gradient_norm: float = 1.0
-    hyperprior_steps: int = 0  # staged start: so many steps of the hyperprior alone, on cached latents
-    hyperprior_lr: float = 5e-4
     precision: str = "tf32"  # on CUDA: fp32, tf32, or bf16 for the inner convolutions
     jpeg_downscale: int = 2  # JPEG sources are shrunk so, which averages their block edges away
     validate_every: int = 1000
@@ -43,20 +46,8 @@ class Config:
     notes: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        positive = (
-            "rate_weight",
-            "steps",
-            "batch",
-            "crop",
-            "lr",
-            "validate_every",
-            "log_every",
-            "warm_up_steps",
-            "jpeg_downscale",
-        )
-        for key in positive:
-            if not getattr(self, key) > 0:
-                raise UsageError(f"training {self.name}: {key} must be above 0, it is {getattr(self, key)}")
+        self.require_positive("steps", "batch", "crop", "lr", "warm_up_steps", "jpeg_downscale")
+        self.require_positive("validate_every", "log_every")
         if self.crop % 64:
             raise UsageError(f"training {self.name}: crop must be a multiple of 64 (the stride), it is {self.crop}")
         if self.precision not in PRECISIONS:
@@ -64,35 +55,66 @@ class Config:
                 f"training {self.name}: precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}"
             )
 
+    def require_positive(self, *keys: str) -> None:
+        """Raises UsageError for the first of ``keys`` whose value is not a number above 0."""
+        for key in keys:
+            value = getattr(self, key)
+            if not (isinstance(value, int | float) and value > 0):
+                raise UsageError(f"training {self.name}: {key} must be a number above 0, it is {value!r}")
+
 
 def names() -> list[str]:
     """The models there is a yaml file for."""
     return sorted(path.stem for path in (HERE / "models").glob("*.yaml"))
 
 
-def load(name: str, **overrides: Any) -> Config:
-    """The configuration called ``name`` (or the yaml file at that path), with every override that is not None.
+def read(name: str) -> dict[str, Any]:
+    """The keys and values in the file of the model ``name`` (or in the yaml file at that path), with its name.
 
-    Raises UsageError for a name without file, an unknown key, a value out of range.
+    Raises UsageError for a name without file, or a file that holds something else.
     """
     import yaml
 
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / "models" / f"{name}.yaml"
     if not path.is_file():
         raise UsageError(f"no training is called {name!r}; there are {', '.join(names())}, or give a yaml file's path")
-    values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    if not isinstance(values, dict):
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{path} is no yaml: {error}") from error
+    if not isinstance(values, Mapping):
         raise UsageError(f"{path} must hold keys and values, it holds {type(values).__name__}")
-    known = {f.name for f in fields(Config)}
+    return {"name": path.stem, **values}
+
+
+def load(name: str, **overrides: Any) -> Config:
+    """The configuration of the model ``name``, with every override that is not None, as its scheme's Config.
+
+    Raises UsageError for a name without file, an unknown scheme or key, a value out of range. Imports torch.
+    """
+    from codecs_wrappers.learned.training.schemes import learner_of
+
+    values = read(name)
+    overrides = {key: value for key, value in overrides.items() if value is not None}
+    kind = learner_of(values.get("scheme", Config.scheme)).Config
+    known = {f.name for f in fields(kind)}
     unknown = sorted((set(values) | set(overrides)) - known)
     if unknown:
-        raise UsageError(f"{path}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    values["start_from"] = tuple(values.get("start_from", ("linear",)))
+        raise UsageError(f"training {name}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
+    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     try:
-        config = Config(**{"name": path.stem, **values})
+        return replace(kind(**values), **overrides)
     except TypeError as error:
-        raise UsageError(f"{path}: {error}") from error
-    return replace(config, **{key: value for key, value in overrides.items() if value is not None})
+        raise UsageError(f"training {name}: {error}") from error
+
+
+def starts_from(name: str) -> str | None:
+    """The model that the model ``name`` would rather start from; None if it needs no other. Imports no torch."""
+    for source in read(name).get("start_from", ()):
+        if source != f"model:{name}":  # its own earlier training
+            kind, _, value = source.partition(":")
+            return value if kind == "model" else None
+    return None
 
 
 def next_in_queue(queue: Path = HERE / "queue.yaml") -> str:

@@ -1,52 +1,115 @@
-"""One training step and everything it changes: the model, the average of its weights, two optimisers, chance."""
+"""What every training scheme shares: the step, the average of the weights, two optimisers, chance, and their state.
+
+A scheme is a file in ``schemes/`` with a subclass that says which network learns, from what, by which loss, how it is
+judged and what of it ships. The trainer knows no scheme.
+"""
 
 from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training import checkpoint
-from codecs_wrappers.learned.training.config import Config
-from codecs_wrappers.learned.training.data import Crops, to_float
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training.data import Crops
+from codecs_wrappers.learned.training.validation import Score
 
 
 class Learner:
-    """A model in training. Everything that decides the next step is in :meth:`state`."""
+    """A model in training. Everything that decides the next step is in :meth:`state`.
 
-    def __init__(self, config: Config, images: Sequence[Tensor], device: torch.device):
-        self.config, self.device, self.images = config, device, images
+    config: of the class's own ``Config``. images: uint8 (3, H, W) to take crops from. beside: the folder of trained
+    models, where neighbours are looked for.
+    """
+
+    Config: ClassVar[type[configs.Config]] = configs.Config
+
+    def __init__(
+        self,
+        config: Any,
+        images: Sequence[Tensor],
+        device: torch.device,
+        beside: Path = Path("results/training"),
+    ):
+        self.config, self.device, self.images, self.beside = config, device, images, beside
         self.crops = Crops(images, config.crop, config.seed, device)
-        self.model = networks.build(config.architecture).to(device, memory_format=torch.channels_last)
         self.precision = torch.bfloat16 if config.precision == "bf16" and device.type == "cuda" else None
+        self.model = self.build().to(device, memory_format=torch.channels_last)
         self.step = 0
-        self._latents: Crops | None = None
+
+    # What a scheme says.
+
+    def build(self) -> nn.Module:
+        """The network as it is before :meth:`first_weights`; what ``requires_grad`` is trained, averaged and saved.
+
+        Parameters named ``quantiles`` are the tables' bounds of a factorised prior: then it has an ``aux_loss()``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must build its network")
+
+    def first_weights(self) -> dict[str, Any]:
+        """Give ``self.model`` its first weights; facts about them: at least ``from``."""
+        raise NotImplementedError(f"{type(self).__name__} must say where it starts")
+
+    def loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        """(loss, bpp, mse of samples in 0..1) of the next batch; NaN for a bpp or mse that has no meaning."""
+        raise NotImplementedError(f"{type(self).__name__} must say its loss")
+
+    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+        """How good ``model`` is on whole uint8 images (3, H, W); lower loss is better."""
+        raise NotImplementedError(f"{type(self).__name__} must judge")
+
+    def identity(self) -> dict[str, Any]:
+        """What must be equal for a checkpoint to be of the same training, data apart."""
+        raise NotImplementedError(f"{type(self).__name__} must say what makes two trainings the same")
+
+    def described(self) -> dict[str, Any]:
+        """What the weights manifest says of the model: its architecture at least."""
+        return self.identity()
+
+    def as_shipped(self, model: nn.Module) -> nn.Module:
+        """``model`` as it will be read back: rounded, with its tables' bounds final."""
+        return model
+
+    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+        """What is written of a shipped model."""
+        return shipped.state_dict()
+
+    def stage(self) -> tuple[float, int]:
+        """The highest learning rate of the stage that this step is in, and the step at which that stage began."""
+        return self.config.lr, 0
+
+    # What all share.
 
     def begin(self) -> None:
         """Make the optimisers and the average, once the model's first weights are in place.
 
         The quantiles have an optimiser of their own: they only bound the tables of z and get no gradient from the loss.
         """
-        is_aux = {name: name.endswith(".quantiles") for name, _ in self.model.named_parameters()}
-        self.parameters = [p for name, p in self.model.named_parameters() if not is_aux[name]]
-        quantiles = [p for name, p in self.model.named_parameters() if is_aux[name]]
+        trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
+        quantiles = [p for name, p in trained.items() if name.endswith("quantiles")]
+        self.parameters = [p for name, p in trained.items() if not name.endswith("quantiles")]
         fused = self.device.type == "cuda"
-        self.optimiser = torch.optim.Adam(self.parameters, lr=self.config.lr, fused=fused)
-        self.aux_optimiser = torch.optim.Adam(quantiles, lr=self.config.aux_lr, fused=fused)
+        self.optimiser = torch.optim.Adam(self.parameters, lr=self.config.lr, eps=self.config.adam_epsilon, fused=fused)
+        self.aux_optimiser = torch.optim.Adam(quantiles, lr=self.config.aux_lr, fused=fused) if quantiles else None
         self.average: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
+        averaged = dict(self.average.named_parameters())
+        self._averaged = [(averaged[name], p) for name, p in trained.items()]
 
     def state(self) -> dict[str, Any]:
+        """All that :meth:`restore` needs to go on, bit for bit on a CPU."""
         return {
             "step": self.step,
             "model": self.model.state_dict(),
             "average": self.average.state_dict(),
             "optimiser": self.optimiser.state_dict(),
-            "aux_optimiser": self.aux_optimiser.state_dict(),
+            "aux_optimiser": self.aux_optimiser.state_dict() if self.aux_optimiser else {},
             "random": checkpoint.random_state(self.crops.generator),
         }
 
@@ -56,15 +119,16 @@ class Learner:
         self.begin()
         networks.load_weights(self.average, state["average"], where)
         self.optimiser.load_state_dict(state["optimiser"])
-        self.aux_optimiser.load_state_dict(state["aux_optimiser"])
+        if self.aux_optimiser:
+            self.aux_optimiser.load_state_dict(state["aux_optimiser"])
         self.step = state["step"]
         checkpoint.set_random_state(state["random"], self.crops.generator)
 
     def learning_rate(self, progress: float) -> float:
-        """Warm-up in steps, constant, then a cosine to ``lr_last`` at progress 1; the first stage has its own rate."""
-        config, first = self.config, self._in_first_stage
-        highest = config.hyperprior_lr if first else config.lr
-        warm = min(1.0, (self.step - (0 if first else config.hyperprior_steps) + 1) / config.warm_up_steps)
+        """Warm-up in steps of the stage, constant, then a cosine to ``lr_last`` at progress 1."""
+        config = self.config
+        highest, began = self.stage()
+        warm = min(1.0, (self.step - began + 1) / config.warm_up_steps)
         late = max(0.0, min(1.0, (progress - config.decay_from) / (1 - config.decay_from)))
         return warm * (config.lr_last + (highest - config.lr_last) * 0.5 * (1 + math.cos(math.pi * late)))
 
@@ -72,56 +136,29 @@ class Learner:
         """One step at ``progress`` (0..1) of the budget.
 
         Returns (loss, bpp, mse of 0..1, aux loss, gradient norm) of its batch as a tensor on the device, so that the
-        CPU need not wait; in the first stage mse is NaN.
+        CPU need not wait; what has no meaning is NaN.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = self.learning_rate(progress)
         self.optimiser.zero_grad(set_to_none=True)
-        loss, bpp, mse = self._rate_loss() if self._in_first_stage else self._rate_distortion_loss()
+        loss, bpp, mse = self.loss()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_norm)
         self.optimiser.step()
-
-        self.aux_optimiser.zero_grad(set_to_none=True)
-        aux = self.model.aux_loss()
-        aux.backward()
-        self.aux_optimiser.step()
+        aux = self._advance_quantiles()
 
         self.step += 1
         decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))  # a short memory while all is new
         with torch.no_grad():
-            for averaged, value in zip(self.average.parameters(), self.model.parameters(), strict=True):
+            for averaged, value in self._averaged:
                 averaged.lerp_(value, 1 - decay)
-        return torch.stack([loss.detach(), bpp.detach(), mse.detach(), aux.detach(), norm])
+        return torch.stack([value.detach() for value in (loss, bpp, mse, aux, norm)])
 
-    @property
-    def _in_first_stage(self) -> bool:
-        return self.step < self.config.hyperprior_steps
-
-    def _rate_distortion_loss(self) -> tuple[Tensor, Tensor, Tensor]:
-        self._latents = None
-        x = to_float(self.crops.batch(self.config.batch))
-        x_hat, bits = networks.forward(self.model, x, self.precision)
-        mse = (x_hat - x).square().mean()
-        bpp = bits.mean() / self.config.crop**2
-        return self.config.rate_weight * 255**2 * mse + bpp, bpp, mse
-
-    def _rate_loss(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""
-        if self._latents is None:
-            self._latents = self._cache_latents()
-        y = self._latents.batch(self.config.batch, flips=False).float().contiguous(memory_format=torch.channels_last)
-        bpp = networks.rate(self.model, y, self.precision)[1].mean() / self.config.crop**2
-        return bpp, bpp, torch.full_like(bpp, math.nan)
-
-    @torch.no_grad()
-    def _cache_latents(self) -> Crops:
-        stride = networks.LATENT_STRIDE
-        maps = []
-        for image in self.images:
-            height, width = (side - side % stride for side in image.shape[1:])
-            y = self.model.g_a(to_float(image[None, :, :height, :width].to(self.device)))
-            maps.append(y[0].half())  # 5e-4 relative: below the quantization noise
-        latents = Crops(maps, self.config.crop // stride, self.config.seed, self.device)
-        latents.generator = self.crops.generator  # one source of chance to save
-        return latents
+    def _advance_quantiles(self) -> Tensor:
+        if self.aux_optimiser is None:
+            return torch.full((), math.nan, device=self.device)
+        self.aux_optimiser.zero_grad(set_to_none=True)
+        aux = self.model.aux_loss()
+        aux.backward()
+        self.aux_optimiser.step()
+        return aux

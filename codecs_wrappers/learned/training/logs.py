@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -52,14 +53,14 @@ class Logs:
         write_atomically(path, "\n".join(lines) + "\n")
 
     def row(self, table: str, values: Mapping[str, Any]) -> None:
-        """One row of ``table`` ("train" or "validation"), in CSV and as TensorBoard scalars."""
+        """One row of ``table`` ("train" or "validation"), in CSV and as TensorBoard scalars; NaN is an empty cell."""
         columns = TRAIN if table == "train" else VALIDATION
-        cells = ["" if values[c] is None else f"{values[c]:.7g}" for c in columns]
+        cells = ["" if math.isnan(values[c]) else f"{values[c]:.7g}" for c in columns]
         with open(self.folder / f"{table}.csv", "a", encoding="utf-8") as file:
             file.write(",".join(cells) + "\n")
         if self._events:
             for column in columns[2:]:
-                if values[column] is not None:
+                if not math.isnan(values[column]):
                     self._events.add_scalar(f"{table}/{column}", values[column], int(values["step"]))
 
     def progress(self, fraction: float, text: str) -> None:

@@ -1,60 +1,74 @@
-"""A training's first weights: from another model, a file, the linear start, or the default initialisation."""
+"""Where a training's first weights lie: another model's, trained here or committed, or a file's."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from bench.errors import UsageError
 from bench.files import sha256_file
 from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.data import to_float
-from codecs_wrappers.learned.training.learner import Learner
-from codecs_wrappers.learned.training.linear_start import linear_start
 
 COMMITTED = Path(__file__).parents[1] / "weights"
-BATCHES = 8  # of crops for the principal components
 
 
-def first_weights(learner: Learner, out: Path) -> dict[str, Any]:
-    """Give the learner its first weights, from the first entry of ``start_from`` that there is; facts about them.
+@dataclass(frozen=True)
+class Source:
+    """One entry of ``start_from``. model: the name behind "model:"; path: its file; both None for a built start."""
 
-    "model:NAME" looks for NAME.safetensors beside ``out`` (as trained here), then among the committed weights, and
-    rescales the latent to the step that suits the new rate weight. "file:PATH" is relative to the working folder; the
-    rate weight is taken from its metadata, if that says one.
+    kind: str
+    model: str | None = None
+    path: Path | None = None
+
+    def weights(self) -> dict[str, Tensor]:
+        """Its tensors, on the CPU."""
+        return networks.read_weights(self._file)
+
+    def metadata(self) -> dict[str, Any]:
+        return networks.read_metadata(self._file)
+
+    def facts(self) -> dict[str, Any]:
+        """What a checkpoint and the manifest say of it."""
+        if self.path is None:
+            return {"from": f"{self.kind} start"}
+        steps = self.metadata().get("steps", 0)
+        return {"from": self.path.name, "sha256": sha256_file(self.path), "steps": int(steps)}
+
+    @property
+    def _file(self) -> Path:
+        if self.path is None:
+            raise UsageError(f"a {self.kind!r} start has no weights to read; name model:NAME or file:PATH")
+        return self.path
+
+
+def first_source(config: configs.Config, beside: Path, built: Sequence[str] = ("default",)) -> Source:
+    """The first entry of ``config.start_from`` that there is.
+
+    "model:NAME" looks for NAME/NAME.safetensors in ``beside`` (the folder of trained models), then for the committed
+    weights. "file:PATH" is relative to the working folder. built: starts that the scheme makes without a file.
     """
-    config = learner.config
-    for source in config.start_from:
-        kind, _, value = source.partition(":")
-        if kind == "default":
-            return {"from": "default initialisation"}
-        if kind == "linear":
-            crops = [to_float(learner.crops.batch(config.batch)).cpu() for _ in range(BATCHES)]
-            linear_start(learner.model, crops, config.rate_weight)
-            return {"from": "linear start"}
+    for entry in config.start_from:
+        kind, _, value = entry.partition(":")
+        if kind in built:
+            return Source(kind)
         if kind == "model":
-            beside = out.parent / value / f"{value}.safetensors"
-            path = next((p for p in (beside, COMMITTED / f"{value}.safetensors") if p.is_file()), None)
-            trained_for = configs.load(value).rate_weight
+            configs.read(value)
+            places = [beside / value / f"{value}.safetensors", COMMITTED / f"{value}.safetensors"]
         elif kind == "file":
-            path = Path(value) if Path(value).is_file() else None
-            trained_for = None
+            places = [Path(value)]
         else:
-            raise UsageError(f"{config.name}: start_from {source!r} is none of linear, default, model:NAME, file:PATH")
+            raise UsageError(
+                f"training {config.name}: start_from {entry!r} is none of {', '.join(built)}, model:NAME, file:PATH"
+            )
+        path = next((place for place in places if place.is_file()), None)
         if path:
-            return _from_file(learner, path, trained_for)
-    raise UsageError(f"{config.name}: none of start_from is there: {', '.join(config.start_from)}; add 'linear'")
-
-
-def _from_file(learner: Learner, path: Path, trained_for: float | None) -> dict[str, Any]:
-    networks.load_weights(learner.model, networks.read_weights(path), str(path))
-    metadata = networks.read_metadata(path)
-    trained_for = trained_for or float(
-        metadata.get("rate_weight", metadata.get("lambda_c", learner.config.rate_weight))
+            return Source(kind, value if kind == "model" else None, path)
+    raise UsageError(
+        f"training {config.name}: nothing of start_from is there ({', '.join(config.start_from)}); "
+        "train what it names first, or give --start-from"
     )
-    factor = networks.latent_step(trained_for) / networks.latent_step(learner.config.rate_weight)
-    if abs(factor - 1) > 0.01:
-        networks.rescale_latent(learner.model, factor)
-    facts = {"from": path.name, "sha256": sha256_file(path), "rate_weight": trained_for}
-    return {**facts, "steps": int(metadata.get("steps", metadata.get("steps_joint", 0)))}

@@ -19,11 +19,10 @@ from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training import checkpoint, export
 from codecs_wrappers.learned.training import data as images
 from codecs_wrappers.learned.training.config import Config, load
-from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.logs import Logs
 from codecs_wrappers.learned.training.process import device_name, device_of, stop_signals
-from codecs_wrappers.learned.training.start import first_weights
-from codecs_wrappers.learned.training.validation import Score, score, tf32
+from codecs_wrappers.learned.training.schemes import learner_of
+from codecs_wrappers.learned.training.validation import Score, tf32
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Outcome:
     start: Score  # before the first step
     best: Score
     folder: Path
-    weights: Path | None  # the exported fp16 safetensors; None while paused
+    weights: Path | None  # the exported safetensors; None while paused
     crops_per_s: float  # without validation and saving
 
 
@@ -58,7 +57,7 @@ def train(
     training; the learning rate's decay ends with it. After ``pause_after`` minutes the call saves and returns, as on
     SIGTERM or Ctrl-C; the same call resumes. ``out`` (default results/training/NAME) gets checkpoint.pt,
     best.safetensors, train.csv, validation.csv, tensorboard/ and at the end NAME.safetensors with its manifest entry
-    NAME.yaml. overrides: any field of :class:`~codecs_wrappers.learned.training.config.Config` (batch, crop, lr, ...).
+    NAME.yaml. overrides: any field of the Config of the model's scheme (batch, crop, lr, ...).
 
     Raises UsageError for wrong names, folders, values; RdbenchError if the loss stops being a number.
     """
@@ -93,7 +92,8 @@ class _Training:
             "data": {"digest": images.digest(files), "images": len(files)},
             "validation": {"digest": images.digest(held_out), "images": len(held_out)},
         }
-        self.learner = Learner(config, images.read_images(files, config.jpeg_downscale), device)
+        pictures = images.read_images(files, config.jpeg_downscale)
+        self.learner = learner_of(config.scheme)(config, pictures, device, beside=out.parent)
         self.held_out = images.read_images(held_out)
         self.started_from: dict[str, Any] = {}
         self.start: Score | None = None
@@ -166,19 +166,20 @@ class _Training:
                 f"training {self.config.name} diverged before step {step}: its loss is {loss}. The last checkpoint and "
                 "the best weights are kept; go on from them with a lower --lr"
             )
-        psnr_db = -10 * math.log10(mse) if mse > 0 else None  # None in the hyperprior's stage
+        psnr_db = -10 * math.log10(mse) if mse > 0 else math.nan
         hours, lr = self.elapsed_s / 3600, self.learner.learning_rate(progress)
         values = {"loss": loss, "bpp": bpp, "psnr_db": psnr_db, "aux_loss": aux, "gradient_norm": norm}
         logs.row("train", {"step": step, "hours": hours, "lr": lr, "crops_per_s": self.crops_per_s, **values})
-        quality = "" if psnr_db is None else f"  {psnr_db:.2f} dB"
+        rate = "" if math.isnan(bpp) else f"  {bpp:.4f} bpp"
+        quality = "" if math.isnan(psnr_db) else f"  {psnr_db:.2f} dB"
         speed = f"{self.crops_per_s:.1f} crops/s, {self.crops_per_s * self.config.crop**2 / 1e6:.2f} Mpixel/s"
-        logs.progress(progress, f"step {step}  loss {loss:.4f}  {bpp:.4f} bpp{quality}  {speed}")
+        logs.progress(progress, f"step {step}  loss {loss:.4f}{rate}{quality}  {speed}")
 
     def _begin(self, resume: bool) -> str:
         """Take the first weights, or go on from the checkpoint; what was done, in words."""
         path = self.out / "checkpoint.pt"
         if not (resume and path.is_file()):
-            self.started_from = first_weights(self.learner, self.out)
+            self.started_from = self.learner.first_weights()
             self.learner.begin()
             return f"starts from {self.started_from['from']}"
         state = checkpoint.load(path)
@@ -197,7 +198,7 @@ class _Training:
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be of the same training."""
-        return {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight, **self.facts}
+        return {"scheme": self.config.scheme, **self.learner.identity(), **self.facts}
 
     def _save(self) -> None:
         scores = {"start": asdict(self.start), "best": asdict(self.best)}
@@ -206,7 +207,7 @@ class _Training:
 
     def _validate(self, logs: Logs) -> None:
         """Judge the average, keep it if it is the best so far, and save."""
-        now = score(self.learner.average, self.held_out, self.config.rate_weight)
+        now = self.learner.score(self.learner.average, self.held_out)
         step = self._judged_step = self.learner.step
         better = self.best is None or now.loss < self.best.loss
         if better:
@@ -224,8 +225,8 @@ class _Training:
         config, path = self.config, self.out / f"{self.config.name}.safetensors"
         best = self.out / "best.safetensors"
         model = networks.load_weights(self.learner.average, networks.read_weights(best), str(best))
-        shipped = export.as_shipped(model)
-        measured = score(shipped, self.held_out, config.rate_weight)
+        shipped = self.learner.as_shipped(model)
+        measured = self.learner.score(shipped, self.held_out)
         had = {
             "steps": int(networks.read_metadata(best)["step"]),
             "steps_run": self.learner.step,
@@ -234,6 +235,7 @@ class _Training:
             "started_from": self.started_from,
             **self.facts,
         }
-        export.write(shipped, path, export.manifest_entry(config, had), measured)
-        logs.say(f"{path}: validation {measured} (fp16), {path.stat().st_size / 2**20:.1f} MiB")
+        entry = export.manifest_entry(config, self.learner.described(), had)
+        export.write(self.learner.tensors(shipped), path, entry, measured)
+        logs.say(f"{path}: validation {measured} as shipped, {path.stat().st_size:,} bytes")
         return path

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -12,14 +12,21 @@ from torch import Tensor, nn
 
 from codecs_wrappers.learned import networks
 
+Code = Callable[[Tensor], Iterable[tuple[Tensor, Tensor]]]
+
 
 @dataclass(frozen=True)
 class Score:
-    """Means over images. loss: lambda_c 255^2 MSE + bpp; bpp: ideal code length, headers apart; psnr_rgb_db: 8 bit."""
+    """Means over images. loss: what the training minimises; bpp: ideal code length, headers apart; psnr_rgb_db: 8 bit.
+
+    A model of several operating points has in ``points`` the loss, bpp and psnr_rgb_db of each, and in the fields above
+    what its scheme makes of them. A value without meaning is NaN.
+    """
 
     loss: float
     bpp: float
     psnr_rgb_db: float
+    points: list[dict[str, float]] = field(default_factory=list)
 
     def __str__(self) -> str:
         return f"loss {self.loss:.4f}  {self.bpp:.4f} bpp  {self.psnr_rgb_db:.3f} dB"
@@ -36,28 +43,31 @@ def tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-@torch.no_grad()
 def score(model: nn.Module, images: Sequence[Tensor], rate_weight: float) -> Score:
-    """The :class:`Score` of ``model`` on uint8 images (3, H, W) of any size, in fp32; the model is left in eval mode.
+    """The :class:`Score` of a mean-scale hyperprior on uint8 images (3, H, W) of any size, in fp32, in eval mode."""
+    return score_points(model, lambda x: [networks.forward(model, x)], images, [rate_weight])[0]
 
-    Every rounded latent has a likelihood of at least 1e-9, so this can differ from real bytes by a little.
+
+@torch.no_grad()
+def score_points(model: nn.Module, code: Code, images: Sequence[Tensor], rate_weights: Sequence[float]) -> list[Score]:
+    """One :class:`Score` for each operating point that ``code`` gives, in order; ``model`` is left in eval mode.
+
+    code: maps x (1, 3, H, W) in 0..1, H and W multiples of 64, to (x_hat, bits) of each point, x_hat like x, bits (1,).
+    loss: lambda_c 255^2 MSE + bpp with the point's own lambda_c of ``rate_weights``. Every rounded latent has a
+    likelihood of at least 1e-9, so bpp can differ from real bytes by a little.
     """
     model.eval()
     device = next(model.parameters()).device
-    losses, rates, psnrs = [], [], []
+    totals = torch.zeros(len(rate_weights), 3, dtype=torch.float64, device=device)
     with tf32(False):
         for image in images:
             height, width = image.shape[1:]
             right, below = -width % networks.STRIDE, -height % networks.STRIDE
             x = image.to(device).float().unsqueeze(0)
             padded = F.pad(x, (0, right, 0, below), mode="replicate").contiguous(memory_format=torch.channels_last)
-            x_hat, bits = networks.forward(model, padded / 255)
-            x_hat = (x_hat[..., :height, :width].clamp(0, 1) * 255).round()
-            mse = (
-                (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-10)
-            )  # of 0..255: lambda_c's 255^2 is in it
-            bpp = bits[0].double() / (height * width)
-            losses.append(rate_weight * mse + bpp)
-            rates.append(bpp)
-            psnrs.append(10 * torch.log10(255**2 / mse))
-    return Score(*(torch.stack(values).mean().item() for values in (losses, rates, psnrs)))
+            for total, rate_weight, (x_hat, bits) in zip(totals, rate_weights, code(padded / 255), strict=True):
+                x_hat = (x_hat[..., :height, :width].clamp(0, 1) * 255).round()
+                mse = (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-10)  # of 0..255
+                bpp = bits[0].double() / (height * width)
+                total += torch.stack([rate_weight * mse + bpp, bpp, 10 * torch.log10(255**2 / mse)])
+    return [Score(*means) for means in (totals / len(images)).tolist()]

@@ -1,0 +1,134 @@
+"""One network for one rate: the mean-scale hyperprior of Minnen et al. 2018 without its context model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UsageError
+from codecs_wrappers.learned import networks
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training.data import Crops, to_float
+from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.linear_start import linear_start
+from codecs_wrappers.learned.training.start import first_source
+from codecs_wrappers.learned.training.validation import Score, score
+
+BATCHES = 8  # of crops for the principal components
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(configs.Config):
+    """loss = rate_weight 255^2 MSE + bpp; start_from also takes "linear"."""
+
+    architecture: Mapping[str, Any]
+    rate_weight: float  # lambda_c
+    start_from: tuple[str, ...] = ("linear",)
+    hyperprior_steps: int = 0  # staged start: so many steps of the hyperprior alone, on cached latents
+    hyperprior_lr: float = 5e-4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("rate_weight", "hyperprior_lr")
+        if not isinstance(self.architecture, Mapping):
+            raise UsageError(f"training {self.name}: architecture must name family, N and M, got {self.architecture!r}")
+
+
+class MeanScaleLearner(Learner):
+    """Noise in place of rounding; judged with rounding; shipped in fp16 as CompressAI's own state dict."""
+
+    Config = Config
+
+    def build(self) -> nn.Module:
+        self._latents: Crops | None = None
+        return networks.build(self.config.architecture)
+
+    def first_weights(self) -> dict[str, Any]:
+        """A latent of another rate weight is rescaled to the step that suits the new one."""
+        config = self.config
+        source = first_source(config, self.beside, built=("linear", "default"))
+        if source.kind == "linear":
+            crops = [to_float(self.crops.batch(config.batch)).cpu() for _ in range(BATCHES)]
+            linear_start(self.model, crops, config.rate_weight)
+        if source.path is None:
+            return source.facts()
+        networks.load_weights(self.model, source.weights(), str(source.path))
+        trained_for = configs.read(source.model)["rate_weight"] if source.model else None
+        trained_for = trained_for or float(source.metadata().get("rate_weight", config.rate_weight))
+        factor = networks.latent_step(trained_for) / networks.latent_step(config.rate_weight)
+        if abs(factor - 1) > 0.01:
+            networks.rescale_latent(self.model, factor)
+        return {**source.facts(), "rate_weight": trained_for}
+
+    def loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        return self._rate_loss() if self._in_first_stage else self._rate_distortion_loss()
+
+    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+        return score(model, images, self.config.rate_weight)
+
+    def identity(self) -> dict[str, Any]:
+        return {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight}
+
+    def described(self) -> dict[str, Any]:
+        return {**self.identity(), "hyperprior_steps": self.config.hyperprior_steps}
+
+    def as_shipped(self, model: nn.Module) -> nn.Module:
+        """Quantiles of z solved for exactly, trained tensors rounded to fp16.
+
+        Constants stay fp32: a likelihood bound of 1e-9 is zero in fp16.
+        """
+        model.update(force=True, update_quantiles=True)
+        shipped = networks.build(self.config.architecture).to(self.device)
+        return networks.load_weights(shipped, _trained_in_fp16(model)).eval()
+
+    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+        return {**shipped.state_dict(), **_trained_in_fp16(shipped)}
+
+    def stage(self) -> tuple[float, int]:
+        if self._in_first_stage:
+            return self.config.hyperprior_lr, 0
+        return self.config.lr, self.config.hyperprior_steps
+
+    @property
+    def _in_first_stage(self) -> bool:
+        return self.step < self.config.hyperprior_steps
+
+    def _rate_distortion_loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        self._latents = None
+        x = to_float(self.crops.batch(self.config.batch))
+        x_hat, bits = networks.forward(self.model, x, self.precision)
+        mse = (x_hat - x).square().mean()
+        bpp = bits.mean() / self.config.crop**2
+        return self.config.rate_weight * 255**2 * mse + bpp, bpp, mse
+
+    def _rate_loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""
+        if self._latents is None:
+            self._latents = self._cache_latents()
+        y = self._latents.batch(self.config.batch, flips=False).float().contiguous(memory_format=torch.channels_last)
+        bpp = networks.rate(self.model, y, self.precision)[1].mean() / self.config.crop**2
+        return bpp, bpp, torch.full_like(bpp, math.nan)
+
+    @torch.no_grad()
+    def _cache_latents(self) -> Crops:
+        stride = networks.LATENT_STRIDE
+        maps = []
+        for image in self.images:
+            height, width = (side - side % stride for side in image.shape[1:])
+            y = self.model.g_a(to_float(image[None, :, :height, :width].to(self.device)))
+            maps.append(y[0].half())  # 5e-4 relative: below the quantization noise
+        latents = Crops(maps, self.config.crop // stride, self.config.seed, self.device)
+        latents.generator = self.crops.generator  # one source of chance to save
+        return latents
+
+
+def _trained_in_fp16(model: nn.Module) -> dict[str, Tensor]:
+    return {name: tensor.half() for name, tensor in model.state_dict().items() if not networks.is_derived(name)}
+
+
+LEARNER = MeanScaleLearner
