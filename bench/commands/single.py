@@ -50,19 +50,34 @@ def _decode(args: argparse.Namespace) -> None:
     from bench.codec import load
     from bench.files import sha256_pixels, write_atomically
 
+    if not args.image and not args.progressive:
+        raise UsageError("decoding: expected a PNG file for the picture, or --progressive and a folder for several")
     codec = _available(load(args.codec))
     try:
         bitstream = args.bitstream.read_bytes()
     except OSError as error:
         raise UsageError(f"reading bitstream {args.bitstream}: {error.strerror}") from None
     try:
+        if args.progressive:
+            _write_frames(codec, bitstream, args.progressive)
+        if not args.image:
+            return
         pixels = codec.decode(bitstream)
+    except UsageError:
+        raise
     except Exception as error:  # libraries raise what they like on a foreign or broken file
         raise UsageError(f"decoding {args.bitstream} as {args.codec}: {type(error).__name__}: {error}") from None
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG")
     write_atomically(args.image, png.getvalue())
     print(f"{args.image}: {pixels.shape[1]} x {pixels.shape[0]}, pixels sha256 {sha256_pixels(pixels)[:12]}")
+
+
+def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> None:
+    from bench.progressive import write_frames
+
+    for path, frame in write_frames(codec, bitstream, folder):
+        print(f"{path}: {frame.length} bytes, {frame.bpp:.4f} bpp")
 
 
 def _new_codec(args: argparse.Namespace) -> None:
@@ -125,7 +140,13 @@ def add(commands: Commands) -> None:
         "Decode a bitstream to a PNG; needs nothing else.",
         codec,
         argument("bitstream", type=Path),
-        argument("image", type=Path, help="a PNG file"),
+        argument("image", type=Path, nargs="?", help="a PNG file"),
+        argument(
+            "--progressive",
+            type=Path,
+            metavar="DIR",
+            help="an embedded codec: the pictures of 5, 10, 20 .. 100 %% of the bytes, as DIR/005.png and so on",
+        ),
         example="rdbench decode webp photo.webp photo.png",
     )
     add_command(
