@@ -84,6 +84,25 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
         raise UsageError(f"cannot read weights from {path}: {error}; expected a safetensors file") from error
 
 
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint of CompressAI's (.pth, .pth.tar), old names brought up to date, on the CPU.
+
+    Nothing but tensors is unpickled. Raises UsageError if it is absent or not such a file.
+    """
+    import pickle
+
+    from compressai.zoo import load_state_dict
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise UsageError(f"cannot read weights from {path}: {error}; expected a torch checkpoint") from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise UsageError(f"cannot read weights from {path}: expected a state dict of tensors")
+    return load_state_dict(state)
+
+
 def read_metadata(path: str | Path) -> dict[str, Any]:
     """The metadata of a safetensors file (our own lie as JSON under "about"), empty if it has none."""
     from safetensors import safe_open
@@ -113,7 +132,7 @@ def rescale_latent(model: MeanScaleHyperprior, factor: float) -> None:
     model.h_s[4].bias.mul_(factor)
 
 
-def _run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None) -> Tensor:
+def run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None = None) -> Tensor:
     """``layers(x)``; with a ``precision``, its inner convolutions run in it and GDN, first and last layer in fp32."""
     if precision is None:
         return layers(x)
@@ -124,21 +143,28 @@ def _run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None) -> Ten
     return x
 
 
+def hyperprior(
+    model: MeanScaleHyperprior, y: Tensor, precision: torch.dtype | None = None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(means, scales, bits): of the latent's elements, shaped like y, and the ideal length of z, (B,)."""
+    z = run(model.h_a, y, precision)  # (B, N, H/64, W/64)
+    z_hat, likelihoods = model.entropy_bottleneck(z)
+    scales, means = run(model.h_s, z_hat, precision).chunk(2, 1)
+    return means, scales, -likelihoods.log2().sum((1, 2, 3))
+
+
 def rate(model: MeanScaleHyperprior, y: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
     """(y_hat, bits): the quantized latent (noise in training mode, rounding in eval) and its ideal length per sample.
 
     y: (B, M, H/16, W/16). bits: (B,), -log2 of the likelihoods of y and z.
     """
-    z = _run(model.h_a, y, precision)  # (B, N, H/64, W/64)
-    z_hat, z_likelihoods = model.entropy_bottleneck(z)
-    scales, means = _run(model.h_s, z_hat, precision).chunk(2, 1)
-    y_hat, y_likelihoods = model.gaussian_conditional(y, scales, means=means)
-    bits = -y_likelihoods.log2().sum((1, 2, 3)) - z_likelihoods.log2().sum((1, 2, 3))
-    return y_hat, bits
+    means, scales, z_bits = hyperprior(model, y, precision)
+    y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
+    return y_hat, z_bits - likelihoods.log2().sum((1, 2, 3))
 
 
 def forward(model: MeanScaleHyperprior, x: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
     """(x_hat, bits) for x (B, 3, H, W) in 0..1 with H, W multiples of 64; x_hat is not clamped, bits (B,)."""
-    y = _run(model.g_a, x, precision)
+    y = run(model.g_a, x, precision)
     y_hat, bits = rate(model, y, precision)
-    return _run(model.g_s, y_hat, precision), bits
+    return run(model.g_s, y_hat, precision), bits
