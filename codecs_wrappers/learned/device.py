@@ -1,0 +1,67 @@
+"""Which device the networks run on: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, from $RDBENCH_DEVICE."""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import importlib.metadata
+import os
+import re
+from typing import TYPE_CHECKING
+
+from bench.errors import UsageError
+
+if TYPE_CHECKING:
+    import torch
+
+VARIABLE = "RDBENCH_DEVICE"
+
+
+def asked() -> str:
+    """What the user asked for, "auto" if nothing. Raises UsageError for a name that is no device."""
+    return _check(os.environ.get(VARIABLE, "").strip().lower() or "auto")
+
+
+def resolve(name: str = "auto") -> torch.device:
+    """The device called ``name``; "auto" is the first GPU, or the CPU where there is none.
+
+    Raises UsageError if it is not here.
+    """
+    import torch
+
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if _check(name) == "cpu" or (name == "auto" and not gpus):
+        return torch.device("cpu")
+    index = int(name.partition(":")[2] or 0)
+    if index >= gpus:
+        there = f"torch {torch.__version__} sees {gpus} GPUs" if gpus else f"torch {torch.__version__} sees no GPU"
+        raise UsageError(f"running on {name}: {there}; ask for cpu or auto ({VARIABLE} or --device)")
+    return torch.device("cuda", index)
+
+
+def kind(name: str | None = None) -> str:
+    """ "cpu" or "cuda": what :func:`resolve` will give, found out without torch. name: as asked for by default."""
+    name = asked() if name is None else _check(name)
+    return ("cuda" if _cuda() else "cpu") if name == "auto" else name.partition(":")[0]
+
+
+def _check(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise UsageError(
+            f"choosing a device: expected auto, cpu, cuda or cuda:N, got {name!r} ({VARIABLE} or --device)"
+        )
+    return name
+
+
+@functools.cache
+def _cuda() -> bool:
+    """Whether the driver shows this process a GPU that the installed torch can use."""
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+        cpu_only = importlib.metadata.version("torch").endswith("+cpu")
+    except (OSError, importlib.metadata.PackageNotFoundError):
+        return False
+    count = ctypes.c_int(0)
+    return (
+        not cpu_only and driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    )

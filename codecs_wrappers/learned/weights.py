@@ -1,0 +1,216 @@
+"""Trained weights: the one manifest, and the only place that loads them.
+
+``weights.yaml`` beside this file names every entry; a further manifest of the same form, $RDBENCH_WEIGHTS, may add a
+user's own (the .yaml that `rdbench train` writes beside its weights is one). An entry has
+
+* ``source``: ``committed`` (``file`` lies in learned/weights/), ``zoo`` (``url``, fetched into the cache by
+  `rdbench fetch-weights`, never by itself) or ``file`` (``file`` is a path, relative to its manifest),
+* ``sha256``: of the file, or at least its first 8 digits (all that CompressAI publishes); checked on every load,
+* ``architecture``: its ``family``, and what builds the network (N and M; inferred from the tensors where absent),
+* ``base`` (optional): ``{name, sha256}`` of the entry it was derived from, which must still be that file,
+
+and facts: ``rate_weight``, ``steps``, ``data``, ... Importing this module and asking what is available imports no torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from bench.errors import RdbenchError, UnavailableError, UsageError
+from bench.files import cache_dir, sha256_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MANIFEST = Path(__file__).with_name("weights.yaml")
+COMMITTED = Path(__file__).with_name("weights")
+VARIABLE = "RDBENCH_WEIGHTS"
+SOURCES = {"committed": "file", "zoo": "url", "file": "file"}  # and what says where the file is
+HASH_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The tensors of one entry, on the CPU as stored. sha256: of the file, whole."""
+
+    name: str
+    state: Mapping[str, Tensor]
+    sha256: str
+    entry: Mapping[str, Any]
+
+
+def manifest() -> dict[str, dict[str, Any]]:
+    """Every entry by name, the user's own over the project's. Raises UsageError for a manifest that is none."""
+    own = os.environ.get(VARIABLE)
+    paths = [MANIFEST, *([Path(own).absolute()] if own else [])]
+    return {name: entry for path in paths for name, entry in _read(path, _stamp(path)).items()}
+
+
+def names() -> list[str]:
+    """The names of all entries."""
+    return list(manifest())
+
+
+def entry(name: str) -> dict[str, Any]:
+    """The entry called ``name``. Raises UsageError that lists what there is."""
+    found = manifest()
+    if name not in found:
+        raise UsageError(f"no trained weights are called {name!r} in {MANIFEST.name}; there are {', '.join(found)}")
+    return found[name]
+
+
+def path(name: str) -> Path:
+    """Where the file of an entry lies, or would lie."""
+    found = entry(name)
+    if found["source"] == "zoo":
+        return cache_dir() / "weights" / Path(urlsplit(found["url"]).path).name
+    return Path(found["file"])
+
+
+def available(name: str) -> tuple[bool, str]:
+    """Whether an entry can be loaded, or the reason why not. Reads no weights and asks no network."""
+    try:
+        found, file = entry(name), path(name)
+    except UsageError as error:
+        return False, str(error)
+    if not file.is_file():
+        if found["source"] == "zoo":
+            return False, f"weights {name} are not in the cache: run `rdbench fetch-weights {name}`"
+        return False, f"the weights file of {name} is not there: {file}"
+    size = file.stat().st_size
+    if size != found.get("bytes", size):
+        return False, f"the weights file of {name} is incomplete: {file} has {size} bytes, expected {found['bytes']}"
+    return _base_available(name, found)
+
+
+def _base_available(name: str, found: Mapping[str, Any]) -> tuple[bool, str]:
+    base = found.get("base")
+    if not base:
+        return True, ""
+    ok, reason = available(base["name"])
+    if ok and sha256(base["name"]) != base["sha256"]:
+        reason = (
+            f"weights {name} were trained on another {base['name']} ({base['sha256'][:8]}, now "
+            f"{sha256(base['name'])[:8]}): train them again with `rdbench train {name}`"
+        )
+        ok = False
+    return ok, reason
+
+
+def sha256(name: str) -> str:
+    """The hash the manifest gives (64 hex digits; of zoo files 8 or more), of a user's file without one its own."""
+    given = entry(name).get("sha256", "")
+    return given or _hash(path(name), _stamp(path(name)))
+
+
+def load(name: str) -> Weights:
+    """The weights of an entry, their hash checked, in CompressAI's present names.
+
+    Raises UnavailableError if the file is not here, RdbenchError if it is damaged, UsageError if it is no checkpoint.
+    """
+    ok, reason = available(name)
+    if not ok:
+        raise UnavailableError(f"loading weights {name}: {reason}")
+    found, file = entry(name), path(name)
+    got = _hash(file, _stamp(file))
+    if fault := _wrong_hash(got, found.get("sha256", "")):
+        cure = "fetch them again" if found["source"] == "zoo" else "restore the file"
+        raise RdbenchError(f"loading weights {name}: {file} is damaged: {fault}; {cure}")
+    state = _read_state(file)
+    return Weights(name, state, got, {**found, "architecture": _architecture(found, state)})
+
+
+def fetch(name: str, *, quiet: bool = False, wait_s: float = 0.5) -> Path:
+    """The file of a zoo entry in the cache, downloaded if it is not there yet; of another entry, its path.
+
+    A wrong file is kept as ``<name>.bad``. Raises RdbenchError for a wrong file, UnavailableError for none.
+    """
+    found, file = entry(name), path(name)
+    if found["source"] != "zoo":
+        if not file.is_file():
+            raise UnavailableError(f"fetching weights {name}: {file} is not there, and {found['source']} has no URL")
+        return file
+    if file.is_file() and not _wrong_hash(_hash(file, _stamp(file)), found["sha256"]):
+        return file
+    # The harness's downloads: resumed, retried, verified, whole or not at all.
+    from bench.download import Source, obtain
+    from bench.transfer import Transfers
+
+    def complaint(part: Path) -> str:
+        return _wrong_hash(sha256_file(part), found["sha256"])
+
+    with Transfers(quiet=quiet, wait_s=wait_s) as transfers:
+        obtain(transfers, file, [Source(found["url"])], f"weights {name}", complaint=complaint)
+    return file
+
+
+def _wrong_hash(got: str, expected: str) -> str:
+    return "" if got.startswith(expected) else f"expected sha256 {expected}, got {got}"
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """What changes when a file does: the caches below are keyed by it."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise UsageError(f"reading {file}: {error.strerror}; expected a weights file or manifest there") from error
+    return status.st_mtime_ns, status.st_size
+
+
+@functools.lru_cache(maxsize=64)
+def _hash(file: Path, stamp: tuple[int, int]) -> str:
+    return sha256_file(file)
+
+
+@functools.lru_cache(maxsize=8)
+def _read(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:
+    """The entries of one manifest, each with the absolute path of its file."""
+    import yaml
+
+    try:
+        content = yaml.load(file.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    except yaml.YAMLError as error:
+        raise UsageError(f"reading the weights manifest {file}: it is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"reading the weights manifest {file}: expected entries by name, got {type(content).__name__}")
+    folder = COMMITTED if file == MANIFEST else file.parent
+    return {str(name): _checked(str(name), entry, file, folder) for name, entry in content.items()}
+
+
+def _checked(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
+    def fail(expected: str) -> UsageError:
+        return UsageError(f"reading the weights manifest {file}: entry {name} needs {expected}")
+
+    if not isinstance(entry, dict) or entry.get("source") not in SOURCES:
+        raise fail(f"a source, one of {', '.join(SOURCES)}")
+    place = SOURCES[entry["source"]]
+    if not isinstance(entry.get(place), str):
+        raise fail(f"`{place}`, which says where its weights are")
+    if not isinstance(entry.get("architecture"), dict) or not isinstance(entry["architecture"].get("family"), str):
+        raise fail("an architecture with at least its `family`")
+    if entry["source"] != "file" and len(str(entry.get("sha256", ""))) < HASH_DIGITS:
+        raise fail(f"a sha256 of at least {HASH_DIGITS} digits, in quotes")
+    return {**entry, **({"file": str((folder / entry["file"]).absolute())} if place == "file" else {})}
+
+
+def _architecture(found: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:
+    """The entry's architecture, with the widths of a hyperprior network taken from its tensors where not given."""
+    widths = {}
+    if {"g_a.0.weight", "g_a.6.weight"} <= state.keys():
+        widths = {"N": state["g_a.0.weight"].shape[0], "M": state["g_a.6.weight"].shape[0]}
+    return {**widths, **found["architecture"]}
+
+
+def _read_state(file: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file or of a CompressAI checkpoint (.pth.tar), in present names."""
+    from codecs_wrappers.learned import networks
+
+    if file.suffix == ".safetensors":
+        return networks.read_weights(file)
+    return networks.read_checkpoint(file)
