@@ -1,0 +1,59 @@
+"""Tables of the factorised prior: CompressAI's EntropyBottleneck, its density evaluated in float64 by numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import expit
+
+from bench.errors import UsageError
+from codecs_wrappers.learned.entropy.tables import Tables
+
+_TAIL = 2.0**-20  # probability mass that may lie outside a table on each side
+_FARTHEST = 1 << 11  # symbols of a table on each side of the median, at most
+
+State = Mapping[str, np.ndarray]
+
+
+def factorised_tables(state: State) -> tuple[Tables, np.ndarray]:
+    """(one table per channel over round(z - median), with an escape; the medians, float64 (C,)).
+
+    state: float64 arrays named as in the state dict of CompressAI's EntropyBottleneck (matrices.0, biases.0,
+    factors.0, ..., quantiles). Raises UsageError for one that is missing or holds NaN.
+    """
+    if "quantiles" not in state:
+        raise UsageError(f"building the factorised prior's tables: no tensor 'quantiles' among {sorted(state)}")
+    medians = np.asarray(state["quantiles"], np.float64)[:, 0, 1]
+    reach = 16
+    while True:
+        logits = cumulative_logits(state, medians[:, None] + np.arange(-reach, reach + 2) - 0.5)  # (C, 2 reach + 2)
+        if reach >= _FARTHEST or expit(np.maximum(logits[:, 0], -logits[:, -1])).max() < _TAIL:
+            break
+        reach *= 2
+    below, above = expit(logits), expit(-logits)  # the masses below and above each threshold
+    pmf = np.where(logits[:, :-1] > 0, above[:, :-1] - above[:, 1:], below[:, 1:] - below[:, :-1])
+    # The largest first and smallest last threshold that leave no more than _TAIL outside, the median's bin kept
+    first = np.minimum((below <= _TAIL).sum(1) - 1, reach).clip(0)
+    last = np.maximum(2 * reach + 2 - (above <= _TAIL).sum(1), reach + 1).clip(max=2 * reach + 1)
+    channels = range(len(medians))
+    tables = Tables.from_pmfs(
+        [pmf[c, first[c] : last[c]] for c in channels],
+        [int(first[c]) - reach for c in channels],
+        [float(below[c, first[c]] + above[c, last[c]]) for c in channels],
+    )
+    return tables, medians
+
+
+def cumulative_logits(state: State, x: np.ndarray) -> np.ndarray:
+    """ln(P / (1 - P)) of each channel's distribution function P at x, both float64 (C, n) (Ballé et al. 2018, 6.1)."""
+    layers = sum(name.startswith("matrices.") for name in state)
+    values = x[:, None]  # (C, width of the layer, n)
+    try:
+        for i in range(layers):
+            values = np.logaddexp(0, state[f"matrices.{i}"]) @ values + state[f"biases.{i}"]
+            if i < layers - 1:
+                values = values + np.tanh(state[f"factors.{i}"]) * np.tanh(values)
+    except KeyError as error:
+        raise UsageError(f"building the factorised prior's tables: no tensor {error} among {sorted(state)}") from error
+    return values[:, 0]
