@@ -22,16 +22,17 @@ LEFTOVER = 0.01  # of the default initialisation stays everywhere else, so that 
 Z_DEVIATION = 2.0  # of the hyperlatent: above the quantization noise, cheap to code
 
 
-def _principal_blocks(features: Tensor, keep: int) -> Tensor:
-    """(keep, 4 C): the strongest orthonormal directions of the features' 2 x 2 blocks, strongest first."""
-    blocks = F.pixel_unshuffle(features, 2).movedim(1, 0).flatten(1)  # (4 C, samples), C outermost
+def principal_blocks(features: Tensor, keep: int, side: int = 2) -> Tensor:
+    """(keep, side^2 C): the strongest orthonormal directions of the features' square blocks, strongest first."""
+    blocks = F.pixel_unshuffle(features, side).movedim(1, 0).flatten(1)  # (side^2 C, samples), C outermost
     second_moment = (blocks @ blocks.T / blocks.shape[1]).double()
     vectors = torch.linalg.eigh(second_moment).eigenvectors.flip(1)[:, :keep].T
     signs = torch.sign(vectors.sum(1, keepdim=True))  # eigh leaves the sign open
     return (vectors * torch.where(signs == 0, 1, signs)).to(features.dtype)
 
 
-def _set_gdn(layer: nn.Module) -> None:
+def set_gdn(layer: nn.Module) -> None:
+    """Make a GDN or IGDN layer nearly the identity."""
     channels = len(layer.beta)
     device = layer.beta.device
     layer.beta.copy_(layer.beta_reparam.init(torch.ones(channels, device=device)))
@@ -53,7 +54,7 @@ def linear_start(model: MeanScaleHyperprior, crops: Sequence[Tensor], rate_weigh
     used = 3
     for stage in range(4):
         analysis, synthesis = model.g_a[2 * stage], model.g_s[6 - 2 * stage]
-        components = _principal_blocks(features[:, :used], min(analysis.out_channels, 4 * used))
+        components = principal_blocks(features[:, :used], min(analysis.out_channels, 4 * used))
         kept = len(components)
         kernel = components.view(kept, used, 2, 2)
         for layer in (analysis, synthesis):
@@ -68,8 +69,8 @@ def linear_start(model: MeanScaleHyperprior, crops: Sequence[Tensor], rate_weigh
             analysis.bias.copy_(-analysis.weight.sum((2, 3)) @ mean)
             synthesis.bias.copy_(mean)
         if stage < 3:
-            _set_gdn(model.g_a[2 * stage + 1])
-            _set_gdn(model.g_s[5 - 2 * stage])
+            set_gdn(model.g_a[2 * stage + 1])
+            set_gdn(model.g_s[5 - 2 * stage])
             features = model.g_a[2 * stage + 1](features)
         used = kept
     _set_step(model, features, latent_step(rate_weight))
