@@ -132,6 +132,18 @@ def rescale_latent(model: MeanScaleHyperprior, factor: float) -> None:
     model.h_s[4].bias.mul_(factor)
 
 
+@torch.no_grad()
+def permute_latent(model: MeanScaleHyperprior, order: Tensor) -> None:
+    """Make channel ``order[c]`` of the latent channel c, in every layer that writes or reads it: the same function."""
+    outputs = torch.cat([order, order + len(order)])  # of h_s: scales, then means
+    model.g_a[6].weight.copy_(model.g_a[6].weight[order])
+    model.g_a[6].bias.copy_(model.g_a[6].bias[order])
+    model.g_s[0].weight.copy_(model.g_s[0].weight[order])
+    model.h_a[0].weight.copy_(model.h_a[0].weight[:, order])
+    model.h_s[4].weight.copy_(model.h_s[4].weight[outputs])
+    model.h_s[4].bias.copy_(model.h_s[4].bias[outputs])
+
+
 def run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None = None) -> Tensor:
     """``layers(x)``; with a ``precision``, its inner convolutions run in it and GDN, first and last layer in fp32."""
     if precision is None:

@@ -85,6 +85,11 @@ class Learner:
         """The highest learning rate of the stage that this step is in, and the step at which that stage began."""
         return self.config.lr, 0
 
+    def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """What minimises the loss; its groups' ``lr`` is set before each step."""
+        fused = self.device.type == "cuda"
+        return torch.optim.Adam(parameters, lr=self.config.lr, eps=self.config.adam_epsilon, fused=fused)
+
     # What all share.
 
     def begin(self) -> None:
@@ -95,9 +100,8 @@ class Learner:
         trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         quantiles = [p for name, p in trained.items() if name.endswith("quantiles")]
         self.parameters = [p for name, p in trained.items() if not name.endswith("quantiles")]
-        fused = self.device.type == "cuda"
-        self.optimiser = torch.optim.Adam(self.parameters, lr=self.config.lr, eps=self.config.adam_epsilon, fused=fused)
-        self.aux_optimiser = torch.optim.Adam(quantiles, lr=self.config.aux_lr, fused=fused) if quantiles else None
+        self.optimiser = self.optimiser_of(self.parameters)
+        self.aux_optimiser = torch.optim.Adam(quantiles, lr=self.config.aux_lr) if quantiles else None
         self.average: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
         averaged = dict(self.average.named_parameters())
         self._averaged = [(averaged[name], p) for name, p in trained.items()]

@@ -71,3 +71,9 @@ def score_points(model: nn.Module, code: Code, images: Sequence[Tensor], rate_we
                 bpp = bits[0].double() / (height * width)
                 total += torch.stack([rate_weight * mse + bpp, bpp, 10 * torch.log10(255**2 / mse)])
     return [Score(*means) for means in (totals / len(images)).tolist()]
+
+
+def mean_of(points: Sequence[Score]) -> Score:
+    """The score of a model with these operating points: their arithmetic means."""
+    values = [{"loss": point.loss, "bpp": point.bpp, "psnr_rgb_db": point.psnr_rgb_db} for point in points]
+    return Score(**{key: sum(value[key] for value in values) / len(values) for key in values[0]}, points=values)

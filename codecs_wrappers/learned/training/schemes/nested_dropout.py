@@ -1,0 +1,98 @@
+"""Nested dropout (Rippel et al. 2014): a mean-scale hyperprior whose channels are useful in order.
+
+A trained model's channels are put in order of importance and the model goes on training with the latent cut after a
+random number of channels: those behind the cut are their means and cost no rate, so a decoder can stop anywhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from codecs_wrappers.learned import networks
+from codecs_wrappers.learned.training.data import to_float
+from codecs_wrappers.learned.training.schemes import mean_scale
+from codecs_wrappers.learned.training.validation import Score, mean_of, score_points
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(mean_scale.Config):
+    judged_cuts: int = 8  # evenly spread over the channels, all of them included
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("judged_cuts")
+
+
+class NestedDropoutLearner(mean_scale.MeanScaleLearner):
+    """The number of channels kept is uniform over 1..M for each crop (PLONQ's authors give no law)."""
+
+    Config = Config
+
+    def first_weights(self) -> dict[str, Any]:
+        facts = super().first_weights()
+        order = importance(self.model, to_float(self.crops.batch(self.config.batch))).argsort(descending=True)
+        networks.permute_latent(self.model, order)
+        return facts
+
+    def loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        config = self.config
+        x = to_float(self.crops.batch(config.batch))
+        kept = torch.randint(1, self.model.M + 1, (config.batch,), generator=self.crops.generator).to(self.device)
+        y_hat, bits = cut_latent(self.model, networks.run(self.model.g_a, x, self.precision), kept, self.precision)
+        mse = (networks.run(self.model.g_s, y_hat, self.precision) - x).square().mean()
+        bpp = bits.mean() / config.crop**2
+        return config.rate_weight * 255**2 * mse + bpp, bpp, mse
+
+    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+        """The mean over evenly spaced cuts, as the training weighs them."""
+        cuts = [model.M * (cut + 1) // self.config.judged_cuts for cut in range(self.config.judged_cuts)]
+
+        def code(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+            y = networks.run(model.g_a, x)
+            for cut in cuts:
+                y_hat, bits = cut_latent(model, y, torch.tensor([cut], device=y.device))
+                yield networks.run(model.g_s, y_hat), bits
+
+        return mean_of(score_points(model, code, images, [self.config.rate_weight] * len(cuts)))
+
+
+def cut_latent(
+    model: networks.MeanScaleHyperprior, y: Tensor, kept: Tensor, precision: torch.dtype | None = None
+) -> tuple[Tensor, Tensor]:
+    """(y_hat, bits): of each sample the first ``kept`` (B,) channels quantized, the others their means and free."""
+    means, scales, z_bits = networks.hyperprior(model, y, precision)
+    y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
+    is_kept = (torch.arange(y.shape[1], device=y.device) < kept[:, None])[:, :, None, None]
+    bits = z_bits - (likelihoods.log2() * is_kept).sum((1, 2, 3))
+    return torch.where(is_kept, y_hat, means), bits
+
+
+@torch.no_grad()
+def importance(model: networks.MeanScaleHyperprior, x: Tensor) -> Tensor:
+    """dD/dR of each channel, (M,): the squared error its mean in its place would add, per bit that it costs.
+
+    x: (B, 3, H, W) in 0..1 with H, W multiples of 64. The model is left in training mode.
+    """
+    model.eval()
+    y = networks.run(model.g_a, x)
+    means, scales, _ = networks.hyperprior(model, y)
+    y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
+    bits = -likelihoods.log2().sum((0, 2, 3))
+    errors = []
+    for channel in range(y.shape[1]):
+        without = y_hat.clone()
+        without[:, channel] = means[:, channel]
+        errors.append((networks.run(model.g_s, without) - x).square().sum())
+    error = (networks.run(model.g_s, y_hat) - x).square().sum()
+    model.train()
+    return (torch.stack(errors) - error) / (
+        bits + 1
+    )  # a bit more, so that an unused channel divides nothing by nothing
+
+
+LEARNER = NestedDropoutLearner

@@ -1,0 +1,153 @@
+"""Quantization scaling factors (Chen and Ma 2020): one a channel and rate weight, trained on a frozen network.
+
+The latent is coded as round(factor (y - mean)), its scale as factor sigma. The networks see no gradient: their latents
+are computed once, and a step runs the synthesis transform alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UsageError
+from codecs_wrappers.learned import networks
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training import latents as cached
+from codecs_wrappers.learned.training.data import Crops, to_float
+from codecs_wrappers.learned.training.latents import Latents
+from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.start import first_source
+from codecs_wrappers.learned.training.validation import Score, mean_of, score_points
+
+SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
+SMALLEST_LIKELIHOOD = 1e-9  # likewise
+SHARPNESS = 4.0  # of the soft rounding whose gradient stands in for rounding's
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(configs.Config):
+    """``batch`` crops are shared out among the rate weights, each of which minimises its own rate-distortion loss."""
+
+    rate_weights: tuple[float, ...]  # lambda_c of each set of factors, rising
+    cached_crops: int = 2048
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("cached_crops")
+        weights = self.rate_weights
+        if not (weights and all(weight > 0 for weight in weights) and list(weights) == sorted(set(weights))):
+            raise UsageError(f"training {self.name}: rate_weights must be above 0 and rise, they are {list(weights)}")
+        if self.batch % len(weights):
+            raise UsageError(
+                f"training {self.name}: batch must be a multiple of the {len(weights)} rate weights, it is {self.batch}"
+            )
+
+
+class Factors(nn.Module):
+    """The logarithms of the factors, (rate weights, M)."""
+
+    def __init__(self, factors: Tensor):
+        super().__init__()
+        self.log_factors = nn.Parameter(factors.log())
+
+    def forward(self) -> Tensor:
+        return self.log_factors.exp()
+
+
+class QsfLearner(Learner):
+    """Training and validation both round; the loss is the geometric mean of the rate weights' losses."""
+
+    Config = Config
+
+    def build(self) -> nn.Module:
+        """Factors that suit each rate weight at high resolution: in proportion to its square root."""
+        self.source = first_source(self.config, self.beside, built=())
+        self.base = cached.frozen(self.source, self.device)
+        self.base_rate_weight = float(self.source.metadata()["rate_weight"])
+        self.weights = torch.tensor(self.config.rate_weights, device=self.device)
+        self._latents: Latents | None = None
+        factors = (self.weights / self.base_rate_weight).sqrt()
+        return Factors(factors[:, None].repeat(1, self.base.M))
+
+    def first_weights(self) -> dict[str, Any]:
+        return {**self.source.facts(), "rate_weight": self.base_rate_weight}
+
+    def loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        config, rates = self.config, len(self.config.rate_weights)
+        if self._latents is None:  # from chance of its own, so that a resumed training caches the same
+            crops = Crops(self.images, config.crop, config.seed, self.device)
+            self._latents = cached.cache(self.base, crops, config.cached_crops)
+        index = torch.randint(config.cached_crops, (config.batch,), generator=self.crops.generator)
+        batch = self._latents[index.to(self.device)]
+        x = to_float(batch.x)
+        factors = self.model().repeat_interleave(config.batch // rates, 0)
+        y_hat, bits = quantize(batch, factors)
+        x_hat = networks.run(self.base.g_s, y_hat.contiguous(memory_format=torch.channels_last), self.precision)
+        mse = (x_hat - x).square().mean((1, 2, 3)).view(rates, -1).mean(1)  # of each rate weight
+        bpp = bits.view(rates, -1).mean(1) / config.crop**2
+        loss = self.weights * 255**2 * mse + bpp
+        return loss.log().mean().exp(), bpp.mean(), mse.mean()
+
+    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+        def code(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+            latents = cached.analyse(self.base, x)
+            for factors in model():
+                y_hat, bits = quantize(latents, factors[None])
+                yield networks.run(self.base.g_s, y_hat), bits
+
+        points = score_points(model, code, images, self.config.rate_weights)
+        losses = [point.loss for point in points]
+        return replace(mean_of(points), loss=math.exp(sum(map(math.log, losses)) / len(losses)))
+
+    def identity(self) -> dict[str, Any]:
+        base = {"name": self.source.model or str(self.source.path), "sha256": self.source.facts()["sha256"]}
+        return {"base": base, "rate_weights": list(self.config.rate_weights)}
+
+    def described(self) -> dict[str, Any]:
+        return {"architecture": {"family": "qsf", "M": self.base.M}, **self.identity()}
+
+    def as_shipped(self, model: nn.Module) -> nn.Module:
+        """A channel's factor never falls from one rate weight to the next, so that rates rise on every image."""
+        return Factors(model().cummax(0).values)
+
+    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+        """factors: float32 (rate weights, M), the lowest rate first."""
+        return {"factors": shipped().float()}
+
+
+class _Round(torch.autograd.Function):
+    """Rounding, with the gradient of soft rounding (Agustsson and Theis 2020).
+
+    Straight-through gradients (1 everywhere) believe that a finer step brings every element in the dead zone nearer;
+    here the gradient is large only where an element is about to change its bin, and 1 on average over a bin.
+    """
+
+    @staticmethod
+    def forward(context: Any, value: Tensor) -> Tensor:
+        context.save_for_backward(value)
+        return value.round()
+
+    @staticmethod
+    def backward(context: Any, gradient: Tensor) -> Tensor:
+        (value,) = context.saved_tensors
+        from_boundary = value - value.floor() - 0.5
+        slope = SHARPNESS * (1 - (SHARPNESS * from_boundary).tanh().square()) / (2 * math.tanh(SHARPNESS / 2))
+        return gradient * slope
+
+
+def quantize(latents: Latents, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """(y_hat, bits): the reconstructed latent of ``factors`` (B, M), and the ideal length of y and z, (B,)."""
+    factors = factors[:, :, None, None]
+    symbols = _Round.apply((latents.y - latents.means) * factors)
+    scales = (latents.scales * factors).clamp(min=SMALLEST_SCALE)
+    lower, upper = (torch.special.ndtr((edge - symbols.abs()) / scales) for edge in (-0.5, 0.5))
+    bits = -(upper - lower).clamp(min=SMALLEST_LIKELIHOOD).log2().sum((1, 2, 3))
+    return symbols / factors + latents.means, bits + latents.z_bits
+
+
+LEARNER = QsfLearner
