@@ -55,10 +55,30 @@ def mean_values(means: np.ndarray) -> np.ndarray:
     return means.astype(np.float32) / np.float32(MEAN_UNIT)
 
 
+def analysis(model: Model, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(y, z, means, sigma) of ``image`` (uint8, H x W x 3), as Model.analyse and Model.hyper give them.
+
+    That of the last read-only array is kept: it is what coding one image at many points has in common.
+    """
+    global _kept
+    if image.flags.writeable:
+        return _analysis(model, image)
+    if _kept is None or _kept[0] is not model or _kept[1] is not image:
+        _kept = (model, image, _analysis(model, image))
+    return _kept[2]
+
+
+_kept: tuple[Model, Image, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] | None = None
+
+
+def _analysis(model: Model, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    y, z = model.analyse(image)
+    return y, z, *model.hyper(z)
+
+
 def quantize(model: Model, image: Image, step: Step = 1.0) -> Latent:
     """The latent of ``image`` (uint8, H x W x 3), rounded at ``step`` around its mean (METHODS.md B1)."""
-    y, z = model.analyse(image)
-    means, sigma = model.hyper(z)
+    y, z, means, sigma = analysis(model, image)
     scaled = (y - mean_values(means)) / per_channel(step)
     symbols = np.rint(np.clip(scaled, -MAX_SYMBOL, MAX_SYMBOL)).astype(np.int32)
     return Latent(z, symbols, means, scale_index(sigma, per_channel(step).astype(np.float64)), step)

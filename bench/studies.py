@@ -1,0 +1,97 @@
+"""Studies: tables beside the RD records that a wrapper family brings for figures of its own.
+
+A wrapper module lists them in ``STUDIES``; the workflow runs each on every dataset, figures.yaml draws them. A study is
+what a codec does inside (where its bits go, what another order of its elements would give): what can be had from a
+bitstream alone belongs into the records.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import codecs_wrappers
+from bench.codec import Image, check_image, discover, load
+from bench.datasets import Manifest, load_image
+from bench.errors import RdbenchError, UsageError
+from bench.files import to_json, write_if_changed
+from bench.progress import Progress
+
+Rows = Iterable[Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Study:
+    """One table. ``run`` gives the rows of one image; every row gets the image's name in the column `image`.
+
+    codec: whose availability, version, code and weights decide when it has to run again. images: how many images of a
+    dataset it takes, evenly spread, where all would take too long; 0 is all.
+    """
+
+    name: str
+    codec: str
+    columns: tuple[str, ...]
+    run: Callable[[Image], Rows]
+    description: str = ""
+    images: int = 0
+
+
+def studies() -> dict[str, Study]:
+    """Every study of every wrapper that could be imported, by name."""
+    modules = [
+        sys.modules[f"{codecs_wrappers.__name__}.{wrapper.module}"] for wrapper in discover() if not wrapper.error
+    ]
+    return {study.name: study for module in modules for study in getattr(module, "STUDIES", ())}
+
+
+def run_study(name: str, manifest: Manifest, out: Path, progress: Progress | None = None) -> dict[str, Any]:
+    """Run the study on the images of a dataset and write it to ``out`` as JSON.
+
+    {study, codec, dataset, status (`ok`, `skipped` or `failed`), reason, columns, rows}. Raises UsageError for a name
+    that no wrapper gives.
+    """
+    known = studies()
+    if name not in known:
+        raise UsageError(f"no study is called {name!r}; there are {', '.join(sorted(known)) or 'none'}")
+    study = known[name]
+    result = {"study": name, "codec": study.codec, "dataset": manifest.name, "columns": ["image", *study.columns]}
+    try:
+        result |= {"status": "ok", "reason": "", "rows": _rows(study, manifest, progress)}
+    except _Skipped as skipped:
+        result |= {"status": "skipped", "reason": str(skipped), "rows": []}
+    except RdbenchError as error:
+        result |= {"status": "failed", "reason": str(error), "rows": []}
+    write_if_changed(out, to_json(result))
+    return result
+
+
+class _Skipped(Exception):
+    pass
+
+
+def _rows(study: Study, manifest: Manifest, progress: Progress | None) -> list[list[Any]]:
+    available, reason = load(study.codec).available()
+    if not available:
+        raise _Skipped(f"{study.codec}: {reason}")
+    if manifest.status != "ok":
+        raise _Skipped(manifest.reason)
+    images = spread(manifest.images, study.images)
+    rows = []
+    for number, image in enumerate(images):
+        if progress:
+            progress(number, len(images))
+        for row in study.run(check_image(load_image(image.path))):
+            rows.append([image.name, *(row[column] for column in study.columns)])
+    if progress:
+        progress(len(images), len(images))
+    return rows
+
+
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """``count`` of the items (all for 0), evenly spread, the first among them."""
+    if not count or count >= len(items):
+        return list(items)
+    return [items[number * len(items) // count] for number in range(count)]
