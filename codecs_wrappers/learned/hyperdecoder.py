@@ -30,7 +30,7 @@ FEWEST_WEIGHT_BITS = 8  # behind the binary point; coarser weights would be anot
 MOST_WEIGHT_BITS = 20
 POSITIONS = 512  # of 2x2 outputs, evaluated at a time: keeps the memory of large images small
 
-# Winograd's F(2, 3), twice its kernel transform so that integers stay integers; a 2-D result is 4 times the convolution.
+# Winograd's F(2, 3), its kernel transform doubled so that integers stay integers: results are 4 times the convolution.
 KERNEL = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], np.float64)
 OUTPUT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float64)
 INPUT_GROWTH = 4  # of the input transform: the largest sum of magnitudes of its rows, squared
@@ -50,8 +50,8 @@ class HyperDecoder:
         self.medians = np.rint(np.asarray(medians, np.float64) * ACTIVATION_UNIT)[:, None, None]
         kernels = {name: np.asarray(state[f"h_s.{name}.weight"], np.float64) for name in (0, 2, 4)}
         biases = {name: np.asarray(state[f"h_s.{name}.bias"], np.float64) for name in (0, 2, 4)}
-        self.first = _Layer(_phases(kernels[0]), np.repeat(biases[0], 4), "h_s.0")
-        self.second = _Layer(_phases(kernels[2]), np.repeat(biases[2], 4), "h_s.2")
+        self.first = _Layer(phases(kernels[0]), np.repeat(biases[0], 4), "h_s.0")
+        self.second = _Layer(phases(kernels[2]), np.repeat(biases[2], 4), "h_s.2")
         self.last = _Layer(kernels[4], biases[4], "h_s.4")
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +141,7 @@ def _largest_sum(transformed: np.ndarray) -> float:
     return float(largest) * INPUT_GROWTH * LARGEST_ACTIVATION * ACTIVATION_UNIT
 
 
-def _phases(kernel: np.ndarray) -> np.ndarray:
+def phases(kernel: np.ndarray) -> np.ndarray:
     """The 3x3 kernels (4 C_out, C_in, 3, 3) that give the four phases of a 5x5 transposed convolution of stride 2.
 
     kernel: (C_in, C_out, 5, 5). Row 2 m of the output takes taps 4, 2, 0 of inputs m - 1, m, m + 1; row 2 m + 1 takes

@@ -16,7 +16,7 @@ import torch
 
 from bench.codec import Image
 from codecs_wrappers.learned import device as devices
-from codecs_wrappers.learned import networks, weights
+from codecs_wrappers.learned import networks, transforms, weights
 from codecs_wrappers.learned.entropy.factorised import factorised_tables
 from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperdecoder import MEAN_UNIT, HyperDecoder
@@ -48,6 +48,7 @@ class Model:
         self.z_tables, self.medians = factorised_tables(prior)  # medians: float64 (N,)
         self.hyper_decoder = HyperDecoder(state, self.medians)
         self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
+        self.g_a, self.g_s = transforms.analysis(self.network.g_a), transforms.synthesis(self.network.g_s)
 
     @staticmethod
     def load(entry: str, device: str = "auto") -> Model:
@@ -79,7 +80,7 @@ class Model:
             for target, outer, inner in _tiles(height, width):
                 pixels = torch.from_numpy(padded[_pixels(outer)]).to(self.device)
                 x = pixels.permute(2, 0, 1)[None].float().div_(255)  # (1, 3, H, W), channels last in memory
-                y[(..., *target)] = self.network.g_a(x)[(..., *inner)]
+                y[(..., *target)] = self.g_a(x)[(..., *inner)]
             z = self.network.h_a(y)[0].cpu().numpy()
         symbols = np.rint(z - self.medians[:, None, None]).astype(np.int32)
         return y[0].cpu().contiguous().numpy(), symbols
@@ -94,9 +95,7 @@ class Model:
         image = np.empty((y.shape[2] * LATENT_STRIDE, y.shape[3] * LATENT_STRIDE, 3), np.uint8)
         with torch.inference_mode(), _exact_float32():
             for target, outer, inner in _tiles(*y.shape[2:]):
-                x = self.network.g_s(y[(..., *outer)])[(0, ..., *_pixels(inner))]
-                samples = x.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-                image[_pixels(target)] = samples.permute(1, 2, 0).cpu().numpy()
+                image[_pixels(target)] = self.g_s(y[(..., *outer)])[_pixels(inner)].cpu().numpy()
         return image[:height, :width]
 
 
@@ -109,7 +108,7 @@ Spans = tuple[slice, slice]  # rows and columns
 
 
 def _tiles(height: int, width: int) -> Iterator[tuple[Spans, Spans, Spans]]:
-    """Tiles of a latent: (target, outer, inner): compute ``outer``, of which ``inner`` is right and goes to ``target``."""
+    """(target, outer, inner) of each tile of a latent: of what ``outer`` gives, ``inner`` is right, for ``target``."""
     for rows, columns in product(_spans(height), _spans(width)):
         yield tuple(zip(rows, columns, strict=True))
 
@@ -131,5 +130,5 @@ def _pixels(spans: Spans) -> Spans:
 
 
 def _exact_float32() -> AbstractContextManager:
-    """No TF32, no choice of algorithms by measured time: the GPU stays within rounding of the CPU, and repeats itself."""
+    """No TF32 and no choice of algorithms by their time: a GPU stays within rounding of the CPU, and repeats itself."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

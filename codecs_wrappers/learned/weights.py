@@ -9,7 +9,7 @@ user's own (the .yaml that `rdbench train` writes beside its weights is one). An
 * ``architecture``: its ``family``, and what builds the network (N and M; inferred from the tensors where absent),
 * ``base`` (optional): ``{name, sha256}`` of the entry it was derived from, which must still be that file,
 
-and facts: ``rate_weight``, ``steps``, ``data``, ... Importing this module and asking what is available imports no torch.
+and facts: ``rate_weight``, ``steps``, ``data``, ... Asking what is available imports no torch.
 """
 
 from __future__ import annotations
