@@ -1,13 +1,13 @@
-"""Tables of the factorised prior: CompressAI's EntropyBottleneck, its density evaluated in float64 by numpy."""
+"""Tables of the factorised prior: CompressAI's EntropyBottleneck, its density evaluated in float64."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import expit
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.entropy.elementary import expit, softplus, tanh
 from codecs_wrappers.learned.entropy.tables import Tables
 
 _TAIL = 2.0**-20  # probability mass that may lie outside a table on each side
@@ -33,7 +33,8 @@ def factorised_tables(state: State) -> tuple[Tables, np.ndarray]:
         reach *= 2
     below, above = expit(logits), expit(-logits)  # the masses below and above each threshold
     pmf = np.where(logits[:, :-1] > 0, above[:, :-1] - above[:, 1:], below[:, 1:] - below[:, :-1])
-    # The largest first and smallest last threshold that leave no more than _TAIL outside, the median's bin kept
+    pmf = np.maximum(pmf, 0.0)  # where the last place of a flat distribution function falls
+    # The first threshold as high and the last as low as leaves at most _TAIL outside; the median's bin always stays.
     first = np.minimum((below <= _TAIL).sum(1) - 1, reach).clip(0)
     last = np.maximum(2 * reach + 2 - (above <= _TAIL).sum(1), reach + 1).clip(max=2 * reach + 1)
     channels = range(len(medians))
@@ -51,9 +52,13 @@ def cumulative_logits(state: State, x: np.ndarray) -> np.ndarray:
     values = x[:, None]  # (C, width of the layer, n)
     try:
         for i in range(layers):
-            values = np.logaddexp(0, state[f"matrices.{i}"]) @ values + state[f"biases.{i}"]
+            matrix = softplus(np.asarray(state[f"matrices.{i}"], np.float64))  # (C, width, width before)
+            total = np.asarray(state[f"biases.{i}"], np.float64)
+            for k in range(values.shape[1]):  # no matrix product: its order of summing differs between machines
+                total = total + matrix[:, :, k, None] * values[:, k, None]
+            values = total
             if i < layers - 1:
-                values = values + np.tanh(state[f"factors.{i}"]) * np.tanh(values)
+                values = values + tanh(np.asarray(state[f"factors.{i}"], np.float64)) * tanh(values)
     except KeyError as error:
         raise UsageError(f"building the factorised prior's tables: no tensor {error} among {sorted(state)}") from error
     return values[:, 0]

@@ -15,7 +15,9 @@ import numpy as np
 
 from bench.errors import UsageError
 
-PRECISION = 24  # bits: the counts of a table sum to 2^PRECISION
+PRECISION = (
+    24  # bits: the counts of a table sum to 2^PRECISION. kernels.py is compiled with it: touch it after a change
+)
 MAX_SYMBOLS = 1 << 16  # of one table: a count of one each must not distort it
 
 
@@ -63,6 +65,8 @@ class Tables:
             raise UsageError(f"building tables: expected 1..{MAX_SYMBOLS} symbols each, got {size.min()}..{size.max()}")
         if len(mass) != size.sum() or len(minimum) != len(size) or len(escape) != len(size):
             raise ValueError(f"{len(size)} tables of {size.sum()} symbols, but {len(mass)} masses were given")
+        if len(size) and (minimum.min() < -(1 << 31) or (minimum + size).max() > 1 << 31):
+            raise ValueError("building tables: their symbols must be integers of 32 bits")
         start = np.concatenate([[0], np.cumsum(symbols + 1)])
         cumulative = np.zeros(start[-1], np.int32)
         wrong = _accumulate(np.ascontiguousarray(mass, np.float64), size, escape, start, cumulative)
