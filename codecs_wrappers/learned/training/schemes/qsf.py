@@ -34,7 +34,7 @@ class Config(configs.Config):
     """``batch`` crops are shared out among the rate weights, each of which minimises its own rate-distortion loss."""
 
     rate_weights: tuple[float, ...]  # lambda_c of each set of factors, rising
-    cached_crops: int = 2048
+    cached_crops: int = 1024
 
     def __post_init__(self) -> None:
         super().__post_init__()

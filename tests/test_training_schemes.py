@@ -1,0 +1,238 @@
+"""The schemes beside mean_scale: quantization scaling factors on a frozen network, and nested dropout."""
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from bench.errors import UsageError
+from bench.files import sha256_file
+
+torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
+pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
+
+from compressai.models import MeanScaleHyperprior  # noqa: E402
+
+from codecs_wrappers.learned import networks  # noqa: E402
+from codecs_wrappers.learned.training import config, data, schemes, start, trainer  # noqa: E402
+from codecs_wrappers.learned.training.latents import Latents  # noqa: E402
+from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
+from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
+from codecs_wrappers.learned.training.schemes import nested_dropout, qsf  # noqa: E402
+from codecs_wrappers.learned.training.validation import score  # noqa: E402
+
+BASE = {"rate_weight": 0.1538, "architecture": {"family": "mean_scale", "N": 16, "M": 48}}
+BRIEF = {"crop": 64, "warm_up_steps": 2, "log_every": 5, "validate_every": 10, "steps": 20}
+QSF = {"scheme": "qsf", "rate_weights": [0.0005, 0.01], "cached_crops": 16, "batch": 4, "lr": 0.05, **BRIEF}
+NESTED = {"scheme": "nested_dropout", "batch": 4, "lr": 1e-3, "judged_cuts": 4, **BASE, "rate_weight": 0.002, **BRIEF}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Photographs to train on and to judge by, and in `base` a model that was given its linear start and no step."""
+    from skimage import data as samples
+
+    root = tmp_path_factory.mktemp("photographs")
+    for name, image in {"train/coffee": samples.coffee(), "held_out/cat": samples.chelsea()[:192, :256]}.items():
+        (root / name).parent.mkdir()
+        Image.fromarray(image).save(root / f"{name}.png")
+    (root / "base.yaml").write_text(yaml.safe_dump({**BASE, **BRIEF, "hyperprior_steps": 30, "steps": 30, "batch": 4}))
+    folders = {"data": [root / "train"], "validation": [root / "held_out"]}
+    trainer.train(str(root / "base.yaml"), **folders, device="cpu", out=root / "base", quiet=True)
+    return root
+
+
+@pytest.fixture
+def train(tmp_path, folders):
+    """Trains a configuration on the base model into tmp_path/OUT."""
+
+    def run(settings, out="out", **options):
+        path = tmp_path / "scheme.yaml"
+        path.write_text(yaml.safe_dump({"start_from": [f"file:{folders / 'base/base.safetensors'}"], **settings}))
+        images = {"data": [folders / "train"], "validation": [folders / "held_out"]}
+        return trainer.train(str(path), **images, device="cpu", out=tmp_path / out, quiet=True, **options)
+
+    return run
+
+
+def entry(outcome):
+    return yaml.safe_load(outcome.weights.with_suffix(".yaml").read_text())["scheme"]
+
+
+def test_qsf_trains_factors_that_beat_constant_ones_and_name_the_network_they_are_for(train, folders):
+    outcome = train({**QSF, "steps": 100})
+    assert outcome.best.loss < 0.997 * outcome.start.loss  # for a linear codec constant factors are near the best
+    state = networks.read_weights(outcome.weights)
+    assert list(state) == ["factors"]
+    assert (state["factors"].dtype, tuple(state["factors"].shape)) == (torch.float32, (2, 48))
+    assert (state["factors"].diff(dim=0) >= 0).all()
+    written = entry(outcome)
+    assert written["base"]["sha256"] == sha256_file(folders / "base/base.safetensors")
+    assert written["rate_weights"] == [0.0005, 0.01]
+    low, high = written["validation"]["points"]
+    assert low["bpp"] < high["bpp"]
+    assert low["psnr_rgb_db"] < high["psnr_rgb_db"]
+
+
+def test_qsf_with_all_factors_one_is_the_network_itself(train, folders):
+    held_out = [data.read_image(folders / "held_out/cat.png")]
+    learner = make(folders, QSF)
+    plain = score(learner.base, held_out, 0.01)
+    ones = learner.score(qsf.Factors(torch.ones(2, 48)), held_out)
+    assert ones.points[1]["bpp"] == pytest.approx(plain.bpp, rel=1e-4)
+    assert ones.points[1]["psnr_rgb_db"] == pytest.approx(plain.psnr_rgb_db, abs=0.02)
+
+
+def make(folders, settings):
+    settings = {"name": "scheme", "start_from": (f"file:{folders / 'base/base.safetensors'}",), **settings}
+    settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
+    kind = schemes.learner_of(settings["scheme"])
+    torch.manual_seed(0)
+    learner = kind(kind.Config(**settings), [data.read_image(folders / "train/coffee.png")], torch.device("cpu"))
+    learner.first_weights()
+    learner.begin()
+    return learner
+
+
+def test_a_qsf_training_leaves_the_network_as_it_is_and_moves_only_factors(folders):
+    learner = make(folders, QSF)
+    before = {name: value.clone() for name, value in learner.base.state_dict().items()}
+    factors = learner.model().clone()
+    learner.advance(0.0)
+    assert all(torch.equal(value, before[name]) for name, value in learner.base.state_dict().items())
+    assert not torch.equal(learner.model(), factors)
+    assert set(learner.model.state_dict()) == {"log_factors"}
+
+
+def test_the_gradient_of_the_factors_follows_the_rate_and_error_they_really_give():
+    """Over many samples the gradient agrees with the difference that a change of the factor makes."""
+    generator = torch.Generator().manual_seed(0)
+    sigma, factor = 2.0, 0.5  # a step of one sigma: much of the mass lies in the dead zone
+    y = sigma * torch.randn(1, 1, 500, 1000, generator=generator)
+    latents = Latents(y, y, torch.zeros_like(y), torch.full_like(y, sigma), torch.zeros(1))
+
+    def cost(log_factor):
+        y_hat, bits = qsf.quantize(latents, log_factor.exp().view(1, 1))
+        return (y_hat - y).square().mean(), bits.mean() / y.numel()
+
+    at = torch.tensor(np.log(factor), requires_grad=True)
+    gradients = [torch.autograd.grad(value, at, retain_graph=True)[0].item() for value in cost(at)]
+    with torch.no_grad():
+        above, below = cost(at + 0.05), cost(at - 0.05)
+    differences = [(a - b).item() / 0.1 for a, b in zip(above, below, strict=True)]
+    assert gradients == pytest.approx(differences, rel=0.1)
+
+
+@pytest.mark.parametrize(("settings", "hyperprior_steps"), [(QSF, None), (NESTED, None)], ids=["qsf", "nested_dropout"])
+def test_a_paused_and_resumed_training_equals_an_uninterrupted_one(train, monkeypatch, settings, hyperprior_steps):
+    whole = train(settings, "whole")
+    advance = Learner.advance
+
+    def fail_at_7(self, progress):
+        if self.step == 7:
+            monkeypatch.setattr(Learner, "advance", advance)
+            raise KeyboardInterrupt
+        return advance(self, progress)
+
+    settings = {**settings, "validate_every": 5}
+    monkeypatch.setattr(Learner, "advance", fail_at_7)
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, "resumed")
+    resumed = train(settings, "resumed")
+    final = [torch.load(o.folder / "checkpoint.pt", weights_only=True)["model"] for o in (whole, resumed)]
+    assert all(torch.equal(final[0][name], final[1][name]) for name in final[0])
+
+
+def test_a_checkpoint_on_another_network_is_refused(train, tmp_path, folders):
+    train({**QSF, "steps": 1})
+    other = tmp_path / "other.safetensors"
+    state = networks.read_weights(folders / "base/base.safetensors")
+    from codecs_wrappers.learned.training.export import to_bytes
+
+    other.write_bytes(to_bytes({**state, "g_a.0.bias": state["g_a.0.bias"] + 1}, BASE))
+    with pytest.raises(UsageError, match="its base was"):
+        train({**QSF, "steps": 1, "start_from": [f"file:{other}"]})
+
+
+def test_permuting_the_latent_permutes_y_and_changes_nothing_else():
+    torch.manual_seed(0)
+    model = MeanScaleHyperprior(8, 12).eval()
+    order = torch.randperm(12)
+    x = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        y, (x_hat, bits) = model.g_a(x), networks.forward(model, x)
+        networks.permute_latent(model, order)
+        torch.testing.assert_close(model.g_a(x), y[:, order])
+        permuted_x_hat, permuted_bits = networks.forward(model, x)
+    torch.testing.assert_close(permuted_x_hat, x_hat)
+    torch.testing.assert_close(permuted_bits, bits)
+
+
+def test_nested_dropout_puts_channels_in_order_and_improves_the_early_cuts(train):
+    outcome = train({**NESTED, "steps": 60})
+    assert outcome.best.loss < 0.95 * outcome.start.loss
+    points = entry(outcome)["validation"]["points"]
+    assert [p["bpp"] for p in points] == sorted(p["bpp"] for p in points)
+    assert points[0]["psnr_rgb_db"] < points[-1]["psnr_rgb_db"]
+    MeanScaleHyperprior(16, 48).load_state_dict(networks.read_weights(outcome.weights), strict=True)
+
+
+def test_a_cut_keeps_the_first_channels_and_pays_for_them_only():
+    torch.manual_seed(0)
+    model = MeanScaleHyperprior(8, 12).eval()
+    y = 5 * torch.randn(2, 12, 4, 4)
+    with torch.no_grad():
+        means, _, z_bits = networks.hyperprior(model, y)
+        whole, all_bits = networks.rate(model, y)
+        y_hat, bits = nested_dropout.cut_latent(model, y, torch.tensor([3, 12]))
+        _, none = nested_dropout.cut_latent(model, y, torch.tensor([0, 0]))
+    torch.testing.assert_close(y_hat[0], torch.cat([whole[0, :3], means[0, 3:]]))
+    torch.testing.assert_close(y_hat[1], whole[1])
+    torch.testing.assert_close(bits[1], all_bits[1])
+    torch.testing.assert_close(none, z_bits)
+    assert z_bits[0] < bits[0] < all_bits[0]
+
+
+def test_importance_is_highest_where_leaving_a_channel_out_hurts_most_per_bit():
+    torch.manual_seed(0)
+    model = MeanScaleHyperprior(16, 48)
+    from skimage import data as samples
+
+    x = torch.from_numpy(samples.coffee()[:256, :256].copy()).permute(2, 0, 1)[None] / 255
+    linear_start(model, [x], 0.1538)  # components of the image, the strongest first
+    measured = nested_dropout.importance(model, x)
+    assert measured.argmax() == 0
+    assert measured[:8].min() > measured[40:].max()
+
+
+def test_every_committed_configuration_is_of_a_known_scheme_and_can_be_read():
+    for name in config.names():
+        assert isinstance(config.load(name), schemes.learner_of(config.load(name).scheme).Config)
+        assert config.starts_from(name) in {None, *config.names()}
+    with pytest.raises(UsageError, match=r"no training scheme is called 'vgg'; there are .*mean_scale.*qsf"):
+        schemes.learner_of("vgg")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rate_weights": [0.1, 0.01]}, "must be above 0 and rise"),
+        ({"batch": 3}, "multiple of the 2 rate weights"),
+        ({"rate_weight": 0.1}, "unknown key 'rate_weight'"),
+        ({"start_from": ["linear"]}, "'linear' is none of"),
+        ({"start_from": ["file:nowhere.safetensors"]}, "nothing of start_from is there"),
+    ],
+)
+def test_a_wrong_qsf_configuration_is_refused(train, change, message):
+    with pytest.raises(UsageError, match=message):
+        train({**QSF, **change})
+
+
+def test_a_neighbour_trained_here_goes_before_the_committed_one(tmp_path):
+    settings = config.Config(name="x", start_from=("model:mean_scale_0.1538", "default"))
+    found = start.first_source(settings, tmp_path)
+    assert found.path == start.COMMITTED / "mean_scale_0.1538.safetensors"
+    own = tmp_path / "mean_scale_0.1538/mean_scale_0.1538.safetensors"
+    own.parent.mkdir()
+    own.write_bytes(b"")
+    assert start.first_source(settings, tmp_path).path == own
