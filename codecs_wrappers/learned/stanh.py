@@ -29,9 +29,9 @@ class STanH(nn.Module):
     """A scalar quantizer of L = 2 extent + 1 levels, 2 (L - 1) scalars, at first rounding clipped to +-extent.
 
     The steps between levels and those between thresholds are exponentials of the parameters, so neither can cross, and
-    a step of the optimiser scales them. pinned: the middle level is 0 (else the levels are centred on half the sum of
-    the weights, as in the paper). bins: where the bins of the entropy model end, halfway between ``levels`` (the
-    authors' way) or at the ``thresholds``.
+    a step of the optimiser scales them. pinned: the middle level stays where it is, at 0 or where :meth:`take` put it
+    (else the levels are centred on half the sum of the weights, as in the paper). bins: where the bins of the entropy
+    model end, halfway between ``levels`` (the authors' way) or at the ``thresholds``.
 
     beta, beta_max: the inverse temperature in training mode and the annealing's state.
     """
@@ -47,6 +47,7 @@ class STanH(nn.Module):
         self.log_weights = nn.Parameter(torch.zeros(2 * extent))
         self.log_gaps = nn.Parameter(torch.zeros(2 * extent - 1))
         self.offset = nn.Parameter(torch.zeros(1))  # of the middle of the thresholds
+        self.register_buffer("middle", torch.zeros(1))
         self.register_buffer("beta", torch.tensor(beta))
         self.register_buffer("beta_max", torch.tensor(beta))
 
@@ -55,7 +56,7 @@ class STanH(nn.Module):
         """(L,), ascending."""
         weights = self.log_weights.exp()
         sums = torch.cat([weights.new_zeros(1), weights.cumsum(0)])
-        return sums - (sums[self.extent] if self.pinned else sums[-1] / 2)
+        return sums - sums[self.extent] + self.middle if self.pinned else sums - sums[-1] / 2
 
     @property
     def thresholds(self) -> Tensor:
@@ -98,17 +99,18 @@ class STanH(nn.Module):
         return moved + edges[index], moved + edges[index + 1]
 
     @torch.no_grad()
-    def gap(self, x: Tensor) -> float:
-        """|MSE of the soft form - MSE of the hard form| on x: how far training is from coding (METHODS.md A5)."""
-        soft, hard = ((form(x) - x).square().mean() for form in (self.soft, self.hard))
-        return float((soft - hard).abs())
+    def gap(self, x: Tensor, soft: Tensor) -> float:
+        """|MSE of ``soft`` - MSE of the hard form| on x: how far training is from coding (METHODS.md A5)."""
+        soft_error, hard_error = ((form - x).square().mean() for form in (soft, self.hard(x)))
+        return float((soft_error - hard_error).abs())
 
     @torch.no_grad()
     def take(self, levels: Tensor, thresholds: Tensor) -> None:
-        """Take over levels (L,) and thresholds (L - 1,), as :func:`check` wants them; the middle level stays put."""
+        """Take over levels (L,) and thresholds (L - 1,), as :func:`check` wants them."""
         check(levels, thresholds, "STanH")
         if len(levels) != len(self.levels):
             raise UsageError(f"STanH of {len(self.levels)} levels cannot take over {len(levels)}")
+        self.middle.copy_(levels[self.extent])
         self.log_weights.copy_(levels.diff().log())
         self.log_gaps.copy_(thresholds.diff().log())
         self.offset.fill_((thresholds[self.extent - 1] + thresholds[self.extent]) / 2)

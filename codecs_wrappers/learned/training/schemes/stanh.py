@@ -1,0 +1,264 @@
+"""STanH (Presta et al., arXiv 2410.00557; METHODS.md A6): two quantizers trained on a network, for y and for z.
+
+An anchor is a pre-trained network with both layers trained at its own rate weight; a derivation starts from an anchor's
+layers and trains only them, at another rate weight. Where the network is frozen its latents are computed once, and a
+step runs the entropy model and the synthesis transform alone.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UsageError
+from codecs_wrappers.learned import networks
+from codecs_wrappers.learned.stanh import BINS, STanH, extent_for
+from codecs_wrappers.learned.stanh_codec import LEVEL_UNIT
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training import latents as cached
+from codecs_wrappers.learned.training.annealing import KINDS, anneal
+from codecs_wrappers.learned.training.data import Crops, to_float
+from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.start import first_source
+from codecs_wrappers.learned.training.validation import Score, score_points
+
+TRAINABLE = ("quantizers", "all")
+SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
+SMALLEST_LIKELIHOOD = 1e-9  # likewise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(configs.Config):
+    """``base`` is the network; start_from is "default" (rounding: an anchor) or the anchor that this derives from."""
+
+    base: str
+    rate_weight: float  # lambda_c
+    trainable: str = "quantizers"  # or "all": the network too, which an anchor may
+    bins: str = "levels"  # of the entropy model: see STanH
+    pinned: bool = True  # see STanH
+    centred: bool = True  # quantize y minus its mean in training too (False: the authors' code, METHODS.md A4)
+    annealing: str = "gap_stoc"
+    beta: float = 10.0
+    gap_factor: float = 15.0  # doubled whenever the learning rate is halved
+    last_beta: float = 100.0  # of annealings that follow the budget
+    cached_crops: int = 512
+    steps: int = 500
+    batch: int = 4
+    crop: int = 128
+    lr: float = 0.01  # of the logarithms of steps
+    lr_last: float = 1e-4
+    warm_up_steps: int = 20
+    decay_from: float = 0.3
+    ema_decay: float = 0.98
+    gradient_norm: float = math.inf
+    validate_every: int = 100
+    validation_images: int = 5
+    log_every: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("rate_weight", "beta", "gap_factor", "last_beta", "cached_crops")
+        for key, known in (("trainable", TRAINABLE), ("bins", BINS), ("annealing", tuple(KINDS))):
+            if getattr(self, key) not in known:
+                raise UsageError(
+                    f"training {self.name}: {key} is one of {', '.join(known)}, not {getattr(self, key)!r}"
+                )
+
+
+@dataclass(frozen=True)
+class Crop:
+    """What a frozen network makes of crops. x: uint8 (B, 3, H, W); y: (B, M, H/16, W/16); z: (B, N, H/64, W/64)."""
+
+    x: Tensor
+    y: Tensor
+    z: Tensor
+
+
+class Quantizers(nn.Module):
+    """The STanH layers of y and z, and the network if it is trained along with them."""
+
+    def __init__(self, y: STanH, z: STanH, network: nn.Module | None = None):
+        super().__init__()
+        self.y, self.z = y, z
+        if network is not None:
+            self.network = network
+
+    def aux_loss(self) -> Tensor:
+        return self.network.aux_loss()
+
+
+class StanhLearner(Learner):
+    """Soft quantizers in training, judged and shipped hard."""
+
+    Config = Config
+
+    def build(self) -> nn.Module:
+        config = self.config
+        self.base_source = first_source(replace(config, start_from=(f"model:{config.base}",)), self.beside, built=())
+        self.source = first_source(config, self.beside, built=("default",))
+        self.base = cached.frozen(self.base_source, self.device)
+        self._gaps: dict[str, float] = {}
+        whole = config.trainable == "all"
+        if self.source.path:
+            tensors = self.source.weights()
+            extents = [len(tensors[f"{latent}.levels"]) // 2 for latent in "yz"]
+        else:
+            extents = [extent_for(largest) for largest in self._largest()]
+        layers = [STanH(extent, config.bins, config.pinned, config.beta) for extent in extents]
+        return Quantizers(*layers, network=self.base.requires_grad_(whole) if whole else None)
+
+    def first_weights(self) -> dict[str, Any]:
+        """Rounding, or the anchor's levels and thresholds."""
+        if self.source.path is None:
+            return self.source.facts()
+        tensors = self.source.weights()
+        for name, layer in (("y", self.model.y), ("z", self.model.z)):
+            layer.take(tensors[f"{name}.levels"].to(self.device), tensors[f"{name}.thresholds"].to(self.device))
+        return self.source.facts()
+
+    @functools.cached_property
+    def latents(self) -> Crop:
+        """Of cached crops, drawn from chance of their own, so that a resumed training has the same."""
+        crops = Crops(self.images, self.config.crop, self.config.seed, self.device)
+        parts = []
+        with torch.no_grad():
+            for begin in range(0, self.config.cached_crops, 16):
+                x = crops.batch(min(16, self.config.cached_crops - begin))
+                y = self.base.g_a(to_float(x))
+                parts.append((x, y, self.base.h_a(y)))
+        return Crop(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+
+    @torch.no_grad()
+    def _largest(self) -> tuple[float, float]:
+        """The largest magnitudes that the layers of y and z have to represent in the cached crops."""
+        largest = 0.0
+        centred = self.latents.z - self._medians(self.base)
+        for y, z in zip(self.latents.y.split(16), centred.split(16), strict=True):
+            _, means = self.base.h_s(z.round() + self._medians(self.base)).chunk(2, 1)
+            largest = max(largest, float((y - means).abs().max()))
+        return largest, float(centred.abs().max())
+
+    def loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        config = self.config
+        if config.trainable == "all":
+            x = to_float(self.crops.batch(config.batch))
+            y = networks.run(self.model.network.g_a, x, self.precision)
+            z = networks.run(self.model.network.h_a, y, self.precision)
+        else:
+            chosen = torch.randint(config.cached_crops, (config.batch,), generator=self.crops.generator)
+            chosen = chosen.to(self.device)
+            x, y, z = to_float(self.latents.x[chosen]), self.latents.y[chosen], self.latents.z[chosen]
+        y_hat, bits = self._code(self.model, y, z)
+        x_hat = networks.run(self._network(self.model).g_s, y_hat, self.precision)
+        mse = (x_hat - x).square().mean()
+        bpp = bits.mean() / config.crop**2
+        return config.rate_weight * 255**2 * mse + bpp, bpp, mse
+
+    def advance(self, progress: float) -> Tensor:
+        """One step, then the annealing of both layers."""
+        config = self.config
+        factor = config.gap_factor
+        if self.step > config.warm_up_steps:
+            factor *= config.lr / self.learning_rate(progress)
+        values = super().advance(progress)
+        for name, gap in self._gaps.items():
+            anneal(config.annealing, getattr(self.model, name), gap, factor, progress, config.last_beta)
+        return values
+
+    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+        network = self._network(model)
+
+        def code(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+            y = networks.run(network.g_a, x)
+            y_hat, bits = self._code(model, y, networks.run(network.h_a, y))
+            return [(networks.run(network.g_s, y_hat), bits)]
+
+        return score_points(model, code, images, [self.config.rate_weight])[0]
+
+    def _code(self, model: nn.Module, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(y_hat, bits): the quantized latent and the ideal length of y and z, (B,); notes the gaps in training."""
+        network, medians = self._network(model), self._medians(self._network(model))
+        z = z - medians
+        z_hat = model.z(z)
+        z_edges = (edge + medians for edge in model.z.bin(z, z_hat))
+        z_likelihoods = factorised_likelihoods(network.entropy_bottleneck, *z_edges)
+        scales, means = networks.run(network.h_s, z_hat + medians, self.precision).chunk(2, 1)
+        shift = means if self.config.centred or not model.training else torch.zeros_like(means)
+        y = y - shift
+        y_hat = model.y(y)
+        y_likelihoods = gaussian_likelihoods(scales, *(edge + shift - means for edge in model.y.bin(y, y_hat)))
+        if model.training:
+            self._gaps = {"y": model.y.gap(y, y_hat), "z": model.z.gap(z, z_hat)}
+        bits = -y_likelihoods.log2().sum((1, 2, 3)) - z_likelihoods.log2().sum((1, 2, 3))
+        return (y_hat + shift).contiguous(memory_format=torch.channels_last), bits
+
+    def _network(self, model: nn.Module) -> networks.MeanScaleHyperprior:
+        return getattr(model, "network", self.base)
+
+    @staticmethod
+    def _medians(network: networks.MeanScaleHyperprior) -> Tensor:
+        return network.entropy_bottleneck.quantiles[:, 0, 1].detach()[:, None, None]
+
+    def identity(self) -> dict[str, Any]:
+        base = {"name": self.config.base, "sha256": self.base_source.facts()["sha256"]}
+        return {"base": base, "rate_weight": self.config.rate_weight}
+
+    def described(self) -> dict[str, Any]:
+        scalars = sum(p.numel() for p in self.parameters)
+        return {
+            "architecture": {"family": "stanh", "bins": self.config.bins},
+            **self.identity(),
+            "anchor": self.source.model or self.config.name,
+            "trained_scalars": scalars,
+            "annealing": self.config.annealing,
+        }
+
+    def as_shipped(self, model: nn.Module) -> nn.Module:
+        """Levels on the grid of 1/LEVEL_UNIT on which the exact hyper-decoder computes, no two on one place of it."""
+        layers = []
+        for layer in (model.y, model.z):
+            shipped = STanH(layer.extent, layer.bins).to(self.device)
+            places = torch.arange(len(layer.levels), device=self.device)
+            levels = ((layer.levels * LEVEL_UNIT).round() - places).cummax(0).values + places
+            shipped.take(levels / LEVEL_UNIT, layer.thresholds)
+            layers.append(shipped)
+        return Quantizers(*layers, network=getattr(model, "network", None)).eval()
+
+    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+        """float32: y.levels (L,), y.thresholds (L - 1,), z.levels, z.thresholds; of a trained network all its own."""
+        found = {}
+        for name, layer in (("y", shipped.y), ("z", shipped.z)):
+            levels = (layer.levels * LEVEL_UNIT).round() / LEVEL_UNIT
+            found |= {f"{name}.levels": levels, f"{name}.thresholds": layer.thresholds}
+        network = getattr(shipped, "network", None)
+        return {**found, **(network.state_dict(prefix="network.") if network is not None else {})}
+
+
+def gaussian_likelihoods(scales: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
+    """P(lower < v < upper) of v ~ N(0, scales), bounded as CompressAI's."""
+    scales = scales.clamp(min=SMALLEST_SCALE)
+    flip = torch.where(lower + upper > 0, -1.0, 1.0)  # the smaller tail keeps its digits
+    difference = torch.special.ndtr(flip * upper / scales) - torch.special.ndtr(flip * lower / scales)
+    return difference.abs().clamp(min=SMALLEST_LIKELIHOOD)
+
+
+def factorised_likelihoods(prior: nn.Module, lower: Tensor, upper: Tensor) -> Tensor:
+    """P(lower < z < upper), (B, N, h, w), of CompressAI's factorised prior, bounded as there."""
+
+    def logits(x: Tensor) -> Tensor:
+        channels = x.transpose(0, 1)  # (N, B, h, w)
+        return prior._logits_cumulative(channels.flatten(1)[:, None], stop_gradient=False).view(channels.shape)
+
+    below, above = logits(lower), logits(upper)
+    flip = torch.where(below + above > 0, -1.0, 1.0)
+    difference = torch.sigmoid(flip * above) - torch.sigmoid(flip * below)
+    return difference.abs().clamp(min=SMALLEST_LIKELIHOOD).transpose(0, 1)
+
+
+LEARNER = StanhLearner
