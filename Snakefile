@@ -46,6 +46,10 @@ localrules:
     validation,
 
 
+include: "rules/times_and_studies.smk"
+include: "rules/learned.smk"
+
+
 rule all:
     input:
         RUN / "report" / "index.html",
@@ -105,23 +109,6 @@ rule collect:
         "rdbench collect {input:q} --folder {params.run:q} --log {log:q}"
 
 
-rule time:
-    """Encoding and decoding times of one codec, with the machine to itself."""
-    input:
-        manifest=RUN / "datasets" / "{dataset}.json",
-        status=RUN / "status" / "{codec}.json",
-    output:
-        RUN / "timing" / "{dataset}" / "{codec}.parquet",
-    log:
-        RUN / "logs" / "time" / "{dataset}" / "{codec}.log",
-    threads: workflow.cores
-    params:
-        **config["timing"],
-    shell:
-        "rdbench time {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --images {params.images}"
-        " --points {params.points} --repeats {params.repeats} --log {log:q}"
-
-
 rule compare:
     """BD-rates with bootstrap intervals against every anchor."""
     input:
@@ -161,6 +148,7 @@ rule figures:
         RUN / "bd.csv",
         "figures.yaml",
         [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.timed],
+        [RUN / "studies" / dataset / f"{study}.json" for study, dataset in PLAN.studied],
     output:
         RUN / "figures" / "index.json",
     log:

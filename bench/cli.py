@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.commands import results, single, stages
+from bench.commands import results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
@@ -38,6 +39,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     single.add(commands)
     stages.add(commands)
     results.add(commands)
+    studies.add(commands)
     if families:
         from bench.codec import family_commands
 
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     known = next(action.choices for action in own._actions if isinstance(action.choices, dict))
     try:
         args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
+        if getattr(args, "device", None):
+            os.environ["RDBENCH_DEVICE"] = args.device  # for this process and its workers
         args.call(args)
     except UsageError as error:
         return _fail(error, 2)
@@ -67,10 +71,6 @@ def _fail(error: RdbenchError, code: int) -> int:
     logging.getLogger(__name__).info("failed: %s", error)
     say(f"rdbench: {error}")
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
 
 
 if __name__ == "__main__":

@@ -20,13 +20,16 @@ from matplotlib.figure import Figure
 from bench import records
 from bench.errors import UsageError
 from bench.files import sha256, to_json, write_atomically, write_if_changed
-from bench.plots import gain, per_image, rd, speed
+from bench.plots import gain, per_image, rd, speed, study
 from bench.plots.context import Context, Missing
 from bench.plots.style import RC, placeholder, stamp, styles
 from bench.published import load_published
 
 SPECIFICATION = Path(__file__).parent.parent / "figures.yaml"
-KINDS = {"rd": rd, "gain": gain, "per_image": per_image, "speed": speed}
+KINDS: dict[str, Any] = {
+    **{"rd": rd, "gain": gain, "per_image": per_image, "speed": speed},
+    **{"lines": study.Lines, "parts": study.Parts},
+}
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -45,12 +48,12 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
         specification = {"figures": [], "styles": {}, "datasets": {}} | (yaml.safe_load(file) or {})
     seen = set()
     for number, spec in enumerate(specification["figures"], 1):
-        needed = _NEEDED | ({"anchor"} if spec.get("kind") in _ANCHORED else set())
         where = f"{path}, figure {number} ({spec.get('name', 'without a name')})"
+        if spec.get("kind") not in KINDS:
+            raise UsageError(f"{where} is of kind {spec.get('kind')!r}; there are {sorted(KINDS)}")
+        needed = getattr(KINDS[spec["kind"]], "NEEDED", _NEEDED | ({"anchor"} if spec["kind"] in _ANCHORED else set()))
         if needed - set(spec):
             raise UsageError(f"{where} lacks {sorted(needed - set(spec))}")
-        if spec["kind"] not in KINDS:
-            raise UsageError(f"{where} is of kind {spec['kind']!r}; there are {sorted(KINDS)}")
         if spec["name"] in seen:
             raise UsageError(f"{where}: an earlier figure has this name")
         seen.add(spec["name"])
@@ -89,6 +92,7 @@ def draw_all(
 def _context(folder: Path, specification: dict[str, Any]) -> Context:
     frame = records.read(folder / "records.parquet")
     times, compared = sorted((folder / "timing").glob("*/*.parquet")), folder / "bd.csv"
+    studied = sorted((folder / "studies").glob("*/*.json"))
     labels = {path.stem: json.loads(path.read_text()).get("label", "") for path in (folder / "status").glob("*.json")}
     claimed = {name for spec in specification["figures"] for name in spec.get("claimed", [])}
     return Context(
@@ -96,6 +100,7 @@ def _context(folder: Path, specification: dict[str, Any]) -> Context:
         timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
         compared=pd.read_csv(compared, float_precision="round_trip") if compared.is_file() else None,
         published=load_published(),
+        studies={(path.stem, path.parent.name): json.loads(path.read_bytes()) for path in studied},
         styles=styles(set(frame.codec) | claimed, specification["styles"], labels),
         names=specification["datasets"],
     )
@@ -124,7 +129,7 @@ def _draw(spec: dict[str, Any], dataset: str, context: Context, folder: Path) ->
     entry |= {"name": f"{spec['name']}_{dataset}", "dataset": dataset, "title": context.title(spec, dataset)}
     entry |= {
         "caption": context.fill(spec.get("caption", ""), spec, dataset),
-        "left_out": context.left_out(spec, dataset),
+        "left_out": {} if "study" in spec else context.left_out(spec, dataset),
     }
     try:
         if not (context.records.dataset == dataset).any():
@@ -150,7 +155,7 @@ def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:
         about = rows[["averaging", "url", "licence", "note"]].iloc[0].to_dict()
         sources.append({"curve": name, "label": context.style(name).label} | about)
     return {
-        "codecs": sorted(set(measured.codec)),
+        "codecs": sorted(set(measured.codec)) if "codec" in frame else [],
         "claimed": claimed,
         "sources": sources,
         "columns": list(frame.columns),

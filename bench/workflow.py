@@ -17,19 +17,31 @@ from bench.datasets import read_manifest, source_of
 from bench.errors import UsageError
 from bench.files import to_json, write_if_changed
 from bench.status import Status, all_statuses
+from bench.studies import Study, studies
 from bench.validation import validated_pairs
 
 
 @dataclass(frozen=True)
 class Plan:
     """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name;
-    left_out: codec -> why the configuration leaves it out."""
+    left_out: codec -> why the configuration leaves it out; studies: by name, those of the configuration."""
 
     folder: Path
     names: Mapping[str, str]
     pairs: tuple[tuple[str, str], ...]
     left_out: Mapping[str, str]
     statuses: Mapping[str, Status]
+    studies: Mapping[str, Study]
+
+    @property
+    def studied(self) -> list[tuple[str, str]]:
+        """(study, dataset) of the studies whose codec is part of the run."""
+        return [
+            (study.name, dataset)
+            for study in self.studies.values()
+            for dataset in self.names
+            if (study.codec, dataset) in self.pairs and study.codec not in self.left_out
+        ]
 
     @property
     def timed(self) -> list[tuple[str, str]]:
@@ -64,7 +76,16 @@ def plan(config: Mapping[str, Any]) -> Plan:
         statuses[codec].write(folder / "status")
     for dataset, name in names.items():
         _refresh(folder / "datasets", dataset, name)
-    return Plan(folder, names, pairs, left_out, statuses)
+    return Plan(folder, names, pairs, left_out, statuses, _studies(config))
+
+
+def _studies(config: Mapping[str, Any]) -> dict[str, Study]:
+    known = studies()
+    if config["studies"] == "all":
+        return known
+    if unknown := sorted(set(config["studies"]) - set(known)):
+        raise UsageError(f"config names studies that do not exist: {unknown}; there are {sorted(known)}")
+    return {name: known[name] for name in config["studies"]}
 
 
 def slug(name: str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bench.codec import Point
+from bench.studies import Study
 from codecs_wrappers.learned import weights
-from codecs_wrappers.learned.codec import SteppedCodec
+from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS, SteppedCodec
 from codecs_wrappers.learned.commands import add_commands  # noqa: F401  (`rdbench train` and its like)
 
 
@@ -24,7 +25,8 @@ class MeanScale(SteppedCodec):
         self.points = tuple(Point(f"lambda{found[name]['rate_weight']}", model=name) for name in self.entries)
 
     def _uses(self, entry: dict) -> bool:
-        return entry["source"] == self.source and entry["architecture"]["family"] == "mean_scale"
+        is_plain = entry["architecture"]["family"] == entry.get("scheme", "mean_scale") == "mean_scale"
+        return is_plain and entry["source"] == self.source
 
     def models(self) -> tuple[str, ...]:
         return self.entries
@@ -42,4 +44,5 @@ class MeanScaleZoo(MeanScale):
     source = "zoo"
 
 
-CODECS = [MeanScale(), MeanScaleZoo()]
+CODECS = [codec for codec in (MeanScale(), MeanScaleZoo()) if codec.points]
+STUDIES = [Study("code_length_mean_scale", "mean_scale", CODE_LENGTH_COLUMNS, CODECS[0].code_lengths)]

@@ -8,8 +8,9 @@ from functools import lru_cache
 import numpy as np
 
 from bench.codec import Point, VariableRate
+from bench.studies import Study
 from codecs_wrappers.learned import weights
-from codecs_wrappers.learned.codec import SteppedCodec
+from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS, SteppedCodec
 
 ENTRY = "qsf"
 _POSITION = struct.Struct(">f")
@@ -55,3 +56,4 @@ class Qsf(SteppedCodec, VariableRate):
 
 
 CODECS = [Qsf()]
+STUDIES = [Study("code_length_qsf", "qsf", CODE_LENGTH_COLUMNS, CODECS[0].code_lengths)]

@@ -298,3 +298,60 @@ def test_the_png_is_a_picture_of_print_resolution(drawn):
     with Image.open(io.BytesIO((folder / "figures" / "rd_kodak.png").read_bytes())) as picture:
         assert picture.size == (1584, 946)
         assert len(set(picture.convert("RGB").resize((80, 50)).get_flattened_data())) > 50, "something is drawn"
+
+
+STUDIES = {
+    "orders": {
+        "status": "ok",
+        "reason": "",
+        "columns": ["image", "order", "fraction", "bpp", "psnr"],
+        "rows": [
+            [image, order, fraction, rate * fraction, 30 + 5 * fraction + better]
+            for image, rate in (("image0", 1.0), ("image1", 3.0))
+            for order, better in (("by sigma", 1.0), ("by channel", 0.0))
+            for fraction in (0.25, 0.5, 1.0)
+        ],
+    },
+    "shares": {
+        "status": "ok",
+        "reason": "",
+        "columns": ["image", "stream", "part", "bytes"],
+        "rows": [
+            [image, "whole", part, size] for image in ("image0", "image1") for part, size in (("z", 10), ("y", 30))
+        ],
+    },
+    "absent": {"status": "skipped", "reason": "no weights", "columns": ["image", "a"], "rows": []},
+}
+STUDY_FIGURES = [
+    {"name": "orders", "kind": "lines", "study": "orders", "series": "order", "at": "fraction", "x_column": "bpp"}
+    | {"y_column": "psnr", "x_label": "Rate [bit/pixel]", "y_label": "PSNR [dB]", "title": "{dataset}: orders"},
+    {"name": "shares", "kind": "parts", "study": "shares", "series": "stream", "part": "part", "value": "bytes"}
+    | {"x_label": "bytes"},
+    {"name": "skipped", "kind": "parts", "study": "absent", "series": "a", "part": "a", "value": "a", "x_label": ""},
+    {"name": "unknown", "kind": "parts", "study": "unknown", "series": "a", "part": "a", "value": "a", "x_label": ""},
+]
+
+
+def test_studies_are_drawn_as_means_over_images(tmp_path):
+    path = _run(tmp_path, _records(), {"figures": STUDY_FIGURES, "datasets": {}})
+    (tmp_path / "studies" / "kodak").mkdir(parents=True)
+    for name, study in STUDIES.items():
+        (tmp_path / "studies" / "kodak" / f"{name}.json").write_text(json.dumps(study))
+    entries = {entry["name"]: entry for entry in figures.draw_all(tmp_path, path)}
+    orders = pd.read_csv(tmp_path / "figures" / "orders_kodak.csv")
+    assert orders.series.tolist() == ["by sigma"] * 3 + ["by channel"] * 3
+    assert orders.x.tolist() == [0.5, 1.0, 2.0] * 2
+    assert orders.y.tolist() == [32.25, 33.5, 36.0, 31.25, 32.5, 35.0]
+    assert pd.read_csv(tmp_path / "figures" / "shares_kodak.csv").value.tolist() == [10, 30]
+    assert "no weights" in entries["skipped_kodak"]["reason"]
+    assert "was not run" in entries["unknown_kodak"]["reason"]
+
+
+def test_a_study_figure_that_lacks_a_column_says_which(tmp_path):
+    path = _run(tmp_path, _records(), {"figures": [STUDY_FIGURES[0] | {"y_column": "ssim"}], "datasets": {}})
+    (tmp_path / "studies" / "kodak").mkdir(parents=True)
+    (tmp_path / "studies" / "kodak" / "orders.json").write_text(json.dumps(STUDIES["orders"]))
+    (entry,) = figures.draw_all(tmp_path, path)
+    assert "no column ssim; it has image, order, fraction, bpp, psnr" in entry["reason"]
+    with pytest.raises(UsageError, match="lacks"):
+        figures.read_specification(_run(tmp_path, _records(), {"figures": [{"name": "a", "kind": "lines"}]}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -19,7 +19,11 @@ class Missing(RdbenchError):
 
 @dataclass(frozen=True)
 class Context:
-    """One run, ready to be drawn. compared: rows of bench.bd.compare; names: dataset -> how titles call it."""
+    """One run, ready to be drawn.
+
+    compared: rows of bench.bd.compare; names: dataset -> how titles call it; studies: (study, dataset) -> what
+    bench.studies.run_study wrote.
+    """
 
     records: pd.DataFrame
     timing: pd.DataFrame | None
@@ -27,6 +31,7 @@ class Context:
     published: pd.DataFrame
     styles: Mapping[str, Style]
     names: Mapping[str, str]
+    studies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     def style(self, codec: str) -> Style:
         return self.styles[codec]
@@ -91,9 +96,9 @@ class Context:
         return self.fill(spec.get("title", "{dataset}"), spec, dataset)
 
     def fill(self, text: str, spec: Mapping[str, Any], dataset: str) -> str:
-        anchor = spec.get("anchor") or ""
+        anchor, metric = spec.get("anchor") or "", spec.get("metric", "")
         return text.format(
             dataset=self.names.get(dataset, dataset),
-            metric=METRICS.get(spec["metric"], (spec["metric"],))[0],
+            metric=METRICS.get(metric, (metric,))[0],
             anchor=self.styles[anchor].label if anchor in self.styles else anchor,
         )

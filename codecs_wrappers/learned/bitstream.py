@@ -29,7 +29,15 @@ from bench.errors import BitstreamError, UsageError
 
 MAGIC = b"rdL"
 FORMAT = 1
-SCHEMES = ("mean_scale", "naive_scaling", "qsf", "nested_dropout", "plonq", "stanh", "resgdn")  # their place is the code
+SCHEMES = (
+    "mean_scale",
+    "naive_scaling",
+    "qsf",
+    "nested_dropout",
+    "plonq",
+    "stanh",
+    "resgdn",
+)  # their place is the code
 MAX_SIDE = 0xFFFF
 MAX_PIXELS = 1 << 26  # 67 megapixels: a forged header must not claim all memory
 CHECKSUM_BYTES = 4
@@ -104,7 +112,9 @@ def read(bitstream: bytes, scheme: str) -> Header:
     if found != scheme:
         raise BitstreamError(f"decoding {scheme}: the bitstream is of {found}; decode it with that codec")
     if not height or not width or height * width > MAX_PIXELS:
-        raise BitstreamError(f"decoding {scheme}: the header claims an image of {width} x {height}, which no encoder made")
+        raise BitstreamError(
+            f"decoding {scheme}: the header claims an image of {width} x {height}, which no encoder made"
+        )
     return Header(found, height, width, model, tables, bitstream[_FIELDS.size : end], payload)
 
 

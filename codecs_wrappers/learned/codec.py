@@ -6,6 +6,7 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import struct
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.codec import Codec, Image, Point, check_image
@@ -113,3 +114,19 @@ class SteppedCodec(LearnedCodec):
         except (struct.error, UsageError) as error:
             raise BitstreamError(f"decoding {self.name}: the header's parameters make no step: {error}") from error
         return meanscale.decode(self.model_of(header), bitstream, header, step)
+
+    def code_lengths(self, image: Image) -> Iterator[dict[str, Any]]:
+        """Rows of a study: bytes of each part of the bitstream at every point, beside their ideal lengths."""
+        from codecs_wrappers.learned.codelength import code_length
+
+        image = check_image(image)
+        image.setflags(write=False)  # one analysis for all points
+        for point in self.points:
+            length = code_length(self, image, point)
+            parts = {"header and checksum": length.header + length.checksum}
+            parts |= {"z, ideal": length.ideal_z, "y, ideal": length.ideal_y, "coder's excess": length.excess}
+            for part, size in parts.items():
+                yield {"point": point.name, "part": part, "bytes": size, "bpp": 8 * size / image[..., 0].size}
+
+
+CODE_LENGTH_COLUMNS = ("point", "part", "bytes", "bpp")

@@ -1,0 +1,42 @@
+"""The command that runs a wrapper family's study."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.commands import DEVICE, Commands, add_command, argument
+
+
+def _study(args: argparse.Namespace) -> None:
+    from bench.datasets import manifest_or_reason, read_manifest
+    from bench.progress import Progress, log_to, say
+    from bench.studies import run_study
+    from bench.workflow import slug
+
+    log_to(args.log)
+    manifest = (
+        read_manifest(args.manifest) if args.manifest else manifest_or_reason(args.dataset, rename=slug(args.dataset))
+    )
+    result = run_study(args.study, manifest, args.out, Progress(f"{args.study} on {manifest.name}", args.log))
+    if result["status"] != "ok":
+        say(f"{args.study} on {manifest.name}: {result['status']}: {result['reason']}")
+
+
+def add(commands: Commands) -> None:
+    """Add the command to ``commands``."""
+    add_command(
+        commands,
+        "study",
+        _study,
+        "Run a study that a wrapper family brings (what a codec does inside) and write its table.",
+        argument("study", help="its name; a wrong one lists all"),
+        argument("--dataset", default="sample", help="a name of datasets.yaml, or folder:PATH (%(default)s)"),
+        argument(
+            "--manifest", type=Path, help="a dataset as `rdbench fetch --manifest` wrote it, in place of its name"
+        ),
+        argument("--out", type=Path, required=True, help="the JSON file to write"),
+        argument("--log", type=Path, help="where to log"),
+        DEVICE,
+        example="rdbench study code_length --dataset sample --out code_length.json",
+    )

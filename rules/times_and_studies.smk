@@ -1,0 +1,33 @@
+"""What is measured beside the records."""
+
+
+rule time:
+    """Encoding and decoding times of one codec, with the machine to itself."""
+    input:
+        manifest=RUN / "datasets" / "{dataset}.json",
+        status=RUN / "status" / "{codec}.json",
+    output:
+        RUN / "timing" / "{dataset}" / "{codec}.parquet",
+    log:
+        RUN / "logs" / "time" / "{dataset}" / "{codec}.log",
+    threads: workflow.cores
+    params:
+        **config["timing"],
+    shell:
+        "rdbench time {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --images {params.images}"
+        " --points {params.points} --repeats {params.repeats} --log {log:q}"
+
+
+rule study:
+    """What a codec does inside: a table that its wrapper family brings for figures of its own."""
+    input:
+        manifest=RUN / "datasets" / "{dataset}.json",
+        status=lambda wildcards: RUN
+        / "status"
+        / f"{PLAN.studies[wildcards.study].codec}.json",
+    output:
+        RUN / "studies" / "{dataset}" / "{study}.json",
+    log:
+        RUN / "logs" / "study" / "{dataset}" / "{study}.log",
+    shell:
+        "rdbench study {wildcards.study} --manifest {input.manifest:q} --out {output:q} --log {log:q}"
