@@ -55,7 +55,7 @@ def test_a_changed_header_is_refused_at_every_bit():
 
 @pytest.mark.parametrize("size", range(27))
 def test_a_cut_header_is_refused(size):
-    with pytest.raises(BitstreamError, match="truncated|no learned bitstream"):
+    with pytest.raises(BitstreamError, match=r"truncated|no learned bitstream"):
         stream.read(header().write()[:size], "naive_scaling")
 
 

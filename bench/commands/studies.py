@@ -32,9 +32,7 @@ def add(commands: Commands) -> None:
         "Run a study that a wrapper family brings (what a codec does inside) and write its table.",
         argument("study", help="its name; a wrong one lists all"),
         argument("--dataset", default="sample", help="a name of datasets.yaml, or folder:PATH (%(default)s)"),
-        argument(
-            "--manifest", type=Path, help="a dataset as `rdbench fetch --manifest` wrote it, in place of its name"
-        ),
+        argument("--manifest", type=Path, help="what `rdbench fetch --manifest` wrote, in place of a name"),
         argument("--out", type=Path, required=True, help="the JSON file to write"),
         argument("--log", type=Path, help="where to log"),
         DEVICE,

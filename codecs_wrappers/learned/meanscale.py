@@ -1,8 +1,7 @@
 """Coding with a mean-scale hyperprior: the latent minus its mean, divided by a step, rounded, range-coded.
 
-``mean_scale`` codes with step 1, ``naive_scaling`` with one step for all channels (PLONQ, section 3.2), ``qsf`` with one
-step a channel. What decides the bits after the analysis transform is integers: z, symbols, means in 1/256, scale
-indices.
+``mean_scale`` codes with step 1, ``naive_scaling`` with one step for all channels (PLONQ, section 3), ``qsf`` with one
+step a channel. After the analysis transform integers decide the bits: z, symbols, means in 1/256, scale indices.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import numpy as np
 
 from bench.codec import Image
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned.bitstream import CHECKSUM_BYTES, Header
+from codecs_wrappers.learned.bitstream import Header
 from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
 from codecs_wrappers.learned.entropy.gaussian import gaussian_tables, scale_index
 
