@@ -57,7 +57,7 @@ class HyperDecoder:
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """means: int32 (M, 4h, 4w) in 1/256; sigma: int64 (M, 4h, 4w) in 2^-16, not bounded below but by zero.
 
-        z: int32 (N, h, w), symbols relative to the medians.
+        z: (N, h, w), relative to the medians: int32, or float64 in steps of 1/ACTIVATION_UNIT.
         """
         x = _saturate(z * float(ACTIVATION_UNIT) + self.medians)
         x = _saturate(_leaky_relu(_shuffle(self.first(x))))  # (M, 2h, 2w)

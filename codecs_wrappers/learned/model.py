@@ -69,6 +69,11 @@ class Model:
 
         image: uint8, H x W x 3; its edges are repeated to a multiple of 64. h = ceil(H / 64) * 4.
         """
+        y, z = self.latents(image)
+        return y, np.rint(z).astype(np.int32)
+
+    def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`analyse`, but z as float64, less the medians and not rounded."""
         (_, height, width), _ = self.latent_shapes(*image.shape[:2])
         padding = [
             (0, LATENT_STRIDE * side - size) for side, size in zip((height, width), image.shape[:2], strict=True)
@@ -82,11 +87,10 @@ class Model:
                 x = pixels.permute(2, 0, 1)[None].float().div_(255)  # (1, 3, H, W), channels last in memory
                 y[(..., *target)] = self.g_a(x)[(..., *inner)]
             z = self.network.h_a(y)[0].cpu().numpy()
-        symbols = np.rint(z - self.medians[:, None, None]).astype(np.int32)
-        return y[0].cpu().contiguous().numpy(), symbols
+        return y[0].cpu().contiguous().numpy(), z - self.medians[:, None, None]
 
     def hyper(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """means: int32 (M, h, w) in 1/MEAN_UNIT; sigma: int64 (M, h, w) in 1/SIGMA_UNIT; z: int32 (N, h/4, w/4)."""
+        """means: int32 (M, h, w) in 1/MEAN_UNIT; sigma: int64 (M, h, w) in 1/SIGMA_UNIT; z: (N, h/4, w/4)."""
         return self.hyper_decoder(z)
 
     def synthesise(self, y_hat: np.ndarray, height: int, width: int) -> Image:
