@@ -57,7 +57,12 @@ def run_study(name: str, manifest: Manifest, out: Path, progress: Progress | Non
     if name not in known:
         raise UsageError(f"no study is called {name!r}; there are {', '.join(sorted(known)) or 'none'}")
     study = known[name]
-    result = {"study": name, "codec": study.codec, "dataset": manifest.name, "columns": ["image", *study.columns]}
+    result: dict[str, Any] = {
+        "study": name,
+        "codec": study.codec,
+        "dataset": manifest.name,
+        "columns": ["image", *study.columns],
+    }
     try:
         result |= {"status": "ok", "reason": "", "rows": _rows(study, manifest, progress)}
     except _Skipped as skipped:

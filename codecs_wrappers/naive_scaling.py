@@ -1,4 +1,4 @@
-"""NaiveScaling (PLONQ, section 3): one network at its highest rate, its latent divided by one number before rounding."""
+"""NaiveScaling (PLONQ, section 3): one network at its highest rate, its latent divided by one step before rounding."""
 
 from __future__ import annotations
 
