@@ -117,6 +117,26 @@ def starts_from(name: str) -> str | None:
     return None
 
 
+def weights_file(name: str) -> Path:
+    """Where a training's weights end up if no other folder is asked for, relative to the working folder."""
+    return Path("results/training", name, f"{name}.safetensors")
+
+
+def arguments(settings: Mapping[str, Any]) -> list[str]:
+    """The arguments of `rdbench train` behind a workflow's ``training: {data: [FOLDER], validation: [FOLDER], ...}``.
+
+    Any other key is an option of the command by its name. Raises UsageError if a list of folders is missing.
+    """
+    for key in ("data", "validation"):
+        if not settings.get(key):
+            raise UsageError(
+                f"training needs folders of images: the configuration's key training has no {key}; for instance "
+                "--config 'training={data: [FOLDER], validation: [FOLDER]}'"
+            )
+    pairs = [(key, value if isinstance(value, list) else [value]) for key, value in settings.items()]
+    return [word for key, values in pairs for word in (f"--{key.replace('_', '-')}", *map(str, values))]
+
+
 def next_in_queue(queue: Path = HERE / "queue.yaml") -> str:
     """The first model of queue.yaml that has had fewer steps than it wants."""
     import yaml

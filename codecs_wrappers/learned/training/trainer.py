@@ -18,7 +18,7 @@ from bench.files import write_atomically
 from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training import checkpoint, export
 from codecs_wrappers.learned.training import data as images
-from codecs_wrappers.learned.training.config import Config, load
+from codecs_wrappers.learned.training.config import Config, load, weights_file
 from codecs_wrappers.learned.training.logs import Logs
 from codecs_wrappers.learned.training.process import device_name, device_of, stop_signals
 from codecs_wrappers.learned.training.schemes import learner_of
@@ -68,7 +68,7 @@ def train(
     torch.backends.cudnn.benchmark = True
     with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), tf32(config.precision != "fp32"):
         torch.manual_seed(config.seed)
-        folder = Path(out) if out else Path("results/training") / config.name
+        folder = Path(out) if out else weights_file(config.name).parent
         training = _Training(config, data, validation, target, folder, minutes)
         with stop_signals() as stop_asked:
             return training.run(resume, pause_after, quiet, stop_asked)

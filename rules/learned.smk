@@ -1,0 +1,50 @@
+"""Training of the learned codecs' networks, from their first step on; nothing of the benchmark waits for it.
+
+    snakemake --cores train_mean_scale_0.0154 --config 'training={data: [FOLDER, FOLDER], validation: [FOLDER]}'
+    snakemake --cores train_all --configfile ...
+
+A model that starts from another waits for that one. A training that was cut short goes on where it stood.
+"""
+
+import re
+
+from codecs_wrappers.learned.training import config as training
+
+
+rule train_all:
+    """Every network that training/models/ describes."""
+    input:
+        [training.weights_file(model) for model in training.names()],
+
+
+rule train:
+    """One network, with its curves and its entry for the weights manifest beside it."""
+    input:
+        lambda wildcards: (
+            training.weights_file(model)
+            if (model := training.starts_from(wildcards.model))
+            else []
+        ),
+        config=training.HERE / "models" / "{model}.yaml",
+    output:
+        weights=training.weights_file("{model}"),
+        entry=training.weights_file("{model}").with_suffix(".yaml"),
+    log:
+        training.weights_file("{model}").with_name("train.log"),
+    wildcard_constraints:
+        model="|".join(re.escape(model) for model in training.names()),
+    resources:
+        gpu=1,
+    params:
+        arguments=lambda wildcards: training.arguments(config["training"]),
+    shell:
+        "rdbench train {wildcards.model} {params.arguments:q} > {log:q} 2>&1"
+
+
+for model in training.names():
+
+    rule:
+        name:
+            f"train_{model}"
+        input:
+            training.weights_file(model),
