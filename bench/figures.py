@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from bench import records
 from bench.errors import UsageError
 from bench.files import sha256, to_json, write_atomically, write_if_changed
-from bench.plots import gain, per_image, rd, speed, study
+from bench.plots import gain, per_image, pictures, rd, speed, study
 from bench.plots.context import Context, Missing
 from bench.plots.style import RC, placeholder, stamp, styles
 from bench.published import load_published
@@ -28,7 +28,7 @@ from bench.published import load_published
 SPECIFICATION = Path(__file__).parent.parent / "figures.yaml"
 KINDS: dict[str, Any] = {
     **{"rd": rd, "gain": gain, "per_image": per_image, "speed": speed},
-    **{"lines": study.Lines, "parts": study.Parts},
+    **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts},
 }
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
@@ -100,6 +100,7 @@ def _context(folder: Path, specification: dict[str, Any]) -> Context:
         timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
         compared=pd.read_csv(compared, float_precision="round_trip") if compared.is_file() else None,
         published=load_published(),
+        folder=folder,
         studies={(path.stem, path.parent.name): json.loads(path.read_bytes()) for path in studied},
         styles=styles(set(frame.codec) | claimed, specification["styles"], labels),
         names=specification["datasets"],

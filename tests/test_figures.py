@@ -13,8 +13,9 @@ import pytest
 import yaml
 
 from bench import bd, figures, records
+from bench.codec import load
 from bench.errors import UsageError
-from bench.files import sha256_file
+from bench.files import sha256, sha256_file, sha256_pixels
 from bench.plots.style import styles
 
 CODECS = ("alpha", "beta", "gamma", "prefix")
@@ -355,3 +356,25 @@ def test_a_study_figure_that_lacks_a_column_says_which(tmp_path):
     assert "no column ssim; it has image, order, fraction, bpp, psnr" in entry["reason"]
     with pytest.raises(UsageError, match="lacks"):
         figures.read_specification(_run(tmp_path, _records(), {"figures": [{"name": "a", "kind": "lines"}]}))
+
+
+def test_pictures_are_decoded_from_the_bitstreams_of_the_table(tmp_path, photographs):
+    codec, rows, photograph = load("jpeg"), [], photographs["coffee"]
+    for point in codec.points[::9]:
+        bitstream = codec.encode(photograph, point)
+        (tmp_path / f"{point.name}.jpg").write_bytes(bitstream)
+        about = {"dataset": "kodak", "image": "image0", "codec": "jpeg", "role": "codec", "status": "ok"}
+        about |= {"point": point.name, "point_index": 0, "saturated": False, "identical": False, "ms_ssim_db": 9.0}
+        about |= {"bytes": len(bitstream), "bpp": 8 * len(bitstream) / photograph[..., 0].size, "psnr_rgb_db": 30.0}
+        about |= {"bitstream": f"{point.name}.jpg", "bitstream_sha256": sha256(bitstream), "ms_ssim": 0.9}
+        rows.append(about | {"reconstruction_sha256": sha256_pixels(codec.decode(bitstream))})
+    spec = {"name": "strip", "kind": "pictures", "codecs": ["jpeg", "webp"], "rates": [0.2, 2], "crop": [40, 60]}
+    path = _run(tmp_path, records.table(rows), {"figures": [spec], "datasets": {}})
+    (entry,) = figures.draw_all(tmp_path, path)
+    assert entry["status"] == "ok" and list(entry["left_out"]) == ["webp"]
+    table = pd.read_csv(tmp_path / "figures" / "strip_kodak.csv")
+    assert table.bitstream.tolist() == [rows[0]["bitstream"], rows[-1]["bitstream"]]
+    rows[0]["reconstruction_sha256"] = "0" * 64
+    path = _run(tmp_path, records.table(rows), {"figures": [spec], "datasets": {}})
+    (entry,) = figures.draw_all(tmp_path, path)
+    assert entry["status"] == "missing" and "other pixels" in entry["reason"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -21,8 +22,8 @@ class Missing(RdbenchError):
 class Context:
     """One run, ready to be drawn.
 
-    compared: rows of bench.bd.compare; names: dataset -> how titles call it; studies: (study, dataset) -> what
-    bench.studies.run_study wrote.
+    compared: rows of bench.bd.compare; names: dataset -> how titles call it; folder: where its files lie;
+    studies: (study, dataset) -> what bench.studies.run_study wrote.
     """
 
     records: pd.DataFrame
@@ -31,6 +32,7 @@ class Context:
     published: pd.DataFrame
     styles: Mapping[str, Style]
     names: Mapping[str, str]
+    folder: Path = Path()
     studies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
 
     def style(self, codec: str) -> Style:

@@ -19,7 +19,7 @@ from bench.files import write_if_changed
 from bench.report import checks, tables
 from bench.report.bdtable import bd_tables
 from bench.report.data import metrics_of, page_data, records_data
-from bench.report.gallery import build_gallery
+from bench.report.gallery import NOT_PUBLISHED, build_gallery
 from bench.report.originals import load_originals
 from bench.report.run import Run, read_run
 
@@ -49,6 +49,10 @@ def build(
     """
     run = read_run(Path(folder))
     target = Path(out) if out is not None else run.folder / "report"
+
+    def may_show(dataset: str) -> bool:
+        return not published or dataset == EMBEDDED
+
     originals = load_originals(run, gallery_images)
     gallery = build_gallery(
         run,
@@ -56,7 +60,7 @@ def build(
         target,
         gallery_bpp,
         published=published,
-        may_show=lambda dataset: not published or dataset == EMBEDDED,
+        may_show=may_show,
         progress=progress,
     )
     data = page_data(run, gallery)
@@ -79,7 +83,7 @@ def build(
             ceilings=checks.ceilings(run, originals),
             ceiling_images={dataset: len(images) for dataset, images in originals.items()},
             curve_tables=tables.curve_tables(run, data),
-            figures=_figures(run, target),
+            figures=_figures(run, target, may_show),
             speed=tables.speed(run),
             validation=tables.validation_rows(run),
             validation_left_out=tables.validation_left_out(run),
@@ -129,12 +133,18 @@ def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
     return {"src": "../assets/plotly.min.js" if published else "assets/plotly.min.js", "integrity": ""}
 
 
-def _figures(run: Run, target: Path) -> list[dict[str, Any]]:
-    """The entries of figures/index.json whose files exist, copied beside the page: src and a link per format."""
+def _figures(run: Run, target: Path, may_show: Callable[[str], bool]) -> list[dict[str, Any]]:
+    """The entries of figures/index.json whose files exist, copied beside the page: src and a link per format.
+
+    One that shows pictures of a set of which none may be shown is an entry without files that says so.
+    """
     entries, kept = [], set()
     place = {name: index for index, name in enumerate(run.datasets)}
     for entry in sorted(run.figures, key=lambda entry: place.get(entry["dataset"], len(place))):
         files = {}
+        if entry["kind"] == "pictures" and not may_show(entry["dataset"]):
+            entries.append({**entry, "links": {}, "status": "missing", "reason": NOT_PUBLISHED})
+            continue
         for extension in FIGURE_FILES:
             relative = entry.get("files", {}).get(extension)
             if relative and (run.folder / relative).is_file():

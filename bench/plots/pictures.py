@@ -1,0 +1,85 @@
+"""Reconstructions side by side at matched rates: codecs below each other, rates beside each other.
+
+Pixels are decoded anew from the run's bitstreams. The table holds their hashes, so it still stands for the content.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.coding import decode_files
+from bench.files import sha256_pixels
+from bench.plots.context import Context, Missing
+from bench.plots.style import GREY, titles
+
+NEEDED = frozenset({"name", "kind", "codecs", "rates"})
+COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb_db", "bitstream", "bitstream_sha256"]
+COLUMNS += ["reconstruction_sha256"]
+CELL_INCHES = 2.3
+
+
+def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
+    """COLUMNS: for each codec and rate (bit/pixel) the bitstream whose rate is nearest, as a ratio.
+
+    The image is the one ``spec`` names, or the first of the set.
+    """
+    rows = context.records[(context.records.dataset == dataset) & (context.records.status == "ok")]
+    wanted = spec.get("images", {}).get(dataset) or min(rows.image)
+    rows = rows[rows.image == wanted]
+    found = []
+    for codec in context.codecs(spec, dataset):
+        for rate in spec["rates"]:
+            part = rows[rows.codec == codec]
+            if len(part):
+                row = part.iloc[int(np.abs(np.log(part.bpp / rate)).argmin())]
+                found.append(
+                    {**row[row.index.intersection(COLUMNS)], "label": context.style(codec).label, "rate": rate}
+                )
+    if not found:
+        raise Missing(f"none of {', '.join(spec['codecs'])} was measured on image {wanted} of {dataset}")
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
+    codecs, rates = list(dict.fromkeys(frame.codec)), list(dict.fromkeys(frame.rate))
+    pixels = {}
+    for codec, rows in frame.groupby("codec", sort=False):
+        files = [context.folder / name for name in rows.bitstream]
+        if not all(file.is_file() for file in files):
+            raise Missing(f"the bitstreams of {codec} are not in {context.folder}")
+        for row, picture in zip(rows.itertuples(), decode_files(str(codec), files), strict=True):
+            if sha256_pixels(picture) != row.reconstruction_sha256:
+                raise Missing(f"{row.bitstream} decodes to other pixels than were measured")
+            pixels[codec, row.rate] = _crop(picture, spec.get("crop"))
+    height, width = next(iter(pixels.values())).shape[:2]
+    size = (CELL_INCHES * len(rates), (CELL_INCHES * height / width + 0.28) * len(codecs) + 0.75)
+    figure = Figure(figsize=size, facecolor="white")
+    cells = figure.subplots(len(codecs), len(rates), squeeze=False)
+    figure.subplots_adjust(left=0.015, right=0.985, bottom=0.02, top=1 - 0.75 / size[1], wspace=0.03, hspace=0.16)
+    for (codec, rate), row in frame.set_index(["codec", "rate"]).iterrows():
+        axes = cells[codecs.index(codec)][rates.index(rate)]
+        axes.imshow(pixels[codec, rate], interpolation="nearest")
+        text = f"{row.label}: {row.bytes / 1000:.1f} kB, {row.bpp:.3f} bpp, {row.psnr_rgb_db:.2f} dB"
+        axes.set_title(text, fontsize=5.5, color=GREY, pad=2.5)
+    for axes in cells.flat:
+        axes.set_axis_off()
+    titles(
+        figure, context.title(spec, dataset), f"{frame.image.iloc[0]}; nearest bitstreams to {_list(rates)} bit/pixel"
+    )
+    return figure
+
+
+def _crop(picture: np.ndarray, size: list[int] | None) -> np.ndarray:
+    """The middle of a picture, ``size`` (height, width) or less."""
+    if size is None:
+        return picture
+    tops = [max(0, (side - wanted) // 2) for side, wanted in zip(picture.shape, size, strict=False)]
+    return picture[tops[0] : tops[0] + size[0], tops[1] : tops[1] + size[1]]
+
+
+def _list(rates: list[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)
