@@ -22,8 +22,7 @@ def factorised_tables(state: State) -> tuple[Tables, np.ndarray]:
     state: float64 arrays named as in the state dict of CompressAI's EntropyBottleneck (matrices.0, biases.0,
     factors.0, ..., quantiles). Raises UsageError for one that is missing or holds NaN.
     """
-    if "quantiles" not in state:
-        raise UsageError(f"building the factorised prior's tables: no tensor 'quantiles' among {sorted(state)}")
+    _check(state)
     medians = np.asarray(state["quantiles"], np.float64)[:, 0, 1]
     reach = 16
     while True:
@@ -46,19 +45,32 @@ def factorised_tables(state: State) -> tuple[Tables, np.ndarray]:
     return tables, medians
 
 
+def _check(state: State) -> None:
+    """Raises UsageError naming the first tensor that is missing or not finite."""
+    layers = range(_layers(state))
+    names = [*(f"{kind}.{i}" for kind in ("matrices", "biases", "factors") for i in layers), "quantiles"]
+    for name in names:
+        if name not in state and name != f"factors.{len(layers) - 1}":
+            raise UsageError(f"building the factorised prior's tables: no tensor {name!r} among {sorted(state)}")
+        if not np.isfinite(state.get(name, 0.0)).all():
+            raise UsageError(
+                f"building the factorised prior's tables: tensor {name!r} holds values that are not finite"
+            )
+
+
+def _layers(state: State) -> int:
+    return sum(name.startswith("matrices.") for name in state)
+
+
 def cumulative_logits(state: State, x: np.ndarray) -> np.ndarray:
     """ln(P / (1 - P)) of each channel's distribution function P at x, both float64 (C, n) (Ballé et al. 2018, 6.1)."""
-    layers = sum(name.startswith("matrices.") for name in state)
     values = x[:, None]  # (C, width of the layer, n)
-    try:
-        for i in range(layers):
-            matrix = softplus(np.asarray(state[f"matrices.{i}"], np.float64))  # (C, width, width before)
-            total = np.asarray(state[f"biases.{i}"], np.float64)
-            for k in range(values.shape[1]):  # no matrix product: its order of summing differs between machines
-                total = total + matrix[:, :, k, None] * values[:, k, None]
-            values = total
-            if i < layers - 1:
-                values = values + tanh(np.asarray(state[f"factors.{i}"], np.float64)) * tanh(values)
-    except KeyError as error:
-        raise UsageError(f"building the factorised prior's tables: no tensor {error} among {sorted(state)}") from error
+    for i in range(_layers(state)):
+        matrix = softplus(np.asarray(state[f"matrices.{i}"], np.float64))  # (C, width, width before)
+        total = np.asarray(state[f"biases.{i}"], np.float64)
+        for k in range(values.shape[1]):  # no matrix product: its order of summing differs between machines
+            total = total + matrix[:, :, k, None] * values[:, k, None]
+        values = total
+        if f"factors.{i}" in state:  # all layers but the last
+            values = values + tanh(np.asarray(state[f"factors.{i}"], np.float64)) * tanh(values)
     return values[:, 0]

@@ -137,11 +137,11 @@ def _accumulate(mass, size, escape, start, cumulative):  # pragma: no cover
             total += escape[t]
         if not 0.0 < total < np.inf:
             return t
-        share = ((1 << PRECISION) - symbols) / total  # beyond the count of 1 that each symbol has
+        rest = (1 << PRECISION) - symbols  # beyond the count of 1 that each symbol has
         below = 0.0
         for i in range(n):
             below += mass[first + i]
-            cumulative[start[t] + i + 1] = int(below * share + 0.5) + i + 1
+            cumulative[start[t] + i + 1] = int(below / total * rest + 0.5) + i + 1
         cumulative[start[t] + symbols] = 1 << PRECISION
         first += n
     return -1
