@@ -7,9 +7,6 @@ its latent. The hyper-decoder runs in exact integers (:mod:`hyperdecoder`), so m
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
-from contextlib import AbstractContextManager
-from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -21,6 +18,7 @@ from codecs_wrappers.learned.entropy.factorised import factorised_tables
 from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperdecoder import MEAN_UNIT, HyperDecoder
 from codecs_wrappers.learned.networks import LATENT_STRIDE, STRIDE
+from codecs_wrappers.learned.tiles import scaled, tiles
 
 __all__ = ["MEAN_UNIT", "Model"]
 
@@ -81,9 +79,9 @@ class Model:
         padded = np.pad(image, [*padding, (0, 0)], mode="edge")
         y = torch.empty(1, self.M, height, width, device=self.device, memory_format=torch.channels_last)
 
-        with torch.inference_mode(), _exact_float32():
-            for target, outer, inner in _tiles(height, width):
-                pixels = torch.from_numpy(padded[_pixels(outer)]).to(self.device)
+        with torch.inference_mode(), networks.exact_float32():
+            for target, outer, inner in tiles(height, width, TILE, HALO):
+                pixels = torch.from_numpy(padded[scaled(outer, LATENT_STRIDE)]).to(self.device)
                 x = pixels.permute(2, 0, 1)[None].float().div_(255)  # (1, 3, H, W), channels last in memory
                 y[(..., *target)] = self.g_a(x)[(..., *inner)]
             z = self.network.h_a(y)[0].cpu().numpy()
@@ -97,42 +95,13 @@ class Model:
         """The image, uint8 height x width x 3, of a latent, float32 (M, h, w)."""
         y = torch.from_numpy(y_hat)[None].to(self.device).contiguous(memory_format=torch.channels_last)
         image = np.empty((y.shape[2] * LATENT_STRIDE, y.shape[3] * LATENT_STRIDE, 3), np.uint8)
-        with torch.inference_mode(), _exact_float32():
-            for target, outer, inner in _tiles(*y.shape[2:]):
-                image[_pixels(target)] = self.g_s(y[(..., *outer)])[_pixels(inner)].cpu().numpy()
+        with torch.inference_mode(), networks.exact_float32():
+            for target, outer, inner in tiles(*y.shape[2:], TILE, HALO):
+                samples = self.g_s(y[(..., *outer)])[scaled(inner, LATENT_STRIDE)]
+                image[scaled(target, LATENT_STRIDE)] = samples.cpu().numpy()
         return image[:height, :width]
 
 
 @functools.lru_cache(maxsize=8)
 def _load(entry: str, sha256: str, device: str) -> Model:
     return Model(weights.load(entry), device)
-
-
-Spans = tuple[slice, slice]  # rows and columns
-
-
-def _tiles(height: int, width: int) -> Iterator[tuple[Spans, Spans, Spans]]:
-    """(target, outer, inner) of each tile of a latent: of what ``outer`` gives, ``inner`` is right, for ``target``."""
-    for rows, columns in product(_spans(height), _spans(width)):
-        yield tuple(zip(rows, columns, strict=True))
-
-
-def _spans(length: int) -> list[tuple[slice, slice, slice]]:
-    """The same along one side, in tiles of nearly one size."""
-    edges = [length * i // -(-length // TILE) for i in range(-(-length // TILE) + 1)]
-    spans = []
-    for start, stop in pairwise(edges):
-        outer = slice(max(start - HALO, 0), min(stop + HALO, length))
-        spans.append((slice(start, stop), outer, slice(start - outer.start, stop - outer.start)))
-    return spans
-
-
-def _pixels(spans: Spans) -> Spans:
-    """Spans of the latent as spans of the image."""
-    rows, columns = (slice(LATENT_STRIDE * span.start, LATENT_STRIDE * span.stop) for span in spans)
-    return rows, columns
-
-
-def _exact_float32() -> AbstractContextManager:
-    """No TF32 and no choice of algorithms by their time: a GPU stays within rounding of the CPU, and repeats itself."""
-    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -180,3 +180,8 @@ def forward(model: MeanScaleHyperprior, x: Tensor, precision: torch.dtype | None
     y = run(model.g_a, x, precision)
     y_hat, bits = rate(model, y, precision)
     return run(model.g_s, y_hat, precision), bits
+
+
+def exact_float32() -> contextlib.AbstractContextManager:
+    """No TF32 and no choice of algorithms by their time: a GPU stays within rounding of the CPU, and repeats itself."""
+    return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -79,11 +79,7 @@ def decode(stream: bytes, shape: tuple[int, int, int] | None = None) -> np.ndarr
     Raises BitstreamError for what is no stream or ends early, UnavailableError for a FLIF stream without the binary.
     There is no checksum: damage inside the context coder's data gives other symbols of the right shape.
     """
-    if not stream or stream[0] >> 4 >= len(METHODS):
-        raise BitstreamError(
-            f"decoding code maps: no method is numbered {stream[0] >> 4 if stream else '(empty stream)'}"
-        )
-    method, separate, bits = METHODS[stream[0] >> 4], bool(stream[0] & 8), (stream[0] & 7) + 1
+    method, separate, bits = method_of(stream), bool(stream[0] & 8), (stream[0] & 7) + 1
     at, sizes = 1, []
     for _ in range(3):
         size, at = _read_number(stream, at)
@@ -106,6 +102,14 @@ def decode(stream: bytes, shape: tuple[int, int, int] | None = None) -> np.ndarr
         planes.append(_decode_stack(stream[at : at + length], (1, height, width), bits, method))
         at += length
     return np.concatenate(planes).transpose(1, 2, 0)
+
+
+def method_of(stream: bytes) -> str:
+    """The method that a stream names. Raises BitstreamError if it names none."""
+    if not stream or stream[0] >> 4 >= len(METHODS):
+        number = stream[0] >> 4 if stream else "(empty stream)"
+        raise BitstreamError(f"decoding code maps: no method is numbered {number}")
+    return METHODS[stream[0] >> 4]
 
 
 def _encode_stack(planes: np.ndarray, bits: int, method: str) -> bytes:

@@ -1,0 +1,34 @@
+"""Tiles with a halo: what a convolutional network gives for a whole map, computed a part at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise, product
+
+Spans = tuple[slice, slice]  # rows and columns
+
+
+def tiles(height: int, width: int, side: int, halo: int) -> Iterator[tuple[Spans, Spans, Spans]]:
+    """(target, outer, inner) of each tile of a map: of what ``outer`` gives, ``inner`` is right, for ``target``.
+
+    side: the largest of a tile; halo: how far a tile's edge can change the result. Both in samples of the map.
+    """
+    for rows, columns in product(_spans(height, side, halo), _spans(width, side, halo)):
+        yield tuple(zip(rows, columns, strict=True))
+
+
+def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice, slice]]:
+    """The same along one side, in tiles of nearly one size."""
+    count = -(-length // side)
+    edges = [length * i // count for i in range(count + 1)]
+    spans = []
+    for start, stop in pairwise(edges):
+        outer = slice(max(start - halo, 0), min(stop + halo, length))
+        spans.append((slice(start, stop), outer, slice(start - outer.start, stop - outer.start)))
+    return spans
+
+
+def scaled(spans: Spans, stride: int) -> Spans:
+    """Spans of a map as spans of the image, ``stride`` pixels a sample."""
+    rows, columns = (slice(stride * span.start, stride * span.stop) for span in spans)
+    return rows, columns
