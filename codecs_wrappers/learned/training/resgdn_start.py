@@ -2,9 +2,9 @@
 blocks.
 
 Each of the three stages of stride 2 is the PCA of the 2 x 2 blocks of the features before it, placed in taps 1..2 of
-its 3 x 3 kernel, the decoder's its transpose; the last stage of the encoder keeps the strongest ``channels`` components.
-GDN starts near identity, and so do the residual blocks. What lies outside this path keeps its random initialisation but
-is read by nobody at first: the features are there to be used from the first step on.
+its 3 x 3 kernel, the decoder's its transpose; the encoder's last stage keeps the strongest ``channels`` components. GDN
+starts near identity, and so do the residual blocks. What lies outside this path keeps its random initialisation but is
+read by nobody at first: the features are there to be used from the first step on.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from codecs_wrappers.learned.resgdn import GDN, Residual, ResGdn
+from codecs_wrappers.learned.resgdn import GDN, ResGdn, Residual
 from codecs_wrappers.learned.training.linear_start import principal_blocks, set_gdn
 
 TAPS = slice(1, 3)  # with padding 1 and stride 2 these see x[2i] and x[2i + 1]; transposed, they write them

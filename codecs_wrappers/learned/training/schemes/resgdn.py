@@ -1,0 +1,145 @@
+"""ResGDN (arXiv 1912.05688, section 2.5): one network for all bit depths of its code map, without a rate term."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from pytorch_msssim import ms_ssim
+from torch import Tensor, nn
+
+from bench.errors import UsageError
+from codecs_wrappers.learned import networks, resgdn
+from codecs_wrappers.learned.affine import BITS, affine_of, dequantize, fake_quantize, quantize
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training.data import to_float
+from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.resgdn_start import linear_start
+from codecs_wrappers.learned.training.start import first_source
+from codecs_wrappers.learned.training.validation import Score, tf32
+from codecs_wrappers.native import codemap
+
+BATCHES = 8  # of crops for the principal components and for the gradients' norms
+LEAST_CROP = 192  # MS-SSIM needs more than 160
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(configs.Config):
+    """loss = mean over b of (mse_weight MSE + 1 - MS-SSIM), samples in 0..1; start_from also takes "linear"."""
+
+    architecture: Mapping[str, Any]
+    mse_weight: float  # near the ratio of the two gradients' norms at the start, which the manifest also gives
+    bits: tuple[int, ...] = (2, 4, 8)
+    start_from: tuple[str, ...] = ("linear",)
+    crop: int = 256
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require_positive("mse_weight")
+        if self.crop < LEAST_CROP:
+            raise UsageError(f"training {self.name}: MS-SSIM needs crops of {LEAST_CROP} or more, not {self.crop}")
+        if not self.bits or not set(self.bits) <= set(BITS):
+            raise UsageError(f"training {self.name}: bits are of {BITS[0]}..{BITS[-1]}, not {self.bits!r}")
+        resgdn.Architecture.of(self.architecture)
+
+
+class ResGdnLearner(Learner):
+    """Learns with stochastic rounding at every bit depth at once; judged with nearest rounding; shipped in fp16."""
+
+    Config = Config
+
+    def build(self) -> nn.Module:
+        self._noise = torch.Generator()
+        return resgdn.build(self.config.architecture)
+
+    def first_weights(self) -> dict[str, Any]:
+        source = first_source(self.config, self.beside, built=("linear", "default"))
+        if source.path is not None:
+            networks.load_weights(self.model, source.weights(), str(source.path))
+        batches = [to_float(self.crops.batch(self.config.batch)) for _ in range(BATCHES)]
+        if source.kind == "linear":
+            linear_start(self.model, batches)
+        return {**source.facts(), "gradient_norms": self._gradient_norms(batches)}
+
+    def loss(self) -> tuple[Tensor, Tensor, Tensor]:
+        x = to_float(self.crops.batch(self.config.batch))
+        mse, dissimilarity = self._distortions(x)
+        loss = self.config.mse_weight * mse + dissimilarity
+        return loss, torch.full_like(loss, math.nan), mse
+
+    @torch.no_grad()
+    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+        """Means over the bit depths; ``points`` has each by itself. bpp: bytes of the coded code map alone."""
+        model.eval()
+        totals = torch.zeros(len(self.config.bits), 4, dtype=torch.float64)
+        with tf32(False):
+            for image in images:
+                height, width = (side - side % resgdn.STRIDE for side in image.shape[1:])
+                pixels = image[None, :, :height, :width].to(self.device)
+                x = to_float(pixels)
+                code = model.analyse(x)
+                for total, bits in zip(totals, self.config.bits, strict=True):
+                    affine = affine_of(code, bits)
+                    levels = quantize(code, affine)
+                    maps = levels[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy()
+                    x_hat = (model.synthesise(dequantize(levels, affine)).clamp(0, 1) * 255).round() / 255
+                    mse = (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-12).cpu()
+                    similarity = ms_ssim(x_hat.double(), x.double(), data_range=1.0).cpu()
+                    bpp = 8 * len(codemap.encode(maps, bits, "context")) / (height * width)
+                    loss = self.config.mse_weight * mse + 1 - similarity
+                    total += torch.stack([loss, torch.tensor(bpp), -10 * mse.log10(), similarity])
+        means = totals / len(images)
+        keys = ("loss", "bpp", "psnr_rgb_db", "ms_ssim")
+        points = [
+            {"bits": bits, **dict(zip(keys, row, strict=True))}
+            for bits, row in zip(self.config.bits, means.tolist(), strict=True)
+        ]
+        return Score(*means.mean(0)[:3].tolist(), points=points)
+
+    def identity(self) -> dict[str, Any]:
+        architecture = resgdn.Architecture.of(self.config.architecture).to_dict()
+        return {"architecture": architecture, "mse_weight": self.config.mse_weight, "bits": list(self.config.bits)}
+
+    def as_shipped(self, model: nn.Module) -> nn.Module:
+        """Trained tensors rounded to fp16; the constants stay as built."""
+        shipped = resgdn.build(self.config.architecture).to(self.device)
+        return networks.load_weights(shipped, self.tensors(model)).eval()
+
+    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+        return {name: value.half() for name, value in shipped.state_dict().items() if not networks.is_derived(name)}
+
+    def _distortions(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(MSE, 1 - MS-SSIM), means over the batch and the bit depths, of images (B, 3, H, W) in 0..1."""
+        self._noise.manual_seed(int(torch.randint(1 << 62, ())))  # one source of chance to save
+        code = self.model.analyse(x)
+        mse, dissimilarity = x.new_zeros(()), x.new_zeros(())
+        for bits in self.config.bits:
+            x_hat = self.model.synthesise(fake_quantize(code, bits, self._noise))
+            mse = mse + (x_hat - x).square().mean()
+            dissimilarity = dissimilarity + 1 - ms_ssim(_with_finite_gradient(x_hat), x, data_range=1.0)
+        return mse / len(self.config.bits), dissimilarity / len(self.config.bits)
+
+    def _gradient_norms(self, batches: Sequence[Tensor]) -> dict[str, float]:
+        """Root mean square norm of each distortion's gradient over the batches."""
+        squares = torch.zeros(2, dtype=torch.float64)
+        weights = list(self.model.parameters())
+        for batch in batches:
+            for index, distortion in enumerate(self._distortions(batch)):
+                gradient = torch.autograd.grad(distortion, weights, retain_graph=index == 0, allow_unused=True)
+                squares[index] += sum(part.double().square().sum().cpu() for part in gradient if part is not None)
+        mse, dissimilarity = (squares / len(batches)).sqrt().tolist()
+        return {"mse": round(mse, 5), "ms_ssim": round(dissimilarity, 5)}
+
+
+def _with_finite_gradient(x_hat: Tensor) -> Tensor:
+    """``x_hat``, whose gradient is 0 where a contrast of MS-SSIM is 0 and its power has none (NaN otherwise)."""
+    guarded = x_hat.view_as(x_hat)
+    if guarded.requires_grad:
+        guarded.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))
+    return guarded
+
+
+LEARNER = ResGdnLearner
