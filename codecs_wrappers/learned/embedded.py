@@ -1,0 +1,30 @@
+"""What the embedded learned wrappers share: their operating points and how a bitstream is cut to them."""
+
+from __future__ import annotations
+
+import math
+
+from bench.codec import Embedded, Point
+from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned.codec import LearnedCodec
+
+AT_BPP = tuple(Point(f"bpp{tenths / 10:.2f}", bpp=tenths / 10) for tenths in range(1, 21))  # as SPIHT's (PLONQ, app. B)
+AT_PERCENT = tuple(Point(f"percent{percent:03}", percent=percent) for percent in (5, *range(10, 101, 10)))
+
+
+class LearnedEmbedded(LearnedCodec, Embedded):
+    """A learned codec of which every prefix behind the header decodes. Subclasses set ``scheme`` and code."""
+
+    scheme: str
+    points = AT_BPP
+    monotone = False  # images whose whole bitstream is shorter than the last points are cut nowhere
+    checked = False  # only the whole bitstream has its checksum
+
+    def truncate(self, bitstream: bytes, point: Point) -> bytes:
+        """The prefix of a whole bitstream that ``point`` asks for, by bpp or percent; the header is never cut."""
+        header = stream.read(bitstream, self.scheme)
+        if "percent" in point.parameters:
+            length = math.ceil(point["percent"] * len(bitstream) / 100)
+        else:
+            length = math.floor(point["bpp"] * header.height * header.width / 8 + 1e-6)  # 0.1 has no exact float
+        return bitstream[: max(header.size, length)]

@@ -1,0 +1,60 @@
+"""PLONQ: one embedded bitstream of a mean-scale hyperprior by nested quantization and latent ordering (2102.02913)."""
+
+from __future__ import annotations
+
+from bench.codec import Image, check_image
+from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.embedded import AT_PERCENT, LearnedEmbedded
+
+
+class Plonq(LearnedEmbedded):
+    """Four nested levels, elements in order of falling scale: the paper's codec, at fixed rates as SPIHT."""
+
+    name = scheme = "plonq"
+    extension = ".plonq"
+    label = "PLONQ"
+    description = "mean-scale hyperprior, four nested levels, latent ordered by scale, prefixes of one stream"
+    entries = ("mean_scale_0.1538",)
+    order = ("element", "sigma")
+    midpoint = False  # reconstruct coarse bins at their middle instead of their conditional mean
+
+    def encode_full(self, image: Image) -> bytes:
+        """The whole bitstream: plain rounding's latent, refined level by level."""
+        from codecs_wrappers.learned import plonq
+        from codecs_wrappers.learned.ordering import Order
+
+        return plonq.encode(self.model(self.entries[0]), check_image(image), order=Order(*self.order))
+
+    def decode(self, bitstream: bytes) -> Image:
+        """The image of a bitstream or any prefix behind its header. Raises BitstreamError that says what is wrong."""
+        header = stream.read(bitstream, self.scheme)
+        from codecs_wrappers.learned import plonq
+
+        return plonq.decode(self.model_of(header), bitstream, header, self.midpoint)
+
+
+class PlonqAtPercent(Plonq):
+    """The same bitstreams, cut at fixed parts of their length: averages at a fixed part, up to the whole stream."""
+
+    name = "plonq_percent"
+    label = "PLONQ (at fixed parts of the stream)"
+    description = "plonq's bitstreams cut at 5, 10, 20 .. 100 % of their bytes"
+    role = "validation"
+    points = AT_PERCENT
+    monotone = True
+
+
+class PlonqZoo(Plonq):
+    """The same on CompressAI's published weights of the highest rate."""
+
+    name = "plonq_zoo"
+    label = "PLONQ (CompressAI's weights)"
+    description = "plonq on CompressAI's published mean-scale weights"
+
+    def __init__(self) -> None:
+        zoo = [name for name in weights.names() if weights.entry(name)["source"] == "zoo"]
+        self.entries = tuple(sorted(zoo, key=lambda name: weights.entry(name)["rate_weight"])[-1:])
+
+
+CODECS = [Plonq(), PlonqAtPercent(), PlonqZoo()]
