@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Entry:
     """One piece in the cache: a bitstream and beside it a JSON file with its hash and measurements."""
 
-    def __init__(self, codec: Codec, state: Status, image_sha256: str, point: Point):
+    def __init__(self, codec: Codec, state: Status, image_sha256: str, point: Point, device: str = "cpu"):
         key = {
             "chain": CHAIN_VERSION,
             "image": image_sha256,
@@ -33,6 +33,8 @@ class Entry:
             "point": point.name,
             "parameters": point.to_json(),
         }
+        if device != "cpu":  # a GPU rounds differently: its pieces are others
+            key["device"] = device
         digest = sha256(json.dumps(key, sort_keys=True).encode())
         folder = cache_dir() / "pieces" / codec.name / digest[:2]
         self.bitstream = folder / f"{digest}{codec.extension}"

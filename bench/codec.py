@@ -149,8 +149,9 @@ class Codec:
 class Embedded(Codec):
     """A codec with one bitstream of which every prefix decodes (SPIHT, PLONQ).
 
-    A point with a parameter ``bpp`` asks for a prefix of that many bits per pixel; an image whose whole stream is
-    shorter is `saturated` there, and curves averaged at a fixed rate leave that point out.
+    A point with a parameter ``bpp`` asks for the longest prefix of at most that many bits per pixel, or the shortest
+    that decodes if that is longer. Any number from 0 up may be asked for, listed or not: `rdbench rate` does. An image
+    whose whole stream is shorter is `saturated` there, and curves averaged at a fixed rate leave that point out.
     """
 
     def encode_full(self, image: Image) -> bytes:

@@ -20,6 +20,7 @@ import numpy as np
 from bench.cache import Entry
 from bench.codec import Codec, Point, load
 from bench.datasets import ImageFile, Manifest, load_image
+from bench.devices import lent
 from bench.errors import RdbenchError, UsageError
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.status import Status, status
@@ -64,7 +65,11 @@ class Job:
         if self.manifest.status != "ok":
             return [{**whole, "status": "skipped", "reason": self.manifest.reason}]
         refused = [{"image": image["name"], "status": "skipped", "reason": image["reason"]} for image in self.refused]
-        return [*_Chain(self, codec, state).rows(), *({**whole, **row} for row in refused)]
+        try:
+            rows = list(_Chain(self, codec, state).rows())
+        except UsageError as error:  # a device that is not there
+            return [{**whole, "status": "failed", "reason": str(error)}]
+        return [*rows, *({**whole, **row} for row in refused)]
 
 
 class _Chain:
@@ -84,9 +89,15 @@ class _Chain:
         }
 
     def rows(self) -> Iterator[dict[str, Any]]:
+        job, has_weights = self.job, bool(self.state.weights_sha256)
         with ExitStack() as stack:
+            self.device = stack.enter_context(lent(has_weights))
+            if has_weights:
+                self.common["device"] = self.device.name
             self.encoder, self.decoder = (
-                stack.enter_context(Worker(side, self.codec.name, self.job.log, self.job.timeout_s, self.job.threads))
+                stack.enter_context(
+                    Worker(side, self.codec.name, job.log, job.timeout_s, job.threads, self.device.environment())
+                )
                 for side in ("encode", "decode")
             )
             for image in self.job.images:
@@ -122,7 +133,7 @@ class _Chain:
 
     def _piece(self, image: ImageFile, point: Point) -> tuple[dict[str, Any], Path]:
         """The measurements of one piece and the path of its bitstream, from the cache or made now."""
-        entry = Entry(self.codec, self.state, image.sha256, point)
+        entry = Entry(self.codec, self.state, image.sha256, point, self.device.name)
         coded, measured = entry.read()
         if coded is None:
             entry.bitstream.parent.mkdir(parents=True, exist_ok=True)
@@ -168,7 +179,10 @@ def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.nd
 
 def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) -> Iterator[np.ndarray]:
     """The reconstructions (uint8, H x W x 3) of bitstream files, decoded in another process. Raises WorkerError."""
-    with Worker("decode", codec, log) as decoder:
+    with (
+        lent(bool(status(load(codec)).weights_sha256)) as device,
+        Worker("decode", codec, log, device=device.environment()) as decoder,
+    ):
         for path in paths:
             yield decode_file(decoder, Path(path))[1]
 

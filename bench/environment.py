@@ -35,15 +35,15 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "processor": device_name(),
         "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpus": _lines("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"),
-        "git_commit": next(iter(_lines("git", "rev-parse", "HEAD")), None),
-        "git_dirty": bool(_lines("git", "status", "--porcelain", "--untracked-files=no")),
+        "gpus": output_lines("nvidia-smi", "--query-gpu=name,driver_version,memory.total", "--format=csv,noheader"),
+        "git_commit": next(iter(output_lines("git", "rev-parse", "HEAD")), None),
+        "git_dirty": bool(output_lines("git", "status", "--porcelain", "--untracked-files=no")),
         "threads": {name: os.environ.get(name) for name in ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "NUMBA_NUM_THREADS")},
         "packages": dict(sorted(packages.items())),
     }
 
 
-def _lines(*command: str) -> list[str]:
+def output_lines(*command: str) -> list[str]:
     """What a command prints, line by line; nothing where there is no such command or it fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20, check=True)

@@ -99,6 +99,12 @@ def measure(reference: Reference, reconstruction: Image) -> dict[str, Any]:
     return {**values, "identical": identical, "metric_notes": "; ".join(notes) or None}
 
 
+def psnr_rgb_db(original: Image, reconstruction: Image) -> float:
+    """PSNR in dB over all RGB samples of two uint8 images of one shape; +inf if they are identical."""
+    errors = _error_products(original.reshape(-1, 3), reconstruction.reshape(-1, 3))
+    return _psnr_db(float(errors.trace()) / original.size)
+
+
 def _shape(image: np.ndarray) -> str:
     return " x ".join(map(str, image.shape))
 

@@ -54,6 +54,7 @@ SCHEMA = pa.schema(
         ("codec_version", _S),
         ("code_sha256", _S),  # of the wrapper and the machinery it imports
         ("weights_sha256", _S),
+        ("device", _S),  # where its networks ran, "cpu" or a GPU's name; null for a codec without weights
         ("metric_versions", _S),  # canonical JSON
     ]
 )

@@ -1,7 +1,9 @@
 """Encoding and decoding times, measured apart from the run: one codec at a time, nothing beside it.
 
-In each of the two worker processes the codec is loaded, called once to warm up, then ``repeats`` times. The median and
-the interquartile range of those are reported; loading and the first call's extra are a column of their own.
+In each of the two worker processes the codec is loaded and prepared, called once to warm up, then ``repeats`` times.
+The median and the interquartile range of those are reported. Loading (import, construction, and ``Codec.prepare``:
+weights, compiled code) is a column of its own, and so is what the warm-up call took beyond the median. ``decode``
+returns its pixels in memory, so a GPU is done with them when the clock stops.
 """
 
 from __future__ import annotations
@@ -15,7 +17,9 @@ import pyarrow as pa
 
 from bench.codec import Point, load
 from bench.datasets import ImageFile, Manifest
+from bench.devices import lent
 from bench.environment import device_name
+from bench.errors import UsageError
 from bench.status import status
 from bench.workers import Worker, WorkerError
 
@@ -35,8 +39,10 @@ SCHEMA = pa.schema(
         ("encode_s_iqr", _F),
         ("decode_s_median", _F),
         ("decode_s_iqr", _F),
-        ("encode_load_s", _F),  # import, construction, and what the first call took beyond the median
+        ("encode_load_s", _F),  # import, construction and prepare()
         ("decode_load_s", _F),
+        ("encode_warmup_s", _F),  # what the first call took beyond the median
+        ("decode_warmup_s", _F),
         ("encode_peak_rss_mib", _F),
         ("decode_peak_rss_mib", _F),
         ("repeats", _I),
@@ -51,18 +57,25 @@ def time_codec(
 ) -> pd.DataFrame:
     """One row per image and point: the first ``images``; ``points`` of the RD curve, evenly spread with both ends."""
     codec = load(name)
+    state = status(codec)
     chosen = np.unique(np.linspace(0, len(codec.points) - 1, min(points, len(codec.points))).round().astype(int))
     rows = []
-    if status(codec).available and manifest.status == "ok":
-        for image in manifest.images[:images]:
-            with (
-                Worker("encode", name, log, threads=threads) as encoder,
-                Worker("decode", name, log, threads=threads) as decoder,
-            ):
-                for index in chosen:
-                    row = {"dataset": manifest.name, "codec": name, "image": image.name, "point_index": int(index)}
-                    row |= {"point": codec.points[index].name, "repeats": repeats, "threads": threads}
-                    rows.append(row | _time_point(encoder, decoder, image, codec.points[index], repeats))
+    if state.available and manifest.status == "ok":
+        about = {"dataset": manifest.name, "codec": name, "repeats": repeats, "threads": threads}
+        try:
+            with lent(bool(state.weights_sha256)) as device:
+                about["device"] = f"{device.name}, {device_name()}" if device.uuid else device_name()
+                for image in manifest.images[:images]:
+                    with (
+                        Worker("encode", name, log, threads=threads, device=device.environment()) as encoder,
+                        Worker("decode", name, log, threads=threads, device=device.environment()) as decoder,
+                    ):
+                        for index in chosen:
+                            point = codec.points[index]
+                            row = about | {"image": image.name, "point": point.name, "point_index": int(index)}
+                            rows.append(row | _time_point(encoder, decoder, image, point, repeats))
+        except UsageError as error:  # the device asked for is not there
+            rows.append(about | {"status": "failed", "reason": str(error)})
     columns = {column: [row.get(column) for row in rows] for column in SCHEMA.names}
     return pa.table(columns, schema=SCHEMA).to_pandas()
 
@@ -75,10 +88,11 @@ def _time_point(encoder: Worker, decoder: Worker, image: ImageFile, point: Point
         decoded = decoder.ask(do="time", bitstream=bitstream, repeats=repeats)
     except WorkerError as error:
         return {"status": "failed", "reason": str(error)}
-    row = {"status": "ok", "device": device_name(), "pixels": encoded["height"] * encoded["width"]}
+    row = {"status": "ok", "pixels": encoded["height"] * encoded["width"]}
     for side, answer in (("encode", encoded), ("decode", decoded)):
         low, median, high = np.percentile(answer["seconds"], [25, 50, 75])
         row[f"{side}_s_median"], row[f"{side}_s_iqr"] = float(median), float(high - low)
-        row[f"{side}_load_s"] = answer["load_s"] + max(0.0, answer["first_s"] - float(median))
+        row[f"{side}_load_s"] = answer["load_s"]
+        row[f"{side}_warmup_s"] = max(0.0, answer["first_s"] - float(median))
         row[f"{side}_peak_rss_mib"] = answer["peak_rss_mib"]
     return row

@@ -121,10 +121,14 @@ def main(side: str, name: str) -> None:
     start = time.perf_counter()
     codec = load(name)
     server: Any = {"encode": Encoder, "decode": Decoder}[side](codec)
-    load_s = time.perf_counter() - start
+    load_s, prepared = time.perf_counter() - start, False
     for line in sys.stdin:
         request = json.loads(line)
         try:
+            if not prepared:
+                start = time.perf_counter()
+                codec.prepare()
+                load_s, prepared = load_s + time.perf_counter() - start, True
             answer = getattr(server, request.pop("do"))(**request)
         except Exception as error:  # whatever a codec raises is a row, and the next piece goes on
             traceback.print_exc()

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,20 @@ class Worker:
     """One `bench.worker` process for one codec, started when first asked and again after a crash.
 
     side: "encode" or "decode"; log: file that takes what the process writes; timeout_s: for one answer; threads: what
-    the libraries in it may use.
+    the libraries in it may use; device: the variables that say where its networks run (Device.environment).
     """
 
-    def __init__(self, side: str, codec: str, log: Path, timeout_s: float = 600.0, threads: int = 1):
-        self.side, self.codec, self.log, self.timeout_s, self.threads = side, codec, log, timeout_s, threads
+    def __init__(
+        self,
+        side: str,
+        codec: str,
+        log: Path,
+        timeout_s: float = 600.0,
+        threads: int = 1,
+        device: Mapping[str, str] | None = None,
+    ):
+        self.side, self.codec, self.log, self.timeout_s = side, codec, log, timeout_s
+        self.environment = _environment(side, threads) | dict(device or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.folder = tempfile.TemporaryDirectory(prefix="rdbench-")  # scratch, and where the process stands
         self.pending = b""
@@ -72,7 +82,7 @@ class Worker:
                     stdout=subprocess.PIPE,
                     stderr=log,
                     cwd=self.folder.name,
-                    env=_environment(self.side, self.threads),
+                    env=self.environment,
                 )
         return self.process
 

@@ -19,6 +19,13 @@ def argument(*flags: str, **options: Any) -> Argument:
     return flags, options
 
 
+DEVICE = argument(
+    "--device",
+    choices=("auto", "cpu", "cuda"),
+    help="where networks run; RDBENCH_DEVICE if absent, else auto: a GPU if there is one",
+)
+
+
 def add_command(
     commands: Commands,
     name: str,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.commands import Commands, add_command, argument
+from bench.commands import DEVICE, Commands, add_command, argument
 from bench.errors import RdbenchError
 from bench.progress import Progress, log_to
 
@@ -122,6 +122,7 @@ def add(commands: Commands) -> None:
         "Build the page of a run.",
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
+        DEVICE,
         log,
         example="rdbench report --folder results/sample",
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
+import time
 from pathlib import Path
 from typing import Any
 
-from bench.commands import Commands, add_command, argument
+from bench.commands import DEVICE, Commands, add_command, argument
 from bench.errors import UsageError
+from bench.progress import say
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -80,6 +83,38 @@ def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> None:
         print(f"{path}: {frame.length} bytes, {frame.bpp:.4f} bpp")
 
 
+def _rate(args: argparse.Namespace) -> None:
+    from bench.codec import check_image, load
+    from bench.datasets import load_image
+    from bench.files import sha256, write_atomically
+    from bench.metrics import psnr_rgb_db
+    from bench.rate import reach
+
+    codec = _available(load(args.codec))
+    image = check_image(load_image(args.image))
+    codec.prepare()
+    start = time.perf_counter()
+    reached = reach(codec, image, args.bpp, args.tolerance / 100)
+    seconds = time.perf_counter() - start
+    coded, psnr_db = reached.coded, psnr_rgb_db(image, codec.decode(reached.coded.bitstream))
+    if args.out:
+        write_atomically(args.out, coded.bitstream)
+    if args.json:
+        facts = {"codec": codec.name, "point": coded.point.name, "parameters": dict(coded.point.parameters)}
+        facts |= {"bytes": len(coded.bitstream), "bpp": coded.bpp, "target_bpp": args.bpp, "within": reached.within}
+        facts |= {"bitstream_sha256": sha256(coded.bitstream), "continuous": reached.continuous}
+        facts |= {"psnr_rgb_db": psnr_db if math.isfinite(psnr_db) else None, "identical": math.isinf(psnr_db)}
+        print(json.dumps({**facts, "evaluations": reached.evaluations, "seconds": seconds}, indent=1))
+        return
+    off = 100 * (coded.bpp / args.bpp - 1)
+    print(
+        f"{coded.point.name}: {len(coded.bitstream)} bytes, {coded.bpp:.4f} bpp ({off:+.1f} %), PSNR {psnr_db:.2f} dB, "
+        f"{reached.evaluations} bitstreams in {seconds:.2f} s"
+    )
+    if not reached.continuous:
+        say(f"{codec.name} has no continuous rate: this is the nearest of its {len(codec.points)} operating points")
+
+
 def _new_codec(args: argparse.Namespace) -> None:
     from bench.newcodec import create
 
@@ -131,6 +166,7 @@ def add(commands: Commands) -> None:
         argument("bitstream", type=Path),
         argument("--point", help="an operating point; the middle one if absent"),
         argument("--set", action="append", metavar="k=v", help="change a parameter of the point, as in quality=60"),
+        DEVICE,
         example="rdbench encode webp photo.png photo.webp --set quality=60",
     )
     add_command(
@@ -147,7 +183,22 @@ def add(commands: Commands) -> None:
             metavar="DIR",
             help="an embedded codec: the pictures of 5, 10, 20 .. 100 %% of the bytes, as DIR/005.png and so on",
         ),
+        DEVICE,
         example="rdbench decode webp photo.webp photo.png",
+    )
+    add_command(
+        commands,
+        "rate",
+        _rate,
+        "Code one image to a wanted rate, by trying: of a codec without continuous rates, the nearest point.",
+        codec,
+        argument("image", type=Path),
+        argument("--bpp", type=float, required=True, help="bits per pixel of the whole file"),
+        argument("--tolerance", type=float, default=2.0, metavar="PERCENT", help="of the rate (%(default)s)"),
+        argument("--out", type=Path, help="a file for the bitstream"),
+        argument("--json", action="store_true", help="the same for programs"),
+        DEVICE,
+        example="rdbench rate naive_scaling photo.png --bpp 0.5 --out photo.rdl",
     )
     add_command(
         commands,

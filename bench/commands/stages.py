@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from bench.commands import Commands, add_command, argument
+from bench.commands import DEVICE, Commands, add_command, argument
 from bench.errors import UsageError
 from bench.progress import Progress, log_to, say
 
@@ -112,6 +112,7 @@ def add(commands: Commands) -> None:
         argument("--leave-out", default="", metavar="WHY", help="do not run it; the row says why"),
         argument("--timeout", type=float, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=int, default=1, help="for the codec's libraries (%(default)s)"),
+        DEVICE,
         example="rdbench run webp --dataset sample --out webp.parquet",
     )
     add_command(
@@ -137,5 +138,6 @@ def add(commands: Commands) -> None:
         argument("--images", type=int, default=1, help="how many of the dataset (%(default)s)"),
         argument("--points", type=int, default=3, help="how many of the RD curve (%(default)s)"),
         argument("--repeats", type=int, default=3, help="after one warm-up call (%(default)s)"),
+        DEVICE,
         example="rdbench time webp --dataset sample --out time.parquet",
     )

@@ -67,6 +67,6 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     legend(figure, {"Measured": looks})
     points, threads = int(frame.n_points.max()), int(frame.threads.max())
     how = f"{count_images(frame.n_images)}, {points} operating points: median, bar from fastest to slowest"
-    where = f"{threads} thread{'' if threads == 1 else 's'}, {frame.device.iloc[0]}"
+    where = f"{threads} thread{'' if threads == 1 else 's'}, {'; '.join(dict.fromkeys(frame.device))}"
     titles(figure, context.title(spec, dataset), f"{how}; {where}")
     return figure

@@ -114,8 +114,10 @@ def _speed_row(run: Run, dataset: str, codec: str, part: pd.DataFrame) -> dict[s
         row[f"{side}_iqr"] = float(part[f"{side}_s_iqr"].median())
         row[f"{side}_rate"] = float((megapixels / seconds).median())
         row[f"{side}_load_s"] = _median(part, f"{side}_load_s", "load_s")
+        row[f"{side}_warmup_s"] = _largest(part, f"{side}_warmup_s")  # of the points, the first one warms up
         row[f"{side}_rss"] = _median(part, f"{side}_peak_rss_mib")
     threads = sorted(set(part.threads.dropna())) if "threads" in part else []
+    row["device"] = "; ".join(sorted(set(part.device.dropna())))
     return row | {"threads": ", ".join(f"{count:g}" for count in threads)}
 
 
@@ -123,6 +125,10 @@ def _median(part: pd.DataFrame, *columns: str) -> float | None:
     """The median of the first of ``columns`` that is there and not empty."""
     present = next((part[column].dropna() for column in columns if column in part), pd.Series(dtype=float))
     return float(present.median()) if len(present) else None
+
+
+def _largest(part: pd.DataFrame, column: str) -> float | None:
+    return float(part[column].max()) if column in part and part[column].notna().any() else None
 
 
 def validation_rows(run: Run) -> list[dict[str, Any]]:
