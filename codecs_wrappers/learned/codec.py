@@ -15,6 +15,7 @@ from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import device, weights
 
 if TYPE_CHECKING:
+    from codecs_wrappers.learned.codelength import CodeLength
     from codecs_wrappers.learned.meanscale import Step
     from codecs_wrappers.learned.model import Model
 
@@ -73,6 +74,21 @@ class LearnedCodec(Codec):
             f"{known}; get the weights it was made with"
         )
 
+    def code_length(self, image: Image, point: Point) -> CodeLength:
+        """What the bitstream of ``image`` at ``point`` spends on what, beside the ideal lengths."""
+        raise NotImplementedError(f"{type(self).__name__} must know its code lengths")
+
+    def code_lengths(self, image: Image) -> Iterator[dict[str, Any]]:
+        """Rows of a study: bytes of each part of the bitstream at every point, beside their ideal lengths."""
+        image = check_image(image)
+        image.setflags(write=False)  # one analysis for all points
+        for point in self.points:
+            length = self.code_length(image, point)
+            parts = {"header and checksum": length.header + length.checksum}
+            parts |= {"z, ideal": length.ideal_z, "y, ideal": length.ideal_y, "coder's excess": length.excess}
+            for part, size in parts.items():
+                yield {"point": point.name, "part": part, "bytes": size, "bpp": 8 * size / image[..., 0].size}
+
 
 class SteppedCodec(LearnedCodec):
     """A mean-scale hyperprior coded at some quantization step: subclasses say which model and which step."""
@@ -115,18 +131,10 @@ class SteppedCodec(LearnedCodec):
             raise BitstreamError(f"decoding {self.name}: the header's parameters make no step: {error}") from error
         return meanscale.decode(self.model_of(header), bitstream, header, step)
 
-    def code_lengths(self, image: Image) -> Iterator[dict[str, Any]]:
-        """Rows of a study: bytes of each part of the bitstream at every point, beside their ideal lengths."""
-        from codecs_wrappers.learned.codelength import code_length
+    def code_length(self, image: Image, point: Point) -> CodeLength:
+        from codecs_wrappers.learned import codelength
 
-        image = check_image(image)
-        image.setflags(write=False)  # one analysis for all points
-        for point in self.points:
-            length = code_length(self, image, point)
-            parts = {"header and checksum": length.header + length.checksum}
-            parts |= {"z, ideal": length.ideal_z, "y, ideal": length.ideal_y, "coder's excess": length.excess}
-            for part, size in parts.items():
-                yield {"point": point.name, "part": part, "bytes": size, "bpp": 8 * size / image[..., 0].size}
+        return codelength.code_length(self, image, point)
 
 
 CODE_LENGTH_COLUMNS = ("point", "part", "bytes", "bpp")
