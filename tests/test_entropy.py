@@ -327,6 +327,19 @@ def test_a_table_does_not_depend_on_those_built_with_it():
         assert np.array_equal(together.counts(t), Tables.from_pmfs([pmf], [0], [0.1]).counts(0))
 
 
+def test_tables_from_flat_masses_are_those_from_a_list():
+    rng = np.random.default_rng(0)
+    sizes = rng.integers(1, 50, 100)
+    flat, escape = rng.random(sizes.sum()), np.where(rng.random(100) < 0.5, np.nan, 0.2)
+    pmfs = np.split(flat, np.cumsum(sizes)[:-1])
+    one = Tables.from_flat(flat, sizes.astype(np.int32), np.arange(100), escape)
+    other = Tables.from_pmfs(pmfs, range(100), [None if np.isnan(mass) else mass for mass in escape])
+    assert one.digest() == other.digest()
+    assert len(one) == 100
+    with pytest.raises(ValueError, match="were given"):
+        Tables.from_flat(flat[1:], sizes, np.arange(100), escape)
+
+
 def test_the_digest_is_of_everything_that_decides_the_code():
     pmfs = [np.array([1.0, 2, 3]), np.array([1.0, 1])]
     digests = {

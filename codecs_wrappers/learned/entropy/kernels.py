@@ -34,7 +34,7 @@ def carry(out, written):  # pragma: no cover
     out[written] += 1
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True)
 def _put(low, span, written, out):  # pragma: no cover
     """Write bytes until the span is wide again; (low, span, written)."""
     if low > MASK:
@@ -92,7 +92,7 @@ def encode(symbols, which, minimum, size, start, escape, cumulative, state, out)
     state[0], state[1], state[2] = low, span, written
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True)
 def _get(code, span, unknown, read, data):  # pragma: no cover
     """Read bytes until the span is wide again; (code, span, unknown, read)."""
     while span <= LEAST:

@@ -15,9 +15,8 @@ import numpy as np
 
 from bench.errors import UsageError
 
-PRECISION = (
-    24  # bits: the counts of a table sum to 2^PRECISION. kernels.py is compiled with it: touch it after a change
-)
+# Bits: the counts of a table sum to 2^PRECISION. kernels.py is compiled with it, so its cache has to go with a change.
+PRECISION = 24
 MAX_SYMBOLS = 1 << 16  # of one table: a count of one each must not distort it
 
 
@@ -49,7 +48,9 @@ class Tables:
         """
         if not len(pmfs) == len(minimums) == (len(pmfs) if escape is None else len(escape)):
             raise ValueError(f"{len(pmfs)} pmfs, {len(minimums)} minimums and escapes must be equally many")
-        outside = np.array([np.nan if e is None else e for e in escape or [None] * len(pmfs)], np.float64)
+        outside = np.full(len(pmfs), np.nan)
+        if escape is not None:
+            outside[:] = [np.nan if mass is None else mass for mass in escape]
         flat = np.concatenate([*pmfs, np.zeros(0)]).astype(np.float64)
         return cls.from_flat(flat, np.array([len(pmf) for pmf in pmfs], np.int64), np.asarray(minimums), outside)
 
@@ -59,7 +60,7 @@ class Tables:
 
         mass: float64 (sum of size,). size, minimum: integers (T,). escape: float64 (T,).
         """
-        has_escape = ~np.isnan(escape)
+        size, has_escape = np.asarray(size, np.int64), ~np.isnan(escape)
         symbols = size + has_escape
         if len(size) and not 1 <= size.min() <= symbols.max() <= MAX_SYMBOLS:
             raise UsageError(f"building tables: expected 1..{MAX_SYMBOLS} symbols each, got {size.min()}..{size.max()}")
