@@ -26,7 +26,8 @@ from codecs_wrappers.learned.training.validation import Score, mean_of, score_po
 
 SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
 SMALLEST_LIKELIHOOD = 1e-9  # likewise
-SHARPNESS = 4.0  # of the soft rounding whose gradient stands in for rounding's
+LARGE_SCALE = 0.5  # in steps: from here on the error of rounding is about uniform
+SHARPNESS = 12.0  # of the soft rounding whose slope stands in for rounding's
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,33 +122,41 @@ class QsfLearner(Learner):
 
 
 class _Round(torch.autograd.Function):
-    """Rounding, with the gradient of soft rounding (Agustsson and Theis 2020).
-
-    Straight-through gradients (1 everywhere) believe that a finer step brings every element in the dead zone nearer;
-    here the gradient is large only where an element is about to change its bin, and 1 on average over a bin.
-    """
+    """Rounding, with a given slope in place of its derivative."""
 
     @staticmethod
-    def forward(context: Any, value: Tensor) -> Tensor:
-        context.save_for_backward(value)
+    def forward(context: Any, value: Tensor, slope: Tensor) -> Tensor:
+        context.save_for_backward(slope)
         return value.round()
 
     @staticmethod
-    def backward(context: Any, gradient: Tensor) -> Tensor:
-        (value,) = context.saved_tensors
-        from_boundary = value - value.floor() - 0.5
-        slope = SHARPNESS * (1 - (SHARPNESS * from_boundary).tanh().square()) / (2 * math.tanh(SHARPNESS / 2))
-        return gradient * slope
+    def backward(context: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (slope,) = context.saved_tensors
+        return gradient * slope, None
+
+
+def _soft_slope(value: Tensor) -> Tensor:
+    """The derivative of soft rounding (Agustsson and Theis 2020): large near a bin's edge, 1 on average over a bin."""
+    from_edge = value - value.floor() - 0.5
+    return SHARPNESS * (1 - (SHARPNESS * from_edge).tanh().square()) / (2 * math.tanh(SHARPNESS / 2))
 
 
 def quantize(latents: Latents, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """(y_hat, bits): the reconstructed latent of ``factors`` (B, M), and the ideal length of y and z, (B,)."""
+    """(y_hat, bits): the reconstructed latent of ``factors`` (B, M), and the ideal length of y and z, (B,).
+
+    Their gradients are those of the mean rate and squared error, to within a tenth. Where the scale is small, a symbol
+    is taken as constant for the error: at a bin's edge both neighbours err by the same. Where it is large, the symbol
+    moves with the value, so that the error is in proportion to the step. For the rate, symbols change at bins' edges.
+    """
     factors = factors[:, :, None, None]
-    symbols = _Round.apply((latents.y - latents.means) * factors)
-    scales = (latents.scales * factors).clamp(min=SMALLEST_SCALE)
-    lower, upper = (torch.special.ndtr((edge - symbols.abs()) / scales) for edge in (-0.5, 0.5))
+    values, scales = (latents.y - latents.means) * factors, latents.scales * factors
+    with torch.no_grad():
+        error_slope, rate_slope = (scales > LARGE_SCALE).to(values.dtype), _soft_slope(values)
+    y_hat = _Round.apply(values, error_slope) / factors + latents.means
+    symbols, scales = _Round.apply(values, rate_slope).abs(), scales.clamp(min=SMALLEST_SCALE)
+    upper, lower = (torch.special.ndtr((edge - symbols) / scales) for edge in (0.5, -0.5))
     bits = -(upper - lower).clamp(min=SMALLEST_LIKELIHOOD).log2().sum((1, 2, 3))
-    return symbols / factors + latents.means, bits + latents.z_bits
+    return y_hat, bits + latents.z_bits
 
 
 LEARNER = QsfLearner
