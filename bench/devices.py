@@ -97,12 +97,13 @@ def lent(has_weights: bool) -> Iterator[Device]:
             raise UsageError(f"device cuda was asked for, and nvidia-smi lists no GPU{which}; use --device cpu or auto")
         yield CPU
         return
-    with _first_free(there) as gpu:
+    with held(there) as gpu:
         yield gpu
 
 
 @contextmanager
-def _first_free(there: list[Device]) -> Iterator[Device]:
+def held(there: list[Device]) -> Iterator[Device]:
+    """One of these GPUs, the caller's alone until the block ends; waits while other jobs have them all."""
     waiting = False
     while True:
         for gpu in there:

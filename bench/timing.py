@@ -58,7 +58,6 @@ def time_codec(
     """One row per image and point: the first ``images``; ``points`` of the RD curve, evenly spread with both ends."""
     codec = load(name)
     state = status(codec)
-    chosen = np.unique(np.linspace(0, len(codec.points) - 1, min(points, len(codec.points))).round().astype(int))
     rows = []
     if state.available and manifest.status == "ok":
         about = {"dataset": manifest.name, "codec": name, "repeats": repeats, "threads": threads}
@@ -70,14 +69,21 @@ def time_codec(
                         Worker("encode", name, log, threads=threads, device=device.environment()) as encoder,
                         Worker("decode", name, log, threads=threads, device=device.environment()) as decoder,
                     ):
-                        for index in chosen:
+                        for index in spread(len(codec.points), points):
                             point = codec.points[index]
-                            row = about | {"image": image.name, "point": point.name, "point_index": int(index)}
+                            row = about | {"image": image.name, "point": point.name, "point_index": index}
                             rows.append(row | _time_point(encoder, decoder, image, point, repeats))
         except UsageError as error:  # the device asked for is not there
             rows.append(about | {"status": "failed", "reason": str(error)})
     columns = {column: [row.get(column) for row in rows] for column in SCHEMA.names}
     return pa.table(columns, schema=SCHEMA).to_pandas()
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` of the indices 0 .. count - 1, evenly spread with both ends; the middle one if one is wanted."""
+    if wanted == 1:
+        return [count // 2]
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
 
 def _time_point(encoder: Worker, decoder: Worker, image: ImageFile, point: Point, repeats: int) -> dict[str, Any]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 from typing import Any
 
 from bench.commands import DEVICE, Commands, add_command, argument
-from bench.errors import UsageError
+from bench.errors import RdbenchError, UsageError
 from bench.progress import Progress, log_to, say
 
 
@@ -78,6 +79,51 @@ def _time(args: argparse.Namespace) -> None:
     records.write(frame, args.out, timing.SCHEMA)
 
 
+def _decode_matrix(args: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from bench import matrix, records
+    from bench.files import to_json
+
+    log_to(args.log)
+    manifest = _manifest(args)
+    if manifest.status != "ok":
+        raise UsageError(f"dataset {manifest.name} cannot be had: {manifest.reason}")
+    images = manifest.images[: args.images]
+    tables = []
+    for codec in _codecs_with_weights(args.codecs):
+        progress = Progress(f"{codec.name} on {manifest.name}", args.log)
+        log = args.log or Path(os.devnull)
+        tables.append(matrix.decode_matrix(codec, images, log, points=args.points, on_progress=progress))
+    table = pd.concat(tables, ignore_index=True)
+    if args.out:
+        records.write_csv(table, args.out)
+    print(to_json(table.to_dict("records")) if args.json else matrix.as_text(table), end="")
+    if not table.ok.all():
+        bad = table[~table.ok]
+        names = ", ".join(sorted(set(bad.codec)))
+        raise RdbenchError(f"decode-matrix: {len(bad)} of {len(table)} pairs of devices failed: {names}")
+
+
+def _codecs_with_weights(names: list[str]) -> list[Any]:
+    """The codecs of these names, which must be available; where none is named, all that have weights here."""
+    from bench.codec import codecs, load
+    from bench.status import status
+
+    if names:
+        for codec in (found := [load(name) for name in names]):
+            available, reason = codec.available()
+            if not available:
+                raise UsageError(f"codec {codec.name} is not available here: {reason}")
+        return found
+    found = [codec for codec in codecs().values() if status(codec).weights_sha256 and codec.role == "codec"]
+    if not found:
+        raise UsageError(
+            "decode-matrix: no codec with weights is available here (`rdbench list` says why); name codecs"
+        )
+    return found
+
+
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     codec = argument("codec", help="a name from `rdbench list`")
@@ -140,4 +186,20 @@ def add(commands: Commands) -> None:
         argument("--repeats", type=int, default=3, help="after one warm-up call (%(default)s)"),
         DEVICE,
         example="rdbench time webp --dataset sample --out time.parquet",
+    )
+    add_command(
+        commands,
+        "decode-matrix",
+        _decode_matrix,
+        "Encode on every device here and decode on every other: exit code 1 if one fails or a pixel differs by over 1.",
+        argument("codecs", nargs="*", metavar="CODEC", help="all that have weights here if absent"),
+        manifest,
+        dataset,
+        argument("--images", type=int, help="how many of the dataset; all if absent"),
+        argument("--points", type=int, default=3, help="how many of the RD curve (%(default)s)"),
+        argument("--out", type=Path, help="a CSV file"),
+        argument("--json", action="store_true", help="JSON on standard output instead of the table"),
+        log,
+        DEVICE,
+        example="rdbench decode-matrix --dataset kodak --out devices.csv",
     )
