@@ -1,0 +1,207 @@
+"""Rate control: real bytes within the tolerance, or a sentence that says what can be had."""
+
+from __future__ import annotations
+
+import json
+import zlib
+
+import numpy as np
+import pytest
+import scipy.fft
+
+from bench.cli import main
+from bench.codec import Codec, Embedded, Point, VariableRate, codecs, load
+from bench.errors import RdbenchError, UsageError
+from bench.rate import reach
+
+
+class Step(VariableRate):
+    """The cosine transform of the image, rounded at a real step and packed with zlib: smooth rates of 0.1 to 14 bpp."""
+
+    name, extension, parameter, limits, rising = "step", ".s", "s", (1.0, 256.0), False
+    points = (Point("s8", s=8.0), Point("s2", s=2.0))
+
+    def encode(self, image, point):
+        coefficients = scipy.fft.dctn(image.astype(float), axes=(0, 1), norm="ortho")
+        return zlib.compress(np.rint(coefficients / point["s"]).astype(np.int16).tobytes(), 6)
+
+
+class Quality(Step):
+    """The same by a whole number that rises with the rate."""
+
+    name, parameter, limits, rising = "quality", "q", (1, 180), True
+
+    def at(self, value):
+        return Point(f"q{round(value)}", q=round(value))
+
+    def encode(self, image, point):
+        return super().encode(image, Point("", s=256.0 * 0.97 ** point["q"]))
+
+
+class Cliff(Step):
+    """A rate that falls from about 8 bpp to 0.1 bpp between two neighbours."""
+
+    name = "cliff"
+
+    def encode(self, image, point):
+        return bytes(400 if point["s"] > 7.1234 else 33_000)
+
+
+class Prefixes(Embedded):
+    name, extension, points = "prefixes", ".p", (Point("bpp1", bpp=1.0),)
+
+    def encode_full(self, image):
+        return bytes(20) + image.tobytes()[:9000]
+
+    def truncate(self, bitstream, point):
+        return bitstream[: max(20, int(point["bpp"] * 176 * 192 / 8))]
+
+
+@pytest.fixture
+def photograph(photographs):
+    return photographs["astronaut"]  # 176 x 192
+
+
+def bpp(codec: Codec, image: np.ndarray, point: Point) -> float:
+    return 8 * len(codec.encode(image, point)) / (image.shape[0] * image.shape[1])
+
+
+@pytest.mark.parametrize("codec", [Step(), Quality()], ids=lambda codec: codec.name)
+def test_a_continuous_codec_comes_within_the_tolerance_in_few_bitstreams(codec, photograph):
+    ends = sorted(bpp(codec, photograph, codec.at(value)) for value in codec.limits)
+    counts = []
+    for target in np.geomspace(1.05 * ends[0], 0.95 * ends[1], 12):
+        reached = reach(codec, photograph, target, 0.03 if codec.name == "quality" else 0.02)
+        assert reached.within and reached.continuous
+        assert bpp(codec, photograph, reached.coded.point) == reached.coded.bpp
+        assert reached.coded.bitstream == codec.encode(photograph, codec.point(reached.coded.point.name))
+        counts.append(reached.evaluations)
+    assert np.mean(counts) < 9  # halving the range from 1 to 256 down to 2 % takes 10
+
+
+def test_a_tighter_tolerance_is_met(photograph):
+    assert abs(reach(Step(), photograph, 3.0, 0.002).coded.bpp / 3.0 - 1) <= 0.002
+
+
+@pytest.mark.parametrize("target", [0.001, 50.0])
+@pytest.mark.parametrize("codec", [Step(), Prefixes(), load("jpeg")], ids=lambda codec: codec.name)
+def test_a_target_out_of_reach_is_an_error_that_names_the_range(codec, target, photograph):
+    if isinstance(codec, Step):
+        low, high = (bpp(codec, photograph, codec.at(value)) for value in (256.0, 1.0))
+    elif isinstance(codec, Embedded):
+        low, high = 8 * 20 / (176 * 192), 8 * 9020 / (176 * 192)
+    else:
+        low, high = (bpp(codec, photograph, point) for point in (codec.points[0], codec.points[-1]))
+    with pytest.raises(UsageError, match=f"to {target:g} bpp: it reaches from {low:.4f} to {high:.4f} bpp"):
+        reach(codec, photograph, target)
+
+
+def test_a_rate_that_jumps_over_the_target_is_an_error_that_names_both_sides(photograph):
+    with pytest.raises(RdbenchError, match=r"jumps from 0.0947 bpp at s7\.1235 to 7.8125 bpp at s7\.1234"):
+        reach(Cliff(), photograph, 1.0)
+
+
+@pytest.mark.parametrize("target", [0.0, -1.0, float("nan"), float("inf")])
+def test_a_target_that_is_no_rate_is_refused(target, photograph):
+    with pytest.raises(UsageError, match="expected a rate above 0 bpp"):
+        reach(Step(), photograph, target)
+
+
+def test_an_embedded_codec_is_encoded_once_and_cut_to_the_byte(photograph):
+    reached = reach(Prefixes(), photograph, 1.5)
+    assert (reached.evaluations, len(reached.coded.bitstream)) == (1, int(1.5 * 176 * 192 / 8))
+    assert reached.within
+
+
+@pytest.mark.parametrize("monotone", [True, False])
+def test_another_codec_gives_its_nearest_point_by_few_bitstreams_where_rates_rise(monotone, photograph, monkeypatch):
+    codec = load("jpeg")
+    monkeypatch.setattr(codec, "monotone", monotone)
+    rates = {point.name: bpp(codec, photograph, point) for point in codec.points}
+    for target in np.geomspace(min(rates.values()), max(rates.values()), 15):
+        reached = reach(codec, photograph, target)
+        assert reached.coded.point.name == min(rates, key=lambda name: abs(np.log(rates[name] / target)))
+        assert not reached.continuous
+        assert reached.evaluations <= (6 if monotone else len(codec.points))
+
+
+def test_a_value_is_an_operating_point_by_name():
+    codec = Step()
+    assert codec.point("s1.37") == codec.at(1.37) == Point("s1.3700", s=1.37)
+    assert codec.point("s8") is codec.points[0]
+    for name in ("s0.5", "s257", "snan", "sinf"):
+        with pytest.raises(UsageError, match="expected s from 1 to 256"):
+            codec.point(name)
+    for name in ("s", "sx", "q3"):
+        with pytest.raises(UsageError, match="it has s8, s2, and s<value> from 1 to 256"):
+            codec.point(name)
+
+
+VARIABLE = {name: codec for name, codec in codecs().items() if isinstance(codec, VariableRate) and codec.available()[0]}
+
+
+@pytest.mark.parametrize("name", VARIABLE)
+def test_every_variable_rate_wrapper_follows_its_parameter_and_rounds_no_value_after_it_was_named(name, photograph):
+    codec = VARIABLE[name]
+    low, high = codec.limits
+    image = photograph[:128, :128]
+    points = [codec.at(low), codec.at((low * high) ** 0.5 if low > 0 else (low + high) / 2), codec.at(high)]
+    sizes = [len(codec.encode(image, point)) for point in points]
+    assert sizes == sorted(sizes, reverse=not codec.rising) and len(set(sizes)) == 3
+    middle = points[1]
+    assert codec.point(middle.name) == middle and codec.at(middle[codec.parameter]) == middle
+    assert codec.decode(codec.encode(image, middle)).shape == image.shape
+    for value in (low - 1, high + 1):
+        with pytest.raises(UsageError, match=codec.parameter):
+            codec.at(value)
+
+
+WRAPPER = """
+import zlib
+import numpy as np
+from bench.codec import Point, VariableRate, check_image
+
+class Stepped(VariableRate):
+    name, extension, parameter, limits, rising = "stepped", ".s", "s", (1.0, 64.0), False
+    points = (Point("s8", s=8.0),)
+
+    def version(self):
+        return "1"
+
+    def encode(self, image, point):
+        image = check_image(image)
+        levels = np.rint(image / point["s"]).astype(np.uint8)
+        head = np.array(image.shape[:2], "<u2").tobytes() + np.array([point["s"]], "<f8").tobytes()
+        return head + zlib.compress(levels.tobytes())
+
+    def decode(self, bitstream):
+        height, width = np.frombuffer(bitstream[:4], "<u2").astype(int)
+        (step,) = np.frombuffer(bitstream[4:12], "<f8")
+        levels = np.frombuffer(zlib.decompress(bitstream[12:]), np.uint8).reshape(height, width, 3)
+        return np.clip(np.rint(levels * step), 0, 255).astype(np.uint8)
+
+CODECS = [Stepped()]
+"""
+
+
+def test_the_command_writes_the_bitstream_it_tells_of(add_wrapper, image_folder, tmp_path, capsys):
+    add_wrapper("stepped", WRAPPER)
+    image, out = str(image_folder / "coffee.png"), tmp_path / "a.s"
+    assert main(["rate", "stepped", image, "--bpp", "4", "--out", str(out), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["within"] and facts["continuous"] and facts["bytes"] == out.stat().st_size
+    assert facts["bpp"] == pytest.approx(4, rel=0.02)
+    assert main(["encode", "stepped", image, str(tmp_path / "b.s"), "--point", facts["point"]]) == 0
+    assert (tmp_path / "b.s").read_bytes() == out.read_bytes()
+    capsys.readouterr()
+    assert main(["rate", "stepped", image, "--bpp", "4"]) == 0
+    line = capsys.readouterr().out
+    assert line.startswith(f"{facts['point']}: {facts['bytes']} bytes, ") and f"PSNR {facts['psnr_rgb_db']:.2f}" in line
+
+
+def test_the_command_says_where_a_codec_is_not_continuous_and_what_is_out_of_reach(image_folder, capsys):
+    image = str(image_folder / "coffee.png")
+    assert main(["rate", "jpeg", image, "--bpp", "1"]) == 0
+    assert "nearest of its 19 operating points" in capsys.readouterr().err
+    assert main(["rate", "jpeg", image, "--bpp", "99"]) == 2
+    assert "jpeg cannot code this image to 99 bpp: it reaches from" in capsys.readouterr().err
