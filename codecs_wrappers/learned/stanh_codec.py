@@ -76,25 +76,6 @@ class Pair:
     y: Quantizer
     z: Quantizer
 
-    @staticmethod
-    @functools.lru_cache(maxsize=32)
-    def load(entry: str, sha256: str) -> Pair:
-        """The pair of a manifest entry. Raises UsageError for levels that cross, are not finite, or off their grid."""
-        loaded = weights.load(entry)
-        bins = loaded.entry["architecture"].get("bins", "levels")
-        quantizers = []
-        for latent in "yz":
-            names = f"{latent}.levels", f"{latent}.thresholds"
-            for name in names:
-                if name not in loaded.state:
-                    raise UsageError(f"loading weights {entry}: no tensor {name!r}; is it a pair of STanH quantizers?")
-            levels, thresholds = (loaded.state[name].double().numpy() for name in names)
-            stanh.check(levels, thresholds, f"loading weights {entry}, quantizer of {latent}")
-            if not np.array_equal(levels * LEVEL_UNIT, np.rint(levels * LEVEL_UNIT)):
-                raise UsageError(f"loading weights {entry}: levels of {latent} are not multiples of 1/{LEVEL_UNIT}")
-            quantizers.append(Quantizer(levels, thresholds, bins))
-        return Pair(*quantizers)
-
     def blend(self, other: Pair, fraction: float) -> Pair:
         """y's quantizer between this rate and that of ``other``; z's stays, as the authors' (METHODS.md A6).
 
@@ -106,6 +87,30 @@ class Pair:
                 f"{len(other.y.levels)} levels"
             )
         return Pair(self.y.blend(other.y, fraction), self.z)
+
+
+@functools.lru_cache(maxsize=64)
+def load_pair(*entries: tuple[str, str], fraction: float = 0.0) -> Pair:
+    """The pair of a manifest entry, given as (name, sha256), or ``fraction`` of the way to that of a second one.
+
+    Raises UsageError for levels or thresholds that cross, are not finite, or off their grid.
+    """
+    (name, _), *further = entries
+    if further:
+        return load_pair(entries[0]).blend(load_pair(*further), fraction)
+    loaded = weights.load(name)
+    bins = loaded.entry["architecture"].get("bins", "levels")
+    quantizers = []
+    for latent in "yz":
+        for kind in ("levels", "thresholds"):
+            if f"{latent}.{kind}" not in loaded.state:
+                raise UsageError(f"loading weights {name}: no {kind} of {latent}; expected a pair of STanH quantizers")
+        levels, thresholds = (loaded.state[f"{latent}.{kind}"].double().numpy() for kind in ("levels", "thresholds"))
+        stanh.check(levels, thresholds, f"loading weights {name}, quantizer of {latent}")
+        if not np.array_equal(levels * LEVEL_UNIT, np.rint(levels * LEVEL_UNIT)):
+            raise UsageError(f"loading weights {name}: levels of {latent} are not multiples of 1/{LEVEL_UNIT}")
+        quantizers.append(Quantizer(levels, thresholds, bins))
+    return Pair(*quantizers)
 
 
 @dataclass(eq=False)
@@ -151,7 +156,16 @@ class MeanScaleBackbone:
 
     def __init__(self, model: Model):
         self.model, self.name, self.id = model, model.name, model.id
-        self.latents, self.synthesise, self.latent_shapes = model.latents, model.synthesise, model.latent_shapes
+        self.synthesise, self.latent_shapes = model.synthesise, model.latent_shapes
+        self._kept: tuple[Image, tuple[np.ndarray, np.ndarray]] | None = None
+
+    def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
+        """Those of the last read-only image are kept: all rates of one network have them in common."""
+        if image.flags.writeable:
+            return self.model.latents(image)
+        if self._kept is None or self._kept[0] is not image:
+            self._kept = (image, self.model.latents(image))
+        return self._kept[1]
 
     def parts(self, z_hat: np.ndarray) -> Iterator[Part]:
         means, sigma = self.model.hyper(z_hat)
@@ -160,6 +174,12 @@ class MeanScaleBackbone:
     def prior(self) -> tuple[State, np.ndarray]:
         state = self.model.network.entropy_bottleneck.state_dict()
         return {name: tensor.double().cpu().numpy() for name, tensor in state.items()}, self.model.medians
+
+
+@functools.lru_cache(maxsize=8)
+def backbone_of(model: Model) -> Backbone:
+    """The adapter of a loaded model."""
+    return MeanScaleBackbone(model)
 
 
 @dataclass(frozen=True, eq=False)
