@@ -17,10 +17,10 @@ from itertools import product
 import numpy as np
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.entropy.gaussian import SIGMA_UNIT
 
 MEAN_UNIT = 256  # means are integers in 1/256
-SIGMA_UNIT = 1 << 16  # scales are integers in 2^-16
-ACTIVATION_UNIT = 1 << 10  # activations are integers in 2^-10 ...
+ACTIVATION_UNIT = 1 << 12  # activations are integers in 2^-12 ...
 LARGEST_ACTIVATION = 1 << 10  # ... and saturate at +-1024, in units of y
 LARGEST_MEAN = 1 << 14  # in units of y: symbol + mean is then exact in float32
 LARGEST_SIGMA = 1 << 14
@@ -75,11 +75,13 @@ class _Layer:
     """A 3x3 convolution with zero padding, exact. kernel: (C_out, C_in, 3, 3); bias: (C_out,)."""
 
     def __init__(self, kernel: np.ndarray, bias: np.ndarray, name: str):
+        transform = np.kron(KERNEL, KERNEL)
+        taps = kernel.transpose(2, 3, 0, 1).reshape(9, -1)
         for bits in range(MOST_WEIGHT_BITS, FEWEST_WEIGHT_BITS - 1, -1):
             unit = float(1 << bits)
-            transformed = KERNEL @ np.rint(kernel * unit) @ KERNEL.T  # (C_out, C_in, 4, 4)
-            offset = np.rint(bias * (unit * ACTIVATION_UNIT)) * GAIN
-            if _largest_sum(transformed) + np.abs(offset).max() < EXACT:
+            self.kernel = (transform @ np.rint(taps * unit)).reshape(16, *kernel.shape[:2])
+            self.offset = np.rint(bias * (unit * ACTIVATION_UNIT))[:, None, None] * GAIN
+            if _largest_sum(self.kernel) + np.abs(self.offset).max() < EXACT:
                 break
         else:
             raise UsageError(
@@ -87,8 +89,6 @@ class _Layer:
                 f"must stay under 2^53 with {FEWEST_WEIGHT_BITS} bits behind the point; train with weight decay, or "
                 "check that the file holds the right weights"
             )
-        self.kernel = np.ascontiguousarray(transformed.transpose(2, 3, 0, 1).reshape(16, *kernel.shape[:2]))
-        self.offset = offset[:, None, None]
         self.scale = 1 / (GAIN * unit)  # a power of two
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
@@ -134,10 +134,13 @@ def _combine(terms: list[np.ndarray] | np.ndarray, parity: int) -> np.ndarray:
     return b - c - d if parity else a + b + c
 
 
-def _largest_sum(transformed: np.ndarray) -> float:
-    """The largest magnitude any partial sum of an output can reach, for inputs up to saturation."""
-    sums = np.abs(transformed).sum(1)  # (C_out, 4, 4)
-    largest = (np.abs(OUTPUT) @ sums @ np.abs(OUTPUT).T).max()
+def _largest_sum(kernel: np.ndarray) -> float:
+    """The largest magnitude any partial sum of an output can reach, for inputs up to saturation.
+
+    kernel: (16, C_out, C_in), transformed.
+    """
+    sums = np.abs(kernel).sum(2)  # (16, C_out)
+    largest = (np.kron(np.abs(OUTPUT), np.abs(OUTPUT)) @ sums).max()
     return float(largest) * INPUT_GROWTH * LARGEST_ACTIVATION * ACTIVATION_UNIT
 
 

@@ -194,7 +194,8 @@ def _checked(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
         raise fail(f"`{place}`, which says where its weights are")
     if not isinstance(entry.get("architecture"), dict) or not isinstance(entry["architecture"].get("family"), str):
         raise fail("an architecture with at least its `family`")
-    if entry["source"] != "file" and len(str(entry.get("sha256", ""))) < HASH_DIGITS:
+    digest = entry.get("sha256", "" if entry["source"] != "file" else HASH_DIGITS * "0")
+    if not isinstance(digest, str) or len(digest) < HASH_DIGITS:
         raise fail(f"a sha256 of at least {HASH_DIGITS} digits, in quotes")
     return {**entry, **({"file": str((folder / entry["file"]).absolute())} if place == "file" else {})}
 
