@@ -1,0 +1,79 @@
+"""From a finished training to the committed weights: the file, its manifest entry, its curve, its steps in the queue."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UsageError
+from bench.files import sha256_file, write_atomically
+from codecs_wrappers.learned.training import config
+
+LEARNED = config.HERE.parent
+CURVE = ("kind", "step", "hours", "loss", "bpp", "psnr_db")
+CURVE_ROWS = 100  # of the training's at most: neighbours are averaged; every row of the validation's
+
+
+def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path:
+    """Make the export in ``folder`` (default results/training/NAME) the committed weights of ``name``.
+
+    Copies NAME.safetensors to weights/, replaces the entry in weights.yaml, writes weights/curves/NAME.csv and the
+    steps into training/queue.yaml, all under ``learned``. Returns the weights' new path. Raises UsageError if the
+    training has left no whole export there.
+    """
+    import yaml
+
+    folder = folder or config.weights_file(name).parent
+    weights, about = folder / f"{name}.safetensors", folder / f"{name}.yaml"
+    if not (weights.is_file() and about.is_file()):
+        raise UsageError(f"shipping {name}: {weights} and {about.name} are not both there; finish its training first")
+    text = about.read_text(encoding="utf-8")
+    entry = yaml.safe_load(text)[name]
+    if sha256_file(weights) != entry["sha256"]:
+        raise UsageError(f"shipping {name}: {weights} is not the file that {about.name} describes; export it again")
+    target = learned / "weights" / weights.name
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(weights, target)
+    manifest = learned / "weights.yaml"
+    write_atomically(manifest, _with_entry(manifest.read_text(encoding="utf-8"), name, text))
+    write_atomically(learned / "weights" / "curves" / f"{name}.csv", _curve(folder))
+    queue = learned / "training" / "queue.yaml"
+    write_atomically(queue, _with_steps(queue.read_text(encoding="utf-8"), name, entry["steps_run"]))
+    return target
+
+
+def _with_entry(manifest: str, name: str, entry: str) -> str:
+    """The manifest's text with the block of ``name`` replaced, or added at its end; comments stay."""
+    block = re.compile(rf"^{re.escape(name)}:[^\n]*\n(?:(?:[ \t][^\n]*)?\n)*", re.MULTILINE)
+    if block.search(manifest):
+        return block.sub(lambda _: entry, manifest, count=1)
+    return manifest.rstrip("\n") + "\n" + entry
+
+
+def _with_steps(queue: str, name: str, steps: int) -> str:
+    return re.sub(rf"(name: {re.escape(name)},.*steps_had: )\d+", rf"\g<1>{steps}", queue)
+
+
+def _curve(folder: Path) -> str:
+    train = _rows(folder / "train.csv")
+    size = -(-len(train) // CURVE_ROWS) or 1
+    kept = [_mean(train[begin : begin + size]) for begin in range(0, len(train), size)]
+    validation = [{**row, "psnr_db": row["psnr_rgb_db"]} for row in _rows(folder / "validation.csv")]
+    rows = [("train", row) for row in kept] + [("validation", row) for row in validation]
+    lines = [",".join([kind, *(row[column] for column in CURVE[1:])]) for kind, row in rows]
+    return "\n".join([",".join(CURVE), *lines]) + "\n"
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _mean(rows: list[dict[str, str]]) -> dict[str, Any]:
+    """Means of the columns over the rows that have a value; step and hours of the last row."""
+    values = {column: [float(row[column]) for row in rows if row[column]] for column in CURVE[3:]}
+    means = {column: f"{sum(v) / len(v):.6g}" if v else "" for column, v in values.items()}
+    return {"step": rows[-1]["step"], "hours": rows[-1]["hours"], **means}

@@ -1,0 +1,193 @@
+"""Around the trainer: shipping weights, the queue, the Snakemake rules, and the script for a lent GPU."""
+
+import csv
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT, shell
+from PIL import Image
+
+from bench.errors import UsageError
+from bench.files import sha256_file
+from codecs_wrappers.learned.training import config, schemes
+from codecs_wrappers.learned.training.ship import CURVE_ROWS, ship
+
+SCRIPT = "codecs_wrappers/learned/training/gpu.sh"
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    """What a training of `mine` leaves, with 250 rows of its curve."""
+    folder = tmp_path / "results" / "mine"
+    folder.mkdir(parents=True)
+    weights = folder / "mine.safetensors"
+    weights.write_bytes(b"weights")
+    entry = {"file": weights.name, "sha256": sha256_file(weights), "source": "committed", "steps_run": 250}
+    (folder / "mine.yaml").write_text(yaml.safe_dump({"mine": entry}, sort_keys=False))
+    rows = "".join(f"{n},{n / 100},1e-4,{n},0.5,,,1,9\n" for n in range(1, 251))
+    (folder / "train.csv").write_text("step,hours,lr,loss,bpp,psnr_db,aux_loss,gradient_norm,crops_per_s\n" + rows)
+    (folder / "validation.csv").write_text("step,hours,loss,bpp,psnr_rgb_db,best\n0,0,9,1,30,1\n250,2.5,8,1,31,1\n")
+    return folder
+
+
+@pytest.fixture
+def learned(tmp_path: Path) -> Path:
+    """A folder like codecs_wrappers/learned, where `mine` and another model had weights before."""
+    learned = tmp_path / "learned"
+    (learned / "training").mkdir(parents=True)
+    other = "other:\n  file: other.safetensors\n"
+    (learned / "weights.yaml").write_text("# The manifest.\nmine:\n  file: old\n  data:\n    images: 3\n\n" + other)
+    (learned / "training/queue.yaml").write_text(
+        "# The queue.\n- {name: mine, steps_wanted: 900, steps_had: 0}  # why\n"
+        "- {name: mine_2, steps_wanted: 9, steps_had: 1}\n"
+    )
+    return learned
+
+
+def test_shipping_replaces_the_weights_their_entry_their_curve_and_their_steps(trained, learned):
+    assert ship("mine", trained, learned).read_bytes() == b"weights"
+    text = (learned / "weights.yaml").read_text()
+    manifest = yaml.safe_load(text)
+    assert text.startswith("# The manifest.\n")
+    assert list(manifest) == ["mine", "other"]
+    assert manifest["mine"] == yaml.safe_load((trained / "mine.yaml").read_text())["mine"]
+    assert manifest["other"] == {"file": "other.safetensors"}
+    queue = (learned / "training/queue.yaml").read_text()
+    assert "steps_wanted: 900, steps_had: 250}  # why" in queue
+    assert "steps_wanted: 9, steps_had: 1}" in queue
+    ship("mine", trained, learned)
+    assert (learned / "weights.yaml").read_text() == text
+
+
+def test_a_shipped_curve_is_short_and_keeps_means_and_ends(trained, learned):
+    ship("mine", trained, learned)
+    with open(learned / "weights/curves/mine.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    train = [row for row in rows if row["kind"] == "train"]
+    validation = [row for row in rows if row["kind"] == "validation"]
+    assert CURVE_ROWS / 2 < len(train) <= CURVE_ROWS
+    assert (train[0]["step"], float(train[0]["loss"]), train[0]["psnr_db"]) == ("3", 2.0, "")
+    assert train[-1]["step"] == "250"
+    assert [(row["step"], row["loss"], row["psnr_db"]) for row in validation] == [("0", "9", "30"), ("250", "8", "31")]
+
+
+def test_a_model_new_to_the_manifest_is_added_at_its_end(trained, learned):
+    (learned / "weights.yaml").write_text("other:\n  file: other.safetensors\n")
+    ship("mine", trained, learned)
+    assert list(yaml.safe_load((learned / "weights.yaml").read_text())) == ["other", "mine"]
+
+
+def test_an_unfinished_or_altered_training_is_not_shipped(trained, learned):
+    (trained / "mine.safetensors").write_bytes(b"other weights")
+    with pytest.raises(UsageError, match=r"is not the file that mine\.yaml describes"):
+        ship("mine", trained, learned)
+    (trained / "mine.yaml").unlink()
+    with pytest.raises(UsageError, match="finish its training first"):
+        ship("mine", trained, learned)
+    assert not (learned / "weights").exists()
+
+
+def test_the_queue_holds_known_models_each_after_what_it_starts_from():
+    queue = [entry["name"] for entry in yaml.safe_load((config.HERE / "queue.yaml").read_text())]
+    assert set(queue) <= set(config.names())
+    first = {"mean_scale", "qsf", "nested_dropout"}
+    assert {name for name in config.names() if config.read(name).get("scheme", "mean_scale") in first} <= set(queue)
+    for place, name in enumerate(queue):
+        start = config.starts_from(name)
+        assert start is None or start in queue[:place], name
+
+
+def test_next_takes_the_first_model_that_lacks_steps(tmp_path):
+    queue = tmp_path / "queue.yaml"
+    queue.write_text("- {name: a, steps_wanted: 5, steps_had: 5}\n- {name: b, steps_wanted: 5, steps_had: 4}\n")
+    assert config.next_in_queue(queue) == "b"
+    queue.write_text("- {name: a, steps_wanted: 5, steps_had: 5}\n")
+    with pytest.raises(UsageError, match="raise steps_wanted"):
+        config.next_in_queue(queue)
+
+
+def test_every_scheme_file_gives_a_learner():
+    pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
+    assert {"mean_scale", "nested_dropout", "qsf"} <= set(schemes.names())
+    for name in schemes.names():
+        learner = schemes.learner_of(name)
+        assert learner.__module__.endswith(f"schemes.{name}")
+
+
+def test_the_workflow_asks_for_the_folders_it_lacks_and_trains_neighbours_first(tmp_path):
+    command = [sys.executable, "-m", "snakemake", "-np", "--cores", "1", "train_mean_scale_0.00513", "--config"]
+
+    def dry_run(settings: str) -> str:
+        run = subprocess.run([*command, settings], cwd=ROOT, env=shell(), capture_output=True, text=True, check=False)
+        return run.stdout + run.stderr
+
+    assert "the configuration's key training has no data" in dry_run("name=train")
+    output = dry_run("training={data: [a, b], validation: [c], device: cpu, minutes: 3}")
+    folders = "--data a b --validation c --device cpu --minutes 3"
+    first, second = (f"rdbench train {name} {folders}" for name in ("mean_scale_0.0154", "mean_scale_0.00513"))
+    assert output.index(first) < output.index(second)
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="the script makes a sparse tree with git")
+def test_the_gpu_script_packs_trains_brings_back_an_unfinished_model_and_joins_it(tmp_path):
+    """The whole way on this machine's CPU, the lent machine's folder being another one here."""
+    pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
+    from skimage import data
+
+    here, there = tmp_path / "here", tmp_path / "there"
+    ignored = shutil.ignore_patterns("__pycache__", "*.safetensors")
+    for name in ("bench", "codecs_wrappers"):
+        shutil.copytree(ROOT / name, here / name, ignore=ignored)
+    model = {"rate_weight": 0.01, "architecture": {"family": "mean_scale", "N": 8, "M": 16}, "crop": 64, "batch": 2}
+    model |= {"start_from": ["model:tiny", "linear"], "validate_every": 5, "log_every": 5}
+    (here / "codecs_wrappers/learned/training/models/tiny.yaml").write_text(yaml.safe_dump(model))
+    (here / "reports").mkdir()
+    (here / "reports/large").write_bytes(bytes(1000))
+    for folder, image in {"a": data.coffee(), "b": data.astronaut(), "v": data.chelsea()[:128, :128]}.items():
+        (tmp_path / folder).mkdir()
+        Image.fromarray(image).save(tmp_path / folder / "photograph.png")
+    git = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]
+    for arguments in (["init", "-q"], ["add", "-A"], ["commit", "-qm", "all"]):
+        subprocess.run([*git, *arguments], cwd=here, check=True)
+    settings = {"NO_WHEELS": "1", "PART_MIB": "1", "PIECE_MIB": "1", "EVERY_S": "1", "GPU_ROOT": str(there / "root")}
+    env = {**shell(), **settings, "PYTHON": sys.executable, "OUT": str(there / "out"), "OMP_NUM_THREADS": "1"}
+
+    def script(*arguments: str, cwd: Path = here) -> str:
+        run = subprocess.run(
+            ["bash", SCRIPT, *arguments], cwd=cwd, env=env, capture_output=True, text=True, check=False
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+    script("pack", "tiny", str(tmp_path / "a"), str(tmp_path / "b"), "--", str(tmp_path / "v"))
+    assert not (here / "reports").exists()
+    parts = sorted(here.glob(".gpu/part*"))
+    assert len(parts) == 2  # no part above a MiB
+    (there / "out").mkdir(parents=True)
+    for name in ("bench", "codecs_wrappers"):
+        shutil.copytree(here / name, there / name)
+    for part in parts:  # one call for each: only what it names is carried
+        shutil.rmtree(there / ".gpu", ignore_errors=True)
+        shutil.copytree(part, there / ".gpu" / part.name)
+        output = script("unpack", cwd=there)
+    assert "2 images to train on, 1 to judge by" in output
+    script("train", "30", "tiny", cwd=there)
+    try:
+        checkpoint = there / "root/out/tiny/checkpoint.pt"
+        script("watch", "1", "tiny", cwd=there)  # 30 minutes have not gone by: the best so far comes back
+    finally:
+        pid = int((there / "root/out/tiny.pid").read_text())
+        os.kill(pid, 15)
+    assert checkpoint.is_file()
+    script("join", str(there / "out"), "tiny")
+    entry = yaml.safe_load((here / "results/training/tiny/tiny.yaml").read_text())["tiny"]
+    assert entry["sha256"] == sha256_file(here / "results/training/tiny/tiny.safetensors")
+    assert entry["data"]["images"] == 2
+    script("tidy")
+    assert (here / "reports/large").is_file()
+    assert not (here / ".gpu").exists()
