@@ -21,7 +21,7 @@ from scipy.special import erfcx
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.entropy.gaussian import SCALES, gaussian_tables
-from codecs_wrappers.learned.entropy.tables import Tables
+from codecs_wrappers.learned.entropy.tables import PRECISION, Tables
 from codecs_wrappers.learned.meanscale import MEAN_UNIT
 
 
@@ -117,7 +117,8 @@ def stages(levels: Levels) -> tuple[Stage, ...]:
     finest = gaussian_tables()
     index, k, count = _finest_integers(finest)
     sigma = np.append(SCALES, 1.0)
-    escape = np.append(_count(finest, finest.start + finest.size), np.nan)
+    # A table's counts are the masses over which one count each was added: less one, the first level's are exact sums.
+    escape, added = np.append(_count(finest, finest.start + finest.size) - 1.0, np.nan), 1
     parent_of = index  # the node of each finest integer in the level before
     made = []
     for level in levels:
@@ -126,7 +127,7 @@ def stages(levels: Levels) -> tuple[Stage, ...]:
         low, high = k[begins], k[np.append(begins[1:], len(k)) - 1]
         parent, mass = parent_of[begins], np.add.reduceat(count, begins)
         size = np.bincount(parent)
-        tables = Tables.from_flat(mass.astype(float), size, np.zeros_like(size), escape)
+        tables = Tables.from_flat(mass.astype(float) - added, size, np.zeros_like(size), escape)
         made.append(
             Stage(
                 _int32(parent),
@@ -139,7 +140,7 @@ def stages(levels: Levels) -> tuple[Stage, ...]:
             )
         )
         parent_of = np.cumsum(changes) - 1
-        escape = np.full(len(begins), np.nan)
+        escape, added = np.full(len(begins), np.nan), 0
     return tuple(made)
 
 
@@ -178,7 +179,7 @@ def _finest_integers(finest: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray
     index = np.repeat(np.arange(len(finest)), finest.size)
     place = np.arange(len(index)) - np.repeat(np.cumsum(finest.size) - finest.size, finest.size)
     k, count = finest.minimum[index] + place, _count(finest, finest.start[index] + place)
-    return np.append(index, len(finest)), np.append(k, 0), np.append(count, 1)
+    return np.append(index, len(finest)), np.append(k, 0), np.append(count, 1 << PRECISION)
 
 
 def _count(tables: Tables, at: np.ndarray) -> np.ndarray:
