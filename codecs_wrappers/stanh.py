@@ -11,12 +11,13 @@ from bench.codec import Image, Point, VariableRate, check_image
 from bench.errors import BitstreamError
 from bench.studies import Study
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import weights
+from codecs_wrappers.learned import device, weights
 from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS, LearnedCodec
 
 if TYPE_CHECKING:
+    from codecs_wrappers.learned.backbones import Backbone
     from codecs_wrappers.learned.codelength import CodeLength
-    from codecs_wrappers.learned.stanh_codec import Backbone, Pair
+    from codecs_wrappers.learned.stanh_codec import Pair
 
 LADDER = {"0.00513": 0.00513, "0.0089": 0.0089, "0.0154": 0.01538, "0.0277": 0.0277, "0.0513": 0.0513, "0.1538": 0.1538}
 ANCHORS = {  # by their number: the rates whose own network is kept
@@ -82,9 +83,9 @@ class Stanh(LearnedCodec, VariableRate):
 
     def backbone(self, entry: str) -> Backbone:
         """The network of a manifest entry, ready to be coded with (cached)."""
-        from codecs_wrappers.learned.stanh_codec import backbone_of
+        from codecs_wrappers.learned.backbones import load_backbone
 
-        return backbone_of(self.model(entry))
+        return load_backbone(entry, device.asked())
 
     def pair(self, number: int, fraction: float = 0.0) -> Pair:
         """The quantizers of a rate, or ``fraction`` of the way from it to the next (cached)."""

@@ -3,17 +3,14 @@
 The symbol of an element is the number of its level, counted from the middle one. Its table depends on the scale index
 for y, on the channel for z; both are built once for each pair of quantizers, from its levels (or thresholds).
 
-A backbone gives the latents, then the entropy parameters of y in parts: all at once, or slice by slice where a slice's
-depend on those before it. :class:`MeanScaleBackbone` is one; ``wacnn.WacnnBackbone`` is another.
+What the networks compute, a :class:`Backbone` gives.
 """
 
 from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
@@ -22,15 +19,15 @@ from bench.codec import Image
 from bench.errors import UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import stanh, weights
+from codecs_wrappers.learned.backbones import Backbone, Part
 from codecs_wrappers.learned.bitstream import Header
 from codecs_wrappers.learned.codelength import LIKELIHOOD_MIN, SIGMA_MIN, CodeLength
 from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
-from codecs_wrappers.learned.entropy.factorised import State, cumulative_logits
+from codecs_wrappers.learned.entropy.factorised import cumulative_logits
 from codecs_wrappers.learned.entropy.gaussian import SCALES, SIGMA_UNIT, bin_mass, scale_index
 from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperdecoder import ACTIVATION_UNIT
 from codecs_wrappers.learned.meanscale import channels_of, mean_values
-from codecs_wrappers.learned.model import Model
 
 LEVEL_UNIT = ACTIVATION_UNIT  # levels are integers in 1/1024: the grid of the exact hyper-decoder
 
@@ -111,75 +108,6 @@ def load_pair(*entries: tuple[str, str], fraction: float = 0.0) -> Pair:
             raise UsageError(f"loading weights {name}: levels of {latent} are not multiples of 1/{LEVEL_UNIT}")
         quantizers.append(Quantizer(levels, thresholds, bins))
     return Pair(*quantizers)
-
-
-@dataclass(eq=False)
-class Part:
-    """The entropy parameters of some channels of y, and once they are known the channels themselves.
-
-    means: int32 in 1/MEAN_UNIT; sigma: int64 in 1/SIGMA_UNIT; y_hat: float32; all (channels, h, w).
-    """
-
-    channels: slice
-    means: np.ndarray
-    sigma: np.ndarray
-    y_hat: np.ndarray
-
-
-class Backbone(Protocol):
-    """A network whose latents are quantized; id: the first 4 bytes of its weights' sha256."""
-
-    name: str
-    id: bytes
-
-    def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
-        """y: float32 (M, h, w); z: float64, less the medians."""
-
-    def parts(self, z_hat: np.ndarray) -> Iterator[Part]:
-        """The parts of y in coding order. The caller sets ``y_hat`` of each before it asks for the next.
-
-        z_hat: float64, less the medians. When the last part is asked past, every ``y_hat`` is as synthesis wants it.
-        """
-
-    def synthesise(self, y_hat: np.ndarray, height: int, width: int) -> Image:
-        """The image of a latent, float32 (M, h, w)."""
-
-    def latent_shapes(self, height: int, width: int) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
-        """The shapes of y and z."""
-
-    def prior(self) -> tuple[State, np.ndarray]:
-        """The factorised prior's tensors in float64, and the medians."""
-
-
-class MeanScaleBackbone:
-    """A mean-scale hyperprior: one part, its parameters in exact integers."""
-
-    def __init__(self, model: Model):
-        self.model, self.name, self.id = model, model.name, model.id
-        self.synthesise, self.latent_shapes = model.synthesise, model.latent_shapes
-        self._kept: tuple[Image, tuple[np.ndarray, np.ndarray]] | None = None
-
-    def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the last read-only image are kept: all rates of one network have them in common."""
-        if image.flags.writeable:
-            return self.model.latents(image)
-        if self._kept is None or self._kept[0] is not image:
-            self._kept = (image, self.model.latents(image))
-        return self._kept[1]
-
-    def parts(self, z_hat: np.ndarray) -> Iterator[Part]:
-        means, sigma = self.model.hyper(z_hat)
-        yield Part(slice(None), means, sigma, mean_values(means))
-
-    def prior(self) -> tuple[State, np.ndarray]:
-        state = self.model.network.entropy_bottleneck.state_dict()
-        return {name: tensor.double().cpu().numpy() for name, tensor in state.items()}, self.model.medians
-
-
-@functools.lru_cache(maxsize=8)
-def backbone_of(model: Model) -> Backbone:
-    """The adapter of a loaded model."""
-    return MeanScaleBackbone(model)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,19 +9,19 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from codecs_wrappers.learned import networks
+from bench.files import sha256
+from codecs_wrappers.learned import networks, wacnn, weights
 from codecs_wrappers.learned.stanh import BINS, STanH, extent_for
 from codecs_wrappers.learned.stanh_codec import LEVEL_UNIT
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training import latents as cached
 from codecs_wrappers.learned.training.annealing import KINDS, anneal
 from codecs_wrappers.learned.training.data import Crops, to_float
 from codecs_wrappers.learned.training.learner import Learner
@@ -35,9 +35,9 @@ SMALLEST_LIKELIHOOD = 1e-9  # likewise
 
 @dataclass(frozen=True, kw_only=True)
 class Config(configs.Config):
-    """``base`` is the network; start_from is "default" (rounding: an anchor) or the anchor that this derives from."""
+    """start_from is "default" (rounding: an anchor) or the anchor that this derives from."""
 
-    base: str
+    base: str  # the network: an entry of the weights manifest
     rate_weight: float  # lambda_c
     trainable: str = "quantizers"  # or "all": the network too, which an anchor may
     bins: str = "levels"  # of the entropy model: see STanH
@@ -47,15 +47,15 @@ class Config(configs.Config):
     beta: float = 10.0
     gap_factor: float = 15.0  # doubled whenever the learning rate is halved
     last_beta: float = 100.0  # of annealings that follow the budget
-    cached_crops: int = 512
-    steps: int = 500
-    batch: int = 4
+    cached_crops: int = 256
+    steps: int = 200
+    batch: int = 2
     crop: int = 128
-    lr: float = 0.01  # of the logarithms of steps
-    lr_last: float = 1e-4
-    warm_up_steps: int = 20
-    decay_from: float = 0.3
-    ema_decay: float = 0.98
+    lr: float = 0.03  # of the logarithms of steps
+    lr_last: float = 3e-4
+    warm_up_steps: int = 10
+    decay_from: float = 0.4
+    ema_decay: float = 0.95
     gradient_norm: float = math.inf
     validate_every: int = 100
     validation_images: int = 5
@@ -100,10 +100,13 @@ class StanhLearner(Learner):
 
     def build(self) -> nn.Module:
         config = self.config
-        self.base_source = first_source(replace(config, start_from=(f"model:{config.base}",)), self.beside, built=())
         self.source = first_source(config, self.beside, built=("default",))
-        self.base = cached.frozen(self.base_source, self.device)
+        loaded = weights.load(config.base)
+        self.base_sha256 = weights.sha256(config.base)
+        base = networks.load_weights(wacnn.build(loaded.entry["architecture"]), loaded.state, config.base)
+        self.base = base.to(self.device, memory_format=torch.channels_last).requires_grad_(False).eval()
         self._gaps: dict[str, float] = {}
+        self._judged: dict[str, tuple[Tensor, Tensor]] = {}
         whole = config.trainable == "all"
         if self.source.path:
             tensors = self.source.weights()
@@ -137,12 +140,14 @@ class StanhLearner(Learner):
     @torch.no_grad()
     def _largest(self) -> tuple[float, float]:
         """The largest magnitudes that the layers of y and z have to represent in the cached crops."""
-        largest = 0.0
-        centred = self.latents.z - self._medians(self.base)
-        for y, z in zip(self.latents.y.split(16), centred.split(16), strict=True):
-            _, means = self.base.h_s(z.round() + self._medians(self.base)).chunk(2, 1)
-            largest = max(largest, float((y - means).abs().max()))
-        return largest, float(centred.abs().max())
+        largest, medians = 0.0, self._medians(self.base)
+        z_hat = (self.latents.z - medians).round() + medians
+        for y, z in zip(self.latents.y.split(16), z_hat.split(16), strict=True):
+            for part in self._slices(self.base, z):
+                distance = y[:, part.channels] - part.means
+                part.y_hat = distance.round() + part.means
+                largest = max(largest, float(distance.abs().max()))
+        return largest, float((self.latents.z - medians).abs().max())
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         config = self.config
@@ -175,11 +180,22 @@ class StanhLearner(Learner):
         network = self._network(model)
 
         def code(x: Tensor) -> list[tuple[Tensor, Tensor]]:
-            y = networks.run(network.g_a, x)
-            y_hat, bits = self._code(model, y, networks.run(network.h_a, y))
+            y_hat, bits = self._code(model, *self._latents_of(network, x))
             return [(networks.run(network.g_s, y_hat), bits)]
 
         return score_points(model, code, images, [self.config.rate_weight])[0]
+
+    def _latents_of(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(y, z) of a whole image; those of a frozen network are computed once."""
+        frozen = self.config.trainable != "all"
+        key = sha256(x.cpu().contiguous().numpy().tobytes()) if frozen else ""
+        if key not in self._judged:
+            y = networks.run(network.g_a, x)
+            latents = y, networks.run(network.h_a, y)
+            if not frozen:
+                return latents
+            self._judged[key] = latents
+        return self._judged[key]
 
     def _code(self, model: nn.Module, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """(y_hat, bits): the quantized latent and the ideal length of y and z, (B,); notes the gaps in training."""
@@ -188,25 +204,40 @@ class StanhLearner(Learner):
         z_hat = model.z(z)
         z_edges = (edge + medians for edge in model.z.bin(z, z_hat))
         z_likelihoods = factorised_likelihoods(network.entropy_bottleneck, *z_edges)
-        scales, means = networks.run(network.h_s, z_hat + medians, self.precision).chunk(2, 1)
-        shift = means if self.config.centred or not model.training else torch.zeros_like(means)
-        y = y - shift
-        y_hat = model.y(y)
-        y_likelihoods = gaussian_likelihoods(scales, *(edge + shift - means for edge in model.y.bin(y, y_hat)))
+        bits = -z_likelihoods.log2().sum((1, 2, 3))
+        gaps, parts = [], []
+        for part in self._slices(network, z_hat + medians):
+            shift = part.means if self.config.centred or not model.training else torch.zeros_like(part.means)
+            values = y[:, part.channels] - shift
+            quantized = model.y(values)
+            edges = (edge + shift - part.means for edge in model.y.bin(values, quantized))
+            bits = bits - gaussian_likelihoods(part.scales, *edges).log2().sum((1, 2, 3))
+            part.y_hat = quantized + shift
+            parts.append(part)
+            if model.training:
+                gaps.append(model.y.gap(values, quantized))
         if model.training:
-            self._gaps = {"y": model.y.gap(y, y_hat), "z": model.z.gap(z, z_hat)}
-        bits = -y_likelihoods.log2().sum((1, 2, 3)) - z_likelihoods.log2().sum((1, 2, 3))
-        return (y_hat + shift).contiguous(memory_format=torch.channels_last), bits
+            self._gaps = {"y": sum(gaps) / len(gaps), "z": model.z.gap(z, z_hat)}
+        y_hat = torch.cat([part.y_hat for part in parts], 1)
+        return y_hat.contiguous(memory_format=torch.channels_last), bits
 
-    def _network(self, model: nn.Module) -> networks.MeanScaleHyperprior:
+    def _slices(self, network: nn.Module, z_hat: Tensor) -> Iterator[wacnn.Slice]:
+        """The parts of y in coding order, as :meth:`wacnn.WACNN.slices`; a mean-scale hyperprior has one."""
+        if isinstance(network, wacnn.WACNN):
+            yield from network.slices(z_hat)
+        else:
+            scales, means = networks.run(network.h_s, z_hat, self.precision).chunk(2, 1)
+            yield wacnn.Slice(slice(None), means, scales, means)
+
+    def _network(self, model: nn.Module) -> nn.Module:
         return getattr(model, "network", self.base)
 
     @staticmethod
-    def _medians(network: networks.MeanScaleHyperprior) -> Tensor:
+    def _medians(network: nn.Module) -> Tensor:
         return network.entropy_bottleneck.quantiles[:, 0, 1].detach()[:, None, None]
 
     def identity(self) -> dict[str, Any]:
-        base = {"name": self.config.base, "sha256": self.base_source.facts()["sha256"]}
+        base = {"name": self.config.base, "sha256": self.base_sha256}
         return {"base": base, "rate_weight": self.config.rate_weight}
 
     def described(self) -> dict[str, Any]:
