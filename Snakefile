@@ -47,6 +47,7 @@ localrules:
 
 
 include: "rules/times_and_studies.smk"
+include: "rules/devices.smk"
 include: "rules/learned.smk"
 
 
@@ -80,14 +81,17 @@ rule code:
         RUN / "logs" / "code" / "{dataset}" / "{codec}.{scatteritem}.log",
     resources:
         mem_mb=config["mem_mb"],
+        gpu=lambda wildcards: PLAN.gpus_of(wildcards.codec),
     params:
         run=RUN,
+        device=lambda wildcards: PLAN.device_of(wildcards.codec),
         metrics=METRIC_VERSIONS_JSON,
         timeout=config["timeout_s"],
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
     shell:
         "rdbench run {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
-        " --part {wildcards.scatteritem} --leave-out={params.leave_out:q} --timeout {params.timeout} --log {log:q}"
+        " --part {wildcards.scatteritem} --leave-out={params.leave_out:q} --timeout {params.timeout}"
+        " --device {params.device} --log {log:q}"
 
 
 rule collect:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.datasets import read_manifest, source_of
+from bench.devices import requested, usable_gpus
 from bench.errors import UsageError
 from bench.files import to_json, write_if_changed
 from bench.status import Status, all_statuses
@@ -24,7 +25,8 @@ from bench.validation import validated_pairs
 @dataclass(frozen=True)
 class Plan:
     """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name;
-    left_out: codec -> why the configuration leaves it out; studies: by name, those of the configuration."""
+    left_out: codec -> why the configuration leaves it out; studies: by name, those of the configuration; device: for
+    codecs with weights, "auto", "cpu" or "cuda"."""
 
     folder: Path
     names: Mapping[str, str]
@@ -32,6 +34,21 @@ class Plan:
     left_out: Mapping[str, str]
     statuses: Mapping[str, Status]
     studies: Mapping[str, Study]
+    device: str = "auto"
+
+    @property
+    def with_weights(self) -> list[str]:
+        """The codecs of the run whose networks' device matters."""
+        return sorted({codec for codec, _ in self.pairs if self.statuses[codec].weights_sha256} - set(self.left_out))
+
+    def device_of(self, codec: str) -> str:
+        """Where a codec's jobs run: "cpu" without weights, so that another device makes none of them run again."""
+        return self.device if self.statuses[codec].weights_sha256 else "cpu"
+
+    def gpus_of(self, codec: str) -> int:
+        """How many GPUs a job of a codec asks of Snakemake: 1 or 0."""
+        device = self.device_of(codec)
+        return int(device == "cuda" or (device == "auto" and bool(usable_gpus())))
 
     @property
     def studied(self) -> list[tuple[str, str]]:
@@ -76,7 +93,8 @@ def plan(config: Mapping[str, Any]) -> Plan:
         statuses[codec].write(folder / "status")
     for dataset, name in names.items():
         _refresh(folder / "datasets", dataset, name)
-    return Plan(folder, names, pairs, left_out, statuses, _studies(config))
+    device = config["device"] if config["device"] != "auto" else requested()
+    return Plan(folder, names, pairs, left_out, statuses, _studies(config), device)
 
 
 def _studies(config: Mapping[str, Any]) -> dict[str, Study]:

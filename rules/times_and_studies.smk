@@ -11,11 +11,14 @@ rule time:
     log:
         RUN / "logs" / "time" / "{dataset}" / "{codec}.log",
     threads: workflow.cores
+    resources:
+        gpu=lambda wildcards: PLAN.gpus_of(wildcards.codec),
     params:
         **config["timing"],
+        device=lambda wildcards: PLAN.device_of(wildcards.codec),
     shell:
         "rdbench time {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --images {params.images}"
-        " --points {params.points} --repeats {params.repeats} --log {log:q}"
+        " --points {params.points} --repeats {params.repeats} --device {params.device} --log {log:q}"
 
 
 rule study:
