@@ -145,11 +145,18 @@ def permute_latent(model: MeanScaleHyperprior, order: Tensor) -> None:
 
 
 def run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None = None) -> Tensor:
-    """``layers(x)``; with a ``precision``, its inner convolutions run in it and GDN, first and last layer in fp32."""
+    """``layers(x)``; with a ``precision``, its inner layers run in it, and those that meet image or latent in fp32.
+
+    A latent's mean can exceed 100 quantization steps, so half of the precision would be no small noise. GDN runs in
+    fp32 on a GPU, where that is quick; on a CPU that knows bf16 only the last layer and a synthesis's first are exact.
+    """
     if precision is None:
         return layers(x)
+    on_cpu = x.device.type == "cpu"
+    reads_image = layers[0].in_channels == 3
     for index, layer in enumerate(layers):
-        exact = isinstance(layer, GDN) or index in (0, len(layers) - 1)
+        exact = index == len(layers) - 1 or (index == 0 and not (on_cpu and reads_image))
+        exact = exact or (isinstance(layer, GDN) and not on_cpu)
         with torch.autocast(x.device.type, dtype=precision) if not exact else contextlib.nullcontext():
             x = layer(x.float() if exact else x)
     return x
@@ -165,20 +172,33 @@ def hyperprior(
     return means, scales, -likelihoods.log2().sum((1, 2, 3))
 
 
-def rate(model: MeanScaleHyperprior, y: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+def rate(
+    model: MeanScaleHyperprior, y: Tensor, precision: torch.dtype | None = None, mixed: bool = False
+) -> tuple[Tensor, Tensor]:
     """(y_hat, bits): the quantized latent (noise in training mode, rounding in eval) and its ideal length per sample.
 
-    y: (B, M, H/16, W/16). bits: (B,), -log2 of the likelihoods of y and z.
+    y: (B, M, H/16, W/16). bits: (B,), -log2 of the likelihoods of y and z. mixed, in training mode: y_hat is rounded
+    with the gradient passed straight through, and the bits of y are those of its rounded value, so that the scales
+    learn the real rate; y and the means have the noisy rate's gradient (Minnen & Singh 2020, section 3.4, has the two
+    kinds of quantization).
     """
     means, scales, z_bits = hyperprior(model, y, precision)
-    y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
-    return y_hat, z_bits - likelihoods.log2().sum((1, 2, 3))
+    if not (mixed and model.training):
+        y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
+        return y_hat, z_bits - likelihoods.log2().sum((1, 2, 3))
+    _, noisy = model.gaussian_conditional(y, scales.detach(), means=means)
+    _, rounded = model.gaussian_conditional(y.detach(), scales, means=means.detach(), training=False)
+    relaxed = noisy.log2().sum((1, 2, 3))
+    y_hat = y + ((y - means).round() + means - y).detach()
+    return y_hat, z_bits - rounded.log2().sum((1, 2, 3)) - relaxed + relaxed.detach()
 
 
-def forward(model: MeanScaleHyperprior, x: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+def forward(
+    model: MeanScaleHyperprior, x: Tensor, precision: torch.dtype | None = None, mixed: bool = False
+) -> tuple[Tensor, Tensor]:
     """(x_hat, bits) for x (B, 3, H, W) in 0..1 with H, W multiples of 64; x_hat is not clamped, bits (B,)."""
     y = run(model.g_a, x, precision)
-    y_hat, bits = rate(model, y, precision)
+    y_hat, bits = rate(model, y, precision, mixed)
     return run(model.g_s, y_hat, precision), bits
 
 

@@ -8,6 +8,9 @@ from codecs_wrappers.learned.training import config
 
 OVERRIDES = {"steps": int, "batch": int, "crop": int, "lr": float, "seed": int, "precision": str}
 OVERRIDES |= {"hyperprior_steps": int, "validate_every": int, "validation_images": int}
+OVERRIDES |= {"hyperprior_crop": int, "hyperprior_batch": int, "hyperprior_lr": float, "quantisation": str}
+OVERRIDES |= {"steep_lr": float, "lr_last": float, "decay_from": float, "warm_up_steps": int}
+OVERRIDES |= {"ema_decay": float, "log_every": int}
 DESCRIPTION = "Train a learned codec's network and export the best average of its weights."
 
 

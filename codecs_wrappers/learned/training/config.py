@@ -36,7 +36,7 @@ class Config:
     adam_epsilon: float = 1e-8
     ema_decay: float = 0.999
     gradient_norm: float = 1.0
-    precision: str = "tf32"  # on CUDA: fp32, tf32, or bf16 for the inner convolutions
+    precision: str = "tf32"  # on CUDA: fp32, tf32, or bf16 for the inner convolutions; on a CPU: bf16, or else fp32
     jpeg_downscale: int = 2  # JPEG sources are shrunk so, which averages their block edges away
     validate_every: int = 1000
     validation_images: int = 0  # 0: all

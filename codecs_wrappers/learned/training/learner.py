@@ -40,7 +40,7 @@ class Learner:
     ):
         self.config, self.device, self.images, self.beside = config, device, images, beside
         self.crops = Crops(images, config.crop, config.seed, device)
-        self.precision = torch.bfloat16 if config.precision == "bf16" and device.type == "cuda" else None
+        self.precision = torch.bfloat16 if config.precision == "bf16" else None
         self.model = self.build().to(device, memory_format=torch.channels_last)
         self.step = 0
 
@@ -143,7 +143,7 @@ class Learner:
         CPU need not wait; what has no meaning is NaN.
         """
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate(progress)
+            group["lr"] = self.learning_rate(progress) * group.get("lr_factor", 1.0)
         self.optimiser.zero_grad(set_to_none=True)
         loss, bpp, mse = self.loss()
         loss.backward()

@@ -19,6 +19,7 @@ from codecs_wrappers.learned.training.linear_start import linear_start
 from codecs_wrappers.learned.training.start import first_source
 from codecs_wrappers.learned.training.validation import Score, score
 
+QUANTISATIONS = ("noise", "mixed")
 BATCHES = 8  # of crops for the principal components
 
 
@@ -31,16 +32,28 @@ class Config(configs.Config):
     start_from: tuple[str, ...] = ("linear",)
     hyperprior_steps: int = 0  # staged start: so many steps of the hyperprior alone, on cached latents
     hyperprior_lr: float = 5e-4
+    hyperprior_batch: int = 0  # 0: batch
+    hyperprior_crop: int = 0  # 0: crop
+    steep_lr: float = 0.1  # of lr: for the first layers of analysis and synthesis, which read the picture's mean
+    quantisation: str = "mixed"  # in training: "noise", or "mixed" (networks.rate)
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_positive("rate_weight", "hyperprior_lr")
+        self.require_positive("rate_weight", "hyperprior_lr", "steep_lr")
+        if self.quantisation not in QUANTISATIONS:
+            known = " or ".join(QUANTISATIONS)
+            raise UsageError(f"training {self.name}: quantisation must be {known}, it is {self.quantisation!r}")
+        if self.hyperprior_crop % networks.STRIDE:
+            raise UsageError(
+                f"training {self.name}: hyperprior_crop must be a multiple of {networks.STRIDE}, it is "
+                f"{self.hyperprior_crop}"
+            )
         if not isinstance(self.architecture, Mapping):
             raise UsageError(f"training {self.name}: architecture must name family, N and M, got {self.architecture!r}")
 
 
 class MeanScaleLearner(Learner):
-    """Noise in place of rounding; judged with rounding; shipped in fp16 as CompressAI's own state dict."""
+    """Quantized as ``quantisation`` says; judged with rounding; shipped in fp16 as CompressAI's own state dict."""
 
     Config = Config
 
@@ -94,6 +107,18 @@ class MeanScaleLearner(Learner):
             return self.config.hyperprior_lr, 0
         return self.config.lr, self.config.hyperprior_steps
 
+    def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """Adam that steps by ``steep_lr`` of the rate in the two layers that read large means."""
+        steep = [self.model.g_a[0].weight, self.model.g_s[0].weight]
+        others = [p for p in parameters if all(p is not s for s in steep)]
+        groups = [{"params": others}, {"params": steep, "lr_factor": self.config.steep_lr}]
+        fused = self.device.type == "cuda"
+        return torch.optim.Adam(groups, lr=self.config.lr, eps=self.config.adam_epsilon, fused=fused)
+
+    @property
+    def _mixed(self) -> bool:
+        return self.config.quantisation == "mixed"
+
     @property
     def _in_first_stage(self) -> bool:
         return self.step < self.config.hyperprior_steps
@@ -101,7 +126,7 @@ class MeanScaleLearner(Learner):
     def _rate_distortion_loss(self) -> tuple[Tensor, Tensor, Tensor]:
         self._latents = None
         x = to_float(self.crops.batch(self.config.batch))
-        x_hat, bits = networks.forward(self.model, x, self.precision)
+        x_hat, bits = networks.forward(self.model, x, self.precision, self._mixed)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / self.config.crop**2
         return self.config.rate_weight * 255**2 * mse + bpp, bpp, mse
@@ -110,8 +135,10 @@ class MeanScaleLearner(Learner):
         """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""
         if self._latents is None:
             self._latents = self._cache_latents()
-        y = self._latents.batch(self.config.batch, flips=False).float().contiguous(memory_format=torch.channels_last)
-        bpp = networks.rate(self.model, y, self.precision)[1].mean() / self.config.crop**2
+        y = self._latents.batch(self.config.hyperprior_batch or self.config.batch, flips=False)
+        y = y.float().contiguous(memory_format=torch.channels_last)
+        bits = networks.rate(self.model, y, self.precision, self._mixed)[1].mean()
+        bpp = bits / (networks.LATENT_STRIDE * self._latents.crop) ** 2
         return bpp, bpp, torch.full_like(bpp, math.nan)
 
     @torch.no_grad()
@@ -122,7 +149,8 @@ class MeanScaleLearner(Learner):
             height, width = (side - side % stride for side in image.shape[1:])
             y = self.model.g_a(to_float(image[None, :, :height, :width].to(self.device)))
             maps.append(y[0].half())  # 5e-4 relative: below the quantization noise
-        latents = Crops(maps, self.config.crop // stride, self.config.seed, self.device)
+        crop = (self.config.hyperprior_crop or self.config.crop) // stride
+        latents = Crops(maps, crop, self.config.seed, self.device)
         latents.generator = self.crops.generator  # one source of chance to save
         return latents
 
