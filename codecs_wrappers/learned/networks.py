@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,11 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-
-with warnings.catch_warnings():  # CompressAI decorates with torch.jit.script, which newer torch deprecates
-    warnings.simplefilter("ignore")
-    from compressai.layers import GDN
-    from compressai.models import MeanScaleHyperprior
+from codecs_wrappers.learned.library import GDN, MeanScaleHyperprior, load_state_dict
 
 FAMILIES = {"mean_scale": MeanScaleHyperprior}
 STRIDE = 64  # of the whole network: 16 for the latent y, 4 more for z
@@ -90,8 +85,6 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     Nothing but tensors is unpickled. Raises UsageError if it is absent or not such a file.
     """
     import pickle
-
-    from compressai.zoo import load_state_dict
 
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)

@@ -9,7 +9,6 @@ here follow its author's DSSLIC (METHODS.md C1).
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -17,10 +16,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-
-with warnings.catch_warnings():  # CompressAI decorates with torch.jit.script, which newer torch deprecates
-    warnings.simplefilter("ignore")
-    from compressai.layers import GDN
+from codecs_wrappers.learned.library import GDN
 
 FAMILY = "resgdn"
 STRIDE = 8  # pixels a side of one sample of the code map

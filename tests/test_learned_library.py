@@ -1,0 +1,24 @@
+"""CompressAI is imported without what it needs for point clouds only, and nothing of that remains."""
+
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("compressai")
+
+CHECK = """
+import sys
+from codecs_wrappers.learned import library
+assert "torch_geometric" not in sys.modules and "torch._dynamo" not in sys.modules
+import torchvision.transforms
+assert torchvision.__file__ and torchvision.transforms.ToTensor()
+network = library.MeanScaleHyperprior(8, 8)
+assert sorted(network.state_dict()) == sorted(type(network)(8, 8).state_dict())
+"""
+
+
+def test_the_absent_packages_are_absent_only_while_compressai_is_imported():
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", CHECK], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
