@@ -37,7 +37,8 @@ class LearnedCodec(Codec):
         if not self.entries:
             return False, "no trained weights in the manifest: see codecs_wrappers/learned/training/README.md"
         reasons = [reason for ok, reason in map(weights.available, self.entries) if not ok]
-        return not reasons, "; ".join(reasons)
+        more = f" (and {len(reasons) - 1} more of its weights)" if len(reasons) > 1 else ""
+        return not reasons, "".join(reasons[:1]) + more
 
     def version(self) -> str:
         """The stream's format, the libraries and the kind of device whose arithmetic decides the bits."""

@@ -7,6 +7,7 @@ step a channel. After the analysis transform integers decide the bits: z, symbol
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from bench.codec import Image
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned.bitstream import Header
+from codecs_wrappers.learned.bitstream import CHECKSUM_BYTES, Header
 from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
 from codecs_wrappers.learned.entropy.gaussian import gaussian_tables, scale_index
 
@@ -114,6 +115,7 @@ def decode(model: Model, bitstream: bytes, header: Header, step: Step = 1.0) -> 
     means, sigma = model.hyper(z)
     indices = scale_index(sigma, per_channel(step).astype(np.float64))
     symbols = decoder.decode(indices.ravel(), gaussian_tables()).reshape(y_shape)
+    decoder.finish()
     latent = Latent(z, symbols, means, indices, step)
     stream.check_checksum(bitstream, header, z, symbols, means, indices)
     return model.synthesise(latent.reconstruction(), header.height, header.width)
@@ -133,3 +135,30 @@ def per_channel(step: Step) -> np.ndarray:
     """The step as float32 that broadcasts over (M, h, w)."""
     step = np.asarray(step, np.float32)
     return step.reshape(-1, 1, 1) if step.ndim else step
+
+
+def decode_prefix(model: Model, bitstream: bytes, header: Header) -> Image:
+    """The image of a bitstream at step 1, or of any prefix behind its header: what has no symbol is its mean.
+
+    Elements go channel by channel, so that a network trained with nested dropout shows its first channels first. An
+    element of z without a symbol is its median. Raises BitstreamError as :func:`decode` does for a whole bitstream.
+    """
+    if len(bitstream) >= header.size + header.payload_bytes:
+        return decode(model, bitstream, header)
+    stream.check_tables(header, tables_digest(model))
+    y_shape, z_shape = model.latent_shapes(header.height, header.width)
+    decoder = RangeDecoder(bitstream[header.size : header.size + header.payload_bytes - CHECKSUM_BYTES], prefix=True)
+    known = decoder.decode(channels_of(z_shape), model.z_tables)
+    complete = len(known) == math.prod(z_shape)
+    z = _filled(known, z_shape)
+    means, sigma = model.hyper(z)
+    indices = scale_index(sigma)
+    symbols = _filled(decoder.decode(indices.ravel(), gaussian_tables()) if complete else known[:0], y_shape)
+    return model.synthesise(Latent(z, symbols, means, indices).reconstruction(), header.height, header.width)
+
+
+def _filled(known: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """``known`` in the first places of an int32 array of that shape, zeros behind."""
+    values = np.zeros(math.prod(shape), np.int32)
+    values[: len(known)] = known
+    return values.reshape(shape)

@@ -1,0 +1,31 @@
+"""Nested dropout (Rippel et al. 2014), PLONQ's learned baseline: channels of the latent sent in order of importance."""
+
+from __future__ import annotations
+
+from bench.codec import Image, check_image
+from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned.embedded import LearnedEmbedded
+
+
+class NestedDropout(LearnedEmbedded):
+    """A mean-scale hyperprior that was trained with its latent cut after a random number of channels."""
+
+    name = scheme = "nested_dropout"
+    extension = ".rdl"
+    label = "Nested dropout"
+    description = "mean-scale hyperprior trained with nested dropout, channel by channel, prefixes of one stream"
+    entries = ("nested_dropout",)
+
+    def encode_full(self, image: Image) -> bytes:
+        from codecs_wrappers.learned import meanscale
+
+        return meanscale.encode(self.model(self.entries[0]), check_image(image), self.scheme)[0]
+
+    def decode(self, bitstream: bytes) -> Image:
+        header = stream.read(bitstream, self.scheme)
+        from codecs_wrappers.learned import meanscale
+
+        return meanscale.decode_prefix(self.model_of(header), bitstream, header)
+
+
+CODECS = [NestedDropout()]
