@@ -304,7 +304,7 @@ def in_a_fresh_process(codec: Codec, streams: dict[str, bytes], folder: Path, en
     with open(folder / "out", "w") as out, open(folder / "err", "w") as err:
         try:
             code = subprocess.run(
-                [*command, *(streams if encode else ())], cwd=ROOT, stdout=out, stderr=err, timeout=90
+                [*command, *(streams if encode else ())], cwd=ROOT, stdout=out, stderr=err, timeout=300
             ).returncode
         except subprocess.TimeoutExpired:
             code = "none: it hung"
@@ -323,6 +323,8 @@ def test_a_stored_bitstream_still_decodes_to_the_stored_pixels(codec):
     index = json.loads((FIXTURES / "index.json").read_text())
     assert codec.name in index, f"no stored bitstream: run python tests/fixtures/make_bitstreams.py {codec.name}"
     entry = index[codec.name]
+    again = f"its weights were replaced: run python tests/fixtures/make_bitstreams.py {codec.name}"
+    assert entry.get("weights_sha256", "") == codec.weights_digest(), again
     pixels = codec.decode((FIXTURES / entry["file"]).read_bytes())
     if sha256_pixels(pixels) != entry["pixels_sha256"]:
         assert entry["tolerance"], f"other pixels than {entry['version']} gave; now {codec.version()}"
