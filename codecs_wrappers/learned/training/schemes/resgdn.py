@@ -47,7 +47,7 @@ class Config(configs.Config):
 
 
 class ResGdnLearner(Learner):
-    """Learns with stochastic rounding at every bit depth at once; judged with nearest rounding; shipped in fp16."""
+    """Learns with stochastic rounding at every bit depth at once; judged by the same loss; shipped in fp16."""
 
     Config = Config
 
@@ -72,30 +72,32 @@ class ResGdnLearner(Learner):
 
     @torch.no_grad()
     def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
-        """Means over the bit depths; ``points`` has each by itself. bpp: bytes of the coded code map alone."""
+        """Means over the bit depths; ``points`` has each by itself. Sides are cut to multiples of 8.
+
+        loss: with stochastic rounding (always the same), as trained: at 2 bits a network that improves by it can lose
+        by rounding to the nearest level. The others are of the nearest level, as coded; bpp: of the coded code map.
+        """
         model.eval()
+        noise = torch.Generator().manual_seed(self.config.seed)
         totals = torch.zeros(len(self.config.bits), 4, dtype=torch.float64)
         with tf32(False):
             for image in images:
                 height, width = (side - side % resgdn.STRIDE for side in image.shape[1:])
-                pixels = image[None, :, :height, :width].to(self.device)
-                x = to_float(pixels)
+                x = to_float(image[None, :, :height, :width].to(self.device))
                 code = model.analyse(x)
                 for total, bits in zip(totals, self.config.bits, strict=True):
+                    mse, similarity = _measure(model.synthesise(fake_quantize(code, bits, noise)), x)
+                    loss = self.config.mse_weight * mse + 1 - similarity
                     affine = affine_of(code, bits)
                     levels = quantize(code, affine)
                     maps = levels[0].permute(1, 2, 0).to(torch.uint8).cpu().numpy()
-                    x_hat = (model.synthesise(dequantize(levels, affine)).clamp(0, 1) * 255).round() / 255
-                    mse = (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-12).cpu()
-                    similarity = ms_ssim(x_hat.double(), x.double(), data_range=1.0).cpu()
                     bpp = 8 * len(codemap.encode(maps, bits, "context")) / (height * width)
-                    loss = self.config.mse_weight * mse + 1 - similarity
-                    total += torch.stack([loss, torch.tensor(bpp), -10 * mse.log10(), similarity])
+                    mse, similarity = _measure(model.synthesise(dequantize(levels, affine)), x)
+                    total += torch.tensor([loss, bpp, -10 * math.log10(mse), similarity], dtype=torch.float64)
         means = totals / len(images)
-        keys = ("loss", "bpp", "psnr_rgb_db", "ms_ssim")
         points = [
-            {"bits": bits, **dict(zip(keys, row, strict=True))}
-            for bits, row in zip(self.config.bits, means.tolist(), strict=True)
+            {"bits": bits, "loss": loss, "bpp": bpp, "psnr_rgb_db": psnr, "ms_ssim": similarity}
+            for bits, (loss, bpp, psnr, similarity) in zip(self.config.bits, means.tolist(), strict=True)
         ]
         return Score(*means.mean(0)[:3].tolist(), points=points)
 
@@ -132,6 +134,13 @@ class ResGdnLearner(Learner):
                 squares[index] += sum(part.double().square().sum().cpu() for part in gradient if part is not None)
         mse, dissimilarity = (squares / len(batches)).sqrt().tolist()
         return {"mse": round(mse, 5), "ms_ssim": round(dissimilarity, 5)}
+
+
+def _measure(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
+    """(MSE, MS-SSIM) of samples in 0..1 after rounding ``x_hat`` to 8 bits."""
+    x_hat = (x_hat.clamp(0, 1) * 255).round() / 255
+    mse = (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-12)
+    return mse.item(), ms_ssim(x_hat.double(), x.double(), data_range=1.0).item()
 
 
 def _with_finite_gradient(x_hat: Tensor) -> Tensor:
