@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, shell
@@ -148,7 +149,8 @@ def test_the_gpu_script_packs_trains_brings_back_an_unfinished_model_and_joins_i
     (here / "codecs_wrappers/learned/training/models/tiny.yaml").write_text(yaml.safe_dump(model))
     (here / "reports").mkdir()
     (here / "reports/large").write_bytes(bytes(1000))
-    for folder, image in {"a": data.coffee(), "b": data.astronaut(), "v": data.chelsea()[:128, :128]}.items():
+    astronaut = np.tile(data.astronaut(), (2, 1, 1))
+    for folder, image in {"a": data.coffee(), "b": astronaut, "v": data.chelsea()[:128, :128]}.items():
         (tmp_path / folder).mkdir()
         Image.fromarray(image).save(tmp_path / folder / "photograph.png")
     git = ["git", "-c", "user.name=t", "-c", "user.email=t@t"]

@@ -1,4 +1,4 @@
-"""From a finished training to the committed weights: the file, its manifest entry, its curve, its steps in the queue."""
+"""From a finished training to the committed weights: file, manifest entry, curve, steps in the queue."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -28,6 +29,9 @@ SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
 SMALLEST_LIKELIHOOD = 1e-9  # likewise
 LARGE_SCALE = 0.5  # in steps: from here on the error of rounding is about uniform
 SHARPNESS = 12.0  # of the soft rounding whose slope stands in for rounding's
+SEARCH_BATCHES = 4  # of crops for the first factors, which are searched
+SEARCH_STEPS = 4  # an octave
+SEARCH_RANGE = 12  # steps up and down
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,25 +70,35 @@ class QsfLearner(Learner):
     Config = Config
 
     def build(self) -> nn.Module:
-        """Factors that suit each rate weight at high resolution: in proportion to its square root."""
+        """Constant factors that suit each rate weight at high resolution: in proportion to its square root."""
         self.source = first_source(self.config, self.beside, built=())
         self.base = cached.frozen(self.source, self.device)
         self.base_rate_weight = float(self.source.metadata()["rate_weight"])
         self.weights = torch.tensor(self.config.rate_weights, device=self.device)
-        self._latents: Latents | None = None
         factors = (self.weights / self.base_rate_weight).sqrt()
         return Factors(factors[:, None].repeat(1, self.base.M))
 
+    @cached_property
+    def latents(self) -> Latents:
+        """Of chance of its own, so that a resumed training has the same."""
+        crops = Crops(self.images, self.config.crop, self.config.seed, self.device)
+        return cached.cache(self.base, crops, self.config.cached_crops)
+
     def first_weights(self) -> dict[str, Any]:
+        """Each channel's best factor by itself, were the synthesis transform linear and orthogonal with gains."""
+        latents = self.latents[: self.config.batch * SEARCH_BATCHES]
+        found = []
+        for weight, factors in zip(self.config.rate_weights, self.model().detach(), strict=True):
+            gains = synthesis_gains(self.base, quantize(latents, factors[None])[0])
+            found.append(search(latents, factors, weight * 255**2 * gains))
+        with torch.no_grad():
+            self.model.log_factors.copy_(torch.stack(found).log())
         return {**self.source.facts(), "rate_weight": self.base_rate_weight}
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         config, rates = self.config, len(self.config.rate_weights)
-        if self._latents is None:  # from chance of its own, so that a resumed training caches the same
-            crops = Crops(self.images, config.crop, config.seed, self.device)
-            self._latents = cached.cache(self.base, crops, config.cached_crops)
         index = torch.randint(config.cached_crops, (config.batch,), generator=self.crops.generator)
-        batch = self._latents[index.to(self.device)]
+        batch = self.latents[index.to(self.device)]
         x = to_float(batch.x)
         factors = self.model().repeat_interleave(config.batch // rates, 0)
         y_hat, bits = quantize(batch, factors)
@@ -141,8 +155,15 @@ def _soft_slope(value: Tensor) -> Tensor:
     return SHARPNESS * (1 - (SHARPNESS * from_edge).tanh().square()) / (2 * math.tanh(SHARPNESS / 2))
 
 
+def _bits(symbols: Tensor, scales: Tensor) -> Tensor:
+    """Ideal length of each symbol under a Gaussian of mean 0 and these scales, in steps."""
+    symbols, scales = symbols.abs(), scales.clamp(min=SMALLEST_SCALE)
+    upper, lower = (torch.special.ndtr((edge - symbols) / scales) for edge in (0.5, -0.5))
+    return -(upper - lower).clamp(min=SMALLEST_LIKELIHOOD).log2()
+
+
 def quantize(latents: Latents, factors: Tensor) -> tuple[Tensor, Tensor]:
-    """(y_hat, bits): the reconstructed latent of ``factors`` (B, M), and the ideal length of y and z, (B,).
+    """(y_hat, bits): the reconstructed latent of ``factors`` (B or 1, M), and the ideal length of y and z, (B,).
 
     Their gradients are those of the mean rate and squared error, to within a tenth. Where the scale is small, a symbol
     is taken as constant for the error: at a bin's edge both neighbours err by the same. Where it is large, the symbol
@@ -153,10 +174,34 @@ def quantize(latents: Latents, factors: Tensor) -> tuple[Tensor, Tensor]:
     with torch.no_grad():
         error_slope, rate_slope = (scales > LARGE_SCALE).to(values.dtype), _soft_slope(values)
     y_hat = _Round.apply(values, error_slope) / factors + latents.means
-    symbols, scales = _Round.apply(values, rate_slope).abs(), scales.clamp(min=SMALLEST_SCALE)
-    upper, lower = (torch.special.ndtr((edge - symbols) / scales) for edge in (0.5, -0.5))
-    bits = -(upper - lower).clamp(min=SMALLEST_LIKELIHOOD).log2().sum((1, 2, 3))
+    bits = _bits(_Round.apply(values, rate_slope), scales).sum((1, 2, 3))
     return y_hat, bits + latents.z_bits
+
+
+def synthesis_gains(model: networks.MeanScaleHyperprior, y_hat: Tensor) -> Tensor:
+    """(M,): the energy in samples of 0..1 that a unit of energy in each channel of y_hat becomes, to first order.
+
+    Diagonal of the Jacobian's Gram matrix by Hutchinson's estimator: one random sign for each output sample.
+    """
+    y_hat = y_hat.contiguous(memory_format=torch.channels_last).requires_grad_()
+    x_hat = networks.run(model.g_s, y_hat)
+    signs = torch.randint(0, 2, x_hat.shape, device=x_hat.device).to(x_hat.dtype) * 2 - 1
+    (gradient,) = torch.autograd.grad(x_hat, y_hat, signs)
+    return gradient.square().mean((0, 2, 3))
+
+
+def search(latents: Latents, factors: Tensor, error_weights: Tensor) -> Tensor:
+    """(M,): around ``factors`` (M,) that of each channel with the least error_weight / 3 * squared error + bits."""
+    costs = []
+    candidates = [factors * 2 ** (exponent / SEARCH_STEPS) for exponent in range(-SEARCH_RANGE, SEARCH_RANGE + 1)]
+    for candidate in candidates:
+        candidate = candidate[None, :, None, None]
+        values = (latents.y - latents.means) * candidate
+        symbols = values.round()
+        error = ((symbols - values) / candidate).square()
+        bits = _bits(symbols, latents.scales * candidate)
+        costs.append((error_weights[:, None, None] / 3 * error + bits).sum((0, 2, 3)))
+    return torch.stack(candidates).gather(0, torch.stack(costs).argmin(0, keepdim=True))[0]
 
 
 LEARNER = QsfLearner
