@@ -1,5 +1,6 @@
 """The trainer: exact resume, judged averages, the linear start, the export, and what it refuses."""
 
+import argparse
 import csv
 import os
 import signal
@@ -20,7 +21,7 @@ pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[le
 from compressai.models import MeanScaleHyperprior  # noqa: E402
 
 from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training import config, data, trainer  # noqa: E402
+from codecs_wrappers.learned.training import command, config, data, trainer  # noqa: E402
 from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
 from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
 from codecs_wrappers.learned.training.process import device_of  # noqa: E402
@@ -374,6 +375,39 @@ def test_a_wrong_configuration_is_refused_with_what_is_wrong(tiny, change, messa
 def test_an_unknown_model_name_lists_those_there_are():
     with pytest.raises(UsageError, match=r"mean_scale_0\.1538"):
         config.load("mean_scale_7")
+
+
+def test_any_key_of_the_configuration_can_be_set_on_the_command_line(tmp_path, photographs, capsys):
+    path = tmp_path / "tiny.yaml"
+    path.write_text(yaml.safe_dump({**TINY, "steps": 2}))
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    folders = ["--data", str(photographs / "train"), "--validation", str(photographs / "held_out")]
+    base = [str(path), *folders, "--device", "cpu", "--out", str(tmp_path / "out"), "--batch", "3"]
+    assert command.main(parser.parse_args([*base, "--set", "ema_decay=0.5", "notes=short"])) == 0
+    assert "finished at step 2" in capsys.readouterr().out
+    assert yaml.safe_load((tmp_path / "out/tiny.yaml").read_text())["tiny"]["batch"] == 3
+    for wrong, message in (
+        ("nowhere=1", "unknown key 'nowhere'"),
+        ("crop", "KEY=VALUE"),
+        ("crop=50", "multiple of 64"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            command.main(parser.parse_args([*base, "--set", wrong]))
+
+
+def test_two_hundred_steps_of_a_committed_configuration_lower_the_validation_loss_on_a_cpu(photographs, tmp_path):
+    """The retraining command of a manifest entry, with crops that a CPU can do."""
+    folders = {"data": [photographs / "train"], "validation": [photographs / "held_out"], "device": "cpu"}
+    narrow = {"architecture": {"family": "mean_scale", "N": 12, "M": 24}, "batch": 2, "crop": 64, "validate_every": 50}
+    outcome = trainer.train(
+        "mean_scale_0.00513", **folders, steps=200, out=tmp_path / "out", quiet=True, start_from=("linear",), **narrow
+    )
+    with open(tmp_path / "out/validation.csv", newline="") as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert len(losses) == 5
+    assert losses[-1] == min(losses)
+    assert outcome.best.loss < 0.95 * outcome.start.loss
 
 
 def test_the_package_and_the_command_line_parser_do_not_import_torch():

@@ -59,9 +59,12 @@ def entry(outcome):
     return yaml.safe_load(outcome.weights.with_suffix(".yaml").read_text())["scheme"]
 
 
-def test_qsf_trains_factors_that_beat_constant_ones_and_name_the_network_they_are_for(train, folders):
-    outcome = train({**QSF, "steps": 100})
-    assert outcome.best.loss < 0.997 * outcome.start.loss  # for a linear codec constant factors are near the best
+def test_qsf_factors_beat_constant_ones_before_and_after_training_and_name_their_network(train, folders):
+    learner = make(folders, QSF)
+    constant = learner.score(learner.build(), [data.read_image(folders / "held_out/cat.png")])
+    outcome = train({**QSF, "steps": 60})
+    assert outcome.start.loss < 0.997 * constant.loss  # for a linear codec constant factors are near the best
+    assert outcome.best.loss < 0.997 * constant.loss
     state = networks.read_weights(outcome.weights)
     assert list(state) == ["factors"]
     assert (state["factors"].dtype, tuple(state["factors"].shape)) == (torch.float32, (2, 48))
@@ -102,6 +105,38 @@ def test_a_qsf_training_leaves_the_network_as_it_is_and_moves_only_factors(folde
     assert all(torch.equal(value, before[name]) for name, value in learner.base.state_dict().items())
     assert not torch.equal(learner.model(), factors)
     assert set(learner.model.state_dict()) == {"log_factors"}
+
+
+def test_the_synthesis_gains_are_the_energy_that_noise_in_a_channel_becomes(folders):
+    learner = make(folders, QSF)
+    y_hat = learner.latents.y[:8]
+    torch.manual_seed(1)
+    gains = torch.stack([qsf.synthesis_gains(learner.base, y_hat) for _ in range(20)]).mean(0)
+    noise = 0.05 * torch.randn(8, 1, 4, 4)
+    for channel in (0, 7, 20):
+        moved = y_hat.clone()
+        moved[:, channel : channel + 1] += noise
+        with torch.no_grad():
+            energy = (learner.base.g_s(moved) - learner.base.g_s(y_hat)).square().sum()
+        assert gains[channel].item() == pytest.approx((energy / noise.square().sum()).item(), rel=0.25)
+
+
+def test_the_search_finds_the_factor_that_an_exhaustive_one_finds_channel_by_channel():
+    generator = torch.Generator().manual_seed(0)
+    scales = torch.tensor([0.3, 3.0, 30.0]).view(1, 3, 1, 1).expand(2, 3, 8, 8)
+    y = scales * torch.randn(2, 3, 8, 8, generator=generator)
+    latents = Latents(y, y, torch.zeros_like(y), scales, torch.zeros(2))
+    weights = torch.tensor([1.0, 2.0, 3.0])
+    found = qsf.search(latents, torch.ones(3), weights)
+
+    def cost(factor, channel):
+        alone = Latents(*(t[:, channel : channel + 1] for t in (y, y, torch.zeros_like(y), scales)), torch.zeros(2))
+        y_hat, bits = qsf.quantize(alone, torch.full((1, 1), factor))
+        return (weights[channel] / 3 * (y_hat - alone.y).square().sum() + bits.sum()).item()
+
+    factors = [2 ** (step / qsf.SEARCH_STEPS) for step in range(-qsf.SEARCH_RANGE, qsf.SEARCH_RANGE + 1)]
+    expected = [min(factors, key=lambda factor: cost(factor, channel)) for channel in range(3)]
+    assert found.tolist() == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.35, 0.45, 1.0, 4.0])

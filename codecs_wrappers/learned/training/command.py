@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
+from bench.errors import UsageError
 from codecs_wrappers.learned.training import config
 
 OVERRIDES = {"steps": int, "batch": int, "crop": int, "lr": float, "seed": int, "precision": str}
@@ -28,8 +30,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="begin again though there is a checkpoint")
     parser.add_argument("--start-from", nargs="+", metavar="SOURCE", help="linear, default, model:NAME or file:PATH")
     parser.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
+    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="instead of any key's value")
     for key, kind in OVERRIDES.items():
         parser.add_argument(f"--{key.replace('_', '-')}", type=kind, help=f"instead of the configuration's {key}")
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """(key, value) of ``KEY=VALUE``, the value as in yaml. Raises UsageError for a text without a key."""
+    import yaml
+
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"--set takes KEY=VALUE, got {text!r}")
+    return key, yaml.safe_load(value)
 
 
 def main(args: argparse.Namespace) -> int:
@@ -50,7 +63,7 @@ def main(args: argparse.Namespace) -> int:
         resume=not args.fresh,
         pause_after=args.pause_after,
         start_from=tuple(args.start_from) if args.start_from else None,
-        **{key: getattr(args, key) for key in OVERRIDES},
+        **({key: getattr(args, key) for key in OVERRIDES} | dict(map(setting, args.set))),
     )
     print(f"{outcome.status} at step {outcome.step}: {outcome.start} at the start, {outcome.best} best")
     return 0
