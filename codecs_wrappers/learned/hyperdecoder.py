@@ -42,14 +42,14 @@ multiply = np.matmul  # the one place where floating-point sums happen
 class HyperDecoder:
     """h_s of a MeanScaleHyperprior: from the symbols of z to integer means and scales.
 
-    state: the network's tensors as float arrays: "h_s.0.weight", ... medians: float (N,), what z was rounded around.
+    state: its tensors as float arrays: "0.weight", ... medians: float (N,), what z was rounded around.
     Raises UsageError if the weights are too large for exact sums.
     """
 
     def __init__(self, state: Mapping[str, np.ndarray], medians: np.ndarray):
         self.medians = np.rint(np.asarray(medians, np.float64) * ACTIVATION_UNIT)[:, None, None]
-        kernels = {name: np.asarray(state[f"h_s.{name}.weight"], np.float64) for name in (0, 2, 4)}
-        biases = {name: np.asarray(state[f"h_s.{name}.bias"], np.float64) for name in (0, 2, 4)}
+        kernels = {name: np.asarray(state[f"{name}.weight"], np.float64) for name in (0, 2, 4)}
+        biases = {name: np.asarray(state[f"{name}.bias"], np.float64) for name in (0, 2, 4)}
         self.first = _Layer(phases(kernels[0]), np.repeat(biases[0], 4), "h_s.0")
         self.second = _Layer(phases(kernels[2]), np.repeat(biases[2], 4), "h_s.2")
         self.last = _Layer(kernels[4], biases[4], "h_s.4")

@@ -10,6 +10,7 @@ import functools
 
 import numpy as np
 import torch
+from torch import nn
 
 from bench.codec import Image
 from codecs_wrappers.learned import device as devices
@@ -38,13 +39,10 @@ class Model:
         self.device = torch.device(device)
         network = networks.load_weights(networks.build(loaded.entry["architecture"]), loaded.state, loaded.name)
         self.N, self.M = int(network.N), int(network.M)
-        state = {name: tensor.double().numpy() for name, tensor in network.state_dict().items()}
-        prior = {
-            name.partition(".")[2]: array for name, array in state.items() if name.startswith("entropy_bottleneck.")
-        }
+        parts = {part: _float64(network, part) for part in ("entropy_bottleneck", "h_s")}
         self.z_tables: Tables
-        self.z_tables, self.medians = factorised_tables(prior)  # medians: float64 (N,)
-        self.hyper_decoder = HyperDecoder(state, self.medians)
+        self.z_tables, self.medians = factorised_tables(parts["entropy_bottleneck"])  # medians: float64 (N,)
+        self.hyper_decoder = HyperDecoder(parts["h_s"], self.medians)
         self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
         self.g_a, self.g_s = transforms.analysis(self.network.g_a), transforms.synthesis(self.network.g_s)
 
@@ -100,6 +98,11 @@ class Model:
                 samples = self.g_s(y[(..., *outer)])[scaled(inner, LATENT_STRIDE)]
                 image[scaled(target, LATENT_STRIDE)] = samples.cpu().numpy()
         return image[:height, :width]
+
+
+def _float64(network: nn.Module, part: str) -> dict[str, np.ndarray]:
+    """The tensors of one part of a network, under their names in it."""
+    return {name: tensor.double().numpy() for name, tensor in network.get_submodule(part).state_dict().items()}
 
 
 @functools.lru_cache(maxsize=8)
