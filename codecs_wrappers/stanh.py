@@ -58,7 +58,7 @@ class Stanh(LearnedCodec, VariableRate):
         self.description = f"learned quantizers, {anchors} of 6 rates with a network of their own"
         wanted, manifest = quantizers_of(ANCHORS[anchors], prefix), set(weights.names())
         self.quantizers = tuple(entry for entry in wanted if entry in manifest)
-        self.bases = tuple(weights.entry(entry)["base"]["name"] for entry in self.quantizers)
+        self.bases = tuple(weights.entry(entry).get("base", {"name": entry})["name"] for entry in self.quantizers)
         self.entries = (*dict.fromkeys(self.bases), *self.quantizers)
         rates = [weights.entry(entry)["rate_weight"] for entry in self.quantizers] or list(LADDER.values())
         self.points = tuple(Point(f"lambda{rate}", position=float(number)) for number, rate in enumerate(rates))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,7 @@ from codecs_wrappers.learned.networks import LATENT_STRIDE, STRIDE
 from codecs_wrappers.learned.wacnn import Slice, build
 
 Shape = tuple[int, int, int]
+OWN = "network."  # what the names of a network's tensors begin with, beside its quantizers
 
 
 @dataclass(eq=False)
@@ -150,9 +151,13 @@ def load_backbone(entry: str, device: str = "auto") -> Backbone:
 
 @functools.lru_cache(maxsize=8)
 def _load(entry: str, sha256: str, device: str) -> Backbone:
-    if weights.entry(entry)["architecture"]["family"] == "wacnn":
-        return WacnnBackbone(weights.load(entry), torch.device(device))
-    return MeanScaleBackbone(Model.load(entry, device))
+    loaded = weights.load(entry)
+    if own := loaded.entry["architecture"].get("network"):  # trained together with its quantizers, in one file
+        state = {name.removeprefix(OWN): value for name, value in loaded.state.items() if name.startswith(OWN)}
+        loaded = replace(loaded, state=state, entry={**loaded.entry, "architecture": own})
+    if loaded.entry["architecture"]["family"] == "wacnn":
+        return WacnnBackbone(loaded, torch.device(device))
+    return MeanScaleBackbone(Model(loaded, device))
 
 
 def _state(prior: torch.nn.Module) -> State:

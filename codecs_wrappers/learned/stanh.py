@@ -75,7 +75,7 @@ class STanH(nn.Module):
 
     def index(self, x: Tensor) -> Tensor:
         """int64, shape of x: the level of each value; one that equals a threshold falls to the lower level."""
-        return torch.bucketize(x.detach(), self.thresholds.detach())
+        return torch.bucketize(x.detach().contiguous(), self.thresholds.detach())
 
     def hard(self, x: Tensor) -> Tensor:
         """The level of each value."""
@@ -155,7 +155,7 @@ class _SumOfSteps(torch.autograd.Function):
         reach = -0.5 * math.log(torch.finfo(x.dtype).eps) / beta
         after = torch.searchsorted(thresholds, thresholds + 2 * reach, right=True)
         ctx.width = int((after - torch.arange(len(thresholds), device=x.device)).max())
-        first = torch.bucketize(x - reach, thresholds).clamp_(max=len(thresholds) - ctx.width)
+        first = torch.bucketize((x - reach).contiguous(), thresholds).clamp_(max=len(thresholds) - ctx.width)
         ctx.save_for_backward(x, levels, thresholds, first)
         ctx.beta = beta
         out = levels[first]

@@ -103,7 +103,8 @@ class StanhLearner(Learner):
         self.source = first_source(config, self.beside, built=("default",))
         loaded = weights.load(config.base)
         self.base_sha256 = weights.sha256(config.base)
-        base = networks.load_weights(wacnn.build(loaded.entry["architecture"]), loaded.state, config.base)
+        self.architecture = dict(loaded.entry["architecture"])
+        base = networks.load_weights(wacnn.build(self.architecture), loaded.state, config.base)
         self.base = base.to(self.device, memory_format=torch.channels_last).requires_grad_(False).eval()
         self._gaps: dict[str, float] = {}
         self._judged: dict[str, tuple[Tensor, Tensor]] = {}
@@ -241,17 +242,25 @@ class StanhLearner(Learner):
         return {"base": base, "rate_weight": self.config.rate_weight}
 
     def described(self) -> dict[str, Any]:
-        scalars = sum(p.numel() for p in self.parameters)
+        """A pair on a frozen network names it as its base; a trained network is part of the model."""
+        facts = self.identity()
+        architecture = {"family": "stanh", "bins": self.config.bins}
+        if self.config.trainable == "all":
+            facts["started_from_network"] = facts.pop("base")
+            architecture["network"] = self.architecture
         return {
-            "architecture": {"family": "stanh", "bins": self.config.bins},
-            **self.identity(),
+            "architecture": architecture,
+            **facts,
             "anchor": self.source.model or self.config.name,
-            "trained_scalars": scalars,
+            "trained_scalars": sum(parameter.numel() for parameter in self.parameters),
             "annealing": self.config.annealing,
         }
 
     def as_shipped(self, model: nn.Module) -> nn.Module:
-        """Levels on the grid of 1/LEVEL_UNIT on which the exact hyper-decoder computes, no two on one place of it."""
+        """Levels on the grid of 1/LEVEL_UNIT on which the exact hyper-decoder computes, no two on one place of it.
+
+        A trained network is rounded to fp16, its constants apart, and the quantiles of z are solved for.
+        """
         layers = []
         for layer in (model.y, model.z):
             shipped = STanH(layer.extent, layer.bins).to(self.device)
@@ -259,16 +268,22 @@ class StanhLearner(Learner):
             levels = ((layer.levels * LEVEL_UNIT).round() - places).cummax(0).values + places
             shipped.take(levels / LEVEL_UNIT, layer.thresholds)
             layers.append(shipped)
-        return Quantizers(*layers, network=getattr(model, "network", None)).eval()
+        network = getattr(model, "network", None)
+        if network is not None:
+            network.update(force=True, update_quantiles=True)
+            state = {name: tensor.half() for name, tensor in network.state_dict().items()}
+            network = networks.load_weights(wacnn.build(self.architecture).to(self.device), state)
+        return Quantizers(*layers, network=network).eval()
 
     def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
-        """float32: y.levels (L,), y.thresholds (L - 1,), z.levels, z.thresholds; of a trained network all its own."""
+        """float32: y.levels (L,), y.thresholds (L - 1,), z.levels, z.thresholds; float16: a trained network.*."""
         found = {}
         for name, layer in (("y", shipped.y), ("z", shipped.z)):
             levels = (layer.levels * LEVEL_UNIT).round() / LEVEL_UNIT
             found |= {f"{name}.levels": levels, f"{name}.thresholds": layer.thresholds}
         network = getattr(shipped, "network", None)
-        return {**found, **(network.state_dict(prefix="network.") if network is not None else {})}
+        trained = {} if network is None else network.state_dict(prefix="network.")
+        return {**found, **{name: tensor.half() for name, tensor in trained.items() if not networks.is_derived(name)}}
 
 
 def gaussian_likelihoods(scales: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
