@@ -25,11 +25,17 @@ if TYPE_CHECKING:
 
 BPP = (0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2, 1.6, 2.0)
 FAMILIES = (
-    levels_of((8, 15), (4, 7), (2, 3), (1, 1)),  # the dead-zone doubles with the step, as in bit-plane coding
+    plonq.LEVELS,
+    levels_of((8, 15), (4, 7), (2, 3), (1, 1)),  # the dead zone doubles with the step, as in bit-plane coding
     levels_of((8, 7), (4, 7), (2, 3), (1, 1)),
     levels_of((8, 23), (4, 7), (2, 3), (1, 1)),
     levels_of((8, 11), (4, 3), (2, 3), (1, 1)),
-    levels_of((12, 15), (4, 7), (2, 3), (1, 1)),
+    levels_of((12, 11), (4, 3), (2, 3), (1, 1)),
+    levels_of((20, 15), (4, 7), (2, 3), (1, 1)),
+    levels_of((24, 31), (8, 15), (4, 7), (2, 3), (1, 1)),
+    levels_of((18, 9), (9, 9), (3, 3), (1, 1)),
+    levels_of((10, 15), (5, 5), (1, 1)),
+    levels_of((12, 23), (4, 7), (2, 3), (1, 1)),
     levels_of((16, 15), (4, 7), (2, 3), (1, 1)),
     levels_of((16, 23), (4, 7), (2, 3), (1, 1)),
     levels_of((16, 31), (8, 15), (4, 7), (2, 3), (1, 1)),
