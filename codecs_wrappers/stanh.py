@@ -66,10 +66,11 @@ class Stanh(LearnedCodec, VariableRate):
 
     def at(self, value: float) -> Point:
         point = super().at(value)
-        low, high = math.floor(point["position"]), math.ceil(point["position"])
-        if self.bases[low : low + 1] == self.bases[high : high + 1]:
-            return point
-        return super().at(min(round(point["position"]), len(self.bases) - 1))
+        position = min(point["position"], max(0, len(self.bases) - 1))
+        low, high = math.floor(position), math.ceil(position)
+        if self.bases[low : low + 1] != self.bases[high : high + 1]:
+            position = round(position)
+        return super().at(position)
 
     def models(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(self.bases))
