@@ -50,7 +50,7 @@ class ResGdnBase(LearnedCodec):
         return Model.load(entry, device.asked())
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return self.encode_with_reconstruction(image, point)[0]
+        return self.base(check_image(image), point).bitstream
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         base = self.base(check_image(image), point)
@@ -86,6 +86,9 @@ class ResGdn(ResGdnBase):
 
     def version(self) -> str:
         return f"{super().version()}, residual by x265 {hevc.x265_version()}, PyAV {av.__version__}"
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        return self.encode_with_reconstruction(image, point)[0]
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         from codecs_wrappers.learned import resgdn_codec

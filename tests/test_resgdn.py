@@ -165,11 +165,18 @@ def test_channels_and_samples_of_a_batch_have_quantizers_of_their_own():
             assert alone.zero_point.item() == together.zero_point[i, c].item()
 
 
-def test_the_gradient_passes_straight_through():
-    x = torch.randn(1, 2, 6, 6, requires_grad=True)
-    weight = torch.randn(1, 2, 6, 6)
-    (affine.fake_quantize(x, 2, torch.Generator().manual_seed(0)) * weight).sum().backward()
-    assert torch.equal(x.grad, weight)
+def test_the_gradient_passes_straight_through_the_rounding_and_the_scale_keeps_its_own():
+    torch.manual_seed(0)
+    x = torch.randn(1, 1, 6, 6, requires_grad=True)
+    weight = torch.randn(1, 1, 6, 6)
+    x_hat = affine.fake_quantize(x, 2, torch.Generator().manual_seed(0))
+    (x_hat * weight).sum().backward()
+    scale = float(affine.affine_of(x, 2).scale)
+    by_scale = float((weight * (x_hat - x).detach() / scale).sum()) / 3  # of the range max - min
+    expected = weight.clone().flatten()
+    expected[x.argmax()] += by_scale
+    expected[x.argmin()] -= by_scale
+    assert torch.allclose(x.grad.flatten(), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("bits", [0, 9, 2.5])
@@ -331,7 +338,11 @@ def test_every_configuration_is_one_and_the_short_ones_are_trained_alike(name):
     main, short = config.load("resgdn_short"), config.load(name)
     assert resgdn.Architecture.of(short.architecture).widths == (16, 32, 64, 128)
     if name.startswith("resgdn_short"):
-        same = ("name", "architecture", *(("start_from", "lr", "lr_last") if short.start_from == ("default",) else ()))
+        same = (
+            "name",
+            "architecture",
+            *(("start_from", "lr", "lr_last", "adam_epsilon") if short.start_from == ("default",) else ()),
+        )
         assert dataclasses.replace(short, **{key: getattr(main, key) for key in same}) == main
         assert name in ("resgdn_short_default", "resgdn_short_relu") or short.start_from == ("linear",)
 

@@ -2,7 +2,7 @@
 
 The affine quantizer of Krishnamoorthi (arXiv 1806.08342, section 2.1) with a zero point, so that zero is exact:
 x_hat = scale (q - zero_point), q in 0..2^b - 1. Training rounds stochastically (ResGDN, section 2.2), which is right on
-average, and passes the gradient straight through; the codec rounds to the nearest level.
+average; the codec rounds to the nearest level.
 """
 
 from __future__ import annotations
@@ -39,11 +39,10 @@ def affine_of(x: Tensor, bits: int) -> Affine:
     if bits not in BITS:
         raise UsageError(f"quantizing a code map: expected {BITS[0]} to {BITS[-1]} bits, got {bits}")
     highest = (1 << bits) - 1
-    low, high = x.detach().aminmax(dim=-1, keepdim=True)
-    low, high = low.amin(-2, keepdim=True).clamp(max=0), high.amax(-2, keepdim=True).clamp(min=0)
+    low, high = x.amin((2, 3), keepdim=True).clamp(max=0), x.amax((2, 3), keepdim=True).clamp(min=0)
     scale = (high - low) / highest
     scale = torch.where(scale > 0, scale, 1)
-    return Affine(scale, (-low / scale).round().clamp(0, highest), bits)
+    return Affine(scale, (-low / scale).detach().round().clamp(0, highest), bits)
 
 
 def quantize(x: Tensor, affine: Affine, generator: torch.Generator | None = None) -> Tensor:
@@ -64,6 +63,12 @@ def dequantize(levels: Tensor, affine: Affine) -> Tensor:
 
 
 def fake_quantize(x: Tensor, bits: int, generator: torch.Generator | None = None) -> Tensor:
-    """``x`` quantized and back, with the gradient of the identity (straight-through estimator)."""
+    """``x`` quantized and back; in the gradient the rounding is the identity (straight-through estimator).
+
+    The scale keeps its gradient: an error is so many steps, and a wider range makes it larger. Were the error taken for
+    a constant, training would widen the range without end, to drown it.
+    """
     affine = affine_of(x, bits)
-    return x + (dequantize(quantize(x.detach(), affine, generator), affine) - x).detach()
+    quantizer = Affine(affine.scale.detach(), affine.zero_point.detach(), bits)
+    error = (dequantize(quantize(x.detach(), quantizer, generator), quantizer) - x.detach()) / quantizer.scale
+    return x + affine.scale * error

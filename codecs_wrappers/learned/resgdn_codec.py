@@ -100,10 +100,18 @@ def _load(entry: str, sha256: str, device: str) -> Model:
 
 @dataclass(frozen=True)
 class Base:
-    """A base layer's bitstream (without an enhancement layer) and its picture, uint8 H x W x 3."""
+    """A base layer as a bitstream without an enhancement layer, and the dequantized code map that it stands for."""
 
+    model: Model
     bitstream: bytes
-    picture: Image
+    code: Tensor  # float32 (1, n, h, w)
+    height: int
+    width: int
+
+    @functools.cached_property
+    def picture(self) -> Image:
+        """What it decodes to, uint8 H x W x 3."""
+        return self.model.synthesise(self.code, self.height, self.width)
 
 
 def encode_base(model: Model, image: Image, bits: int, seed: int | None = None) -> Base:
@@ -121,7 +129,7 @@ def encode_base(model: Model, image: Image, bits: int, seed: int | None = None) 
     coded = codemap.encode(levels, bits)
     payload = coded + _base_checksum(levels, coded)
     header = stream.Header(SCHEME, height, width, model.id, _tables(coded), _pack(affine, 0), len(payload))
-    return Base(header.write() + payload, model.synthesise(_code_of(levels, affine), height, width))
+    return Base(model, header.write() + payload, _code_of(levels, affine), height, width)
 
 
 def enhance(base: Base, image: Image, qp: int) -> tuple[bytes, Image]:

@@ -22,7 +22,8 @@ from codecs_wrappers.learned.training.start import first_source
 from codecs_wrappers.learned.training.validation import Score, tf32
 from codecs_wrappers.native import codemap
 
-BATCHES = 8  # of crops for the principal components and for the gradients' norms
+BATCHES = 8  # of crops for the principal components
+MEASURED = 3  # of them for the gradients' norms
 LEAST_CROP = 192  # MS-SSIM needs more than 160
 
 
@@ -62,7 +63,7 @@ class ResGdnLearner(Learner):
         batches = [to_float(self.crops.batch(self.config.batch)) for _ in range(BATCHES)]
         if source.kind == "linear":
             linear_start(self.model, batches)
-        return {**source.facts(), "gradient_norms": self._gradient_norms(batches)}
+        return {**source.facts(), "gradient_norms": self._gradient_norms(batches[:MEASURED])}
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         x = to_float(self.crops.batch(self.config.batch))
