@@ -60,8 +60,11 @@ def _gdn(layer: GDN) -> Callable[[Tensor], Tensor]:
 
     def normalise(x: Tensor) -> Tensor:
         pixels = x.permute(0, 2, 3, 1).view(-1, x.shape[1])  # the same memory, channels last
-        for block in pixels.split(BLOCK if x.device.type == "cpu" else len(pixels)):
-            norm = torch.mm(block.square(), gamma).add_(beta)
+        size = min(BLOCK, len(pixels)) if x.device.type == "cpu" else len(pixels)
+        squares, norms = pixels.new_empty(2, size, x.shape[1])  # for all blocks: fresh memory costs page faults
+        for block in pixels.split(size):
+            square, norm = squares[: len(block)], norms[: len(block)]
+            torch.mm(torch.square(block, out=square), gamma, out=norm).add_(beta)
             block.mul_(norm.sqrt_() if layer.inverse else norm.rsqrt_())
         return x
 
