@@ -29,7 +29,7 @@ INFEASIBLE = {
     (
         "element",
         "slope",
-    ): "it synthesises the picture once for each element and level (1.5 million times on a picture of "
+    ): "it synthesises the picture once for each element and level (2 million times on a picture of "
     "Kodak), and its order costs as much to send as that by rate",
     ("pixel", "slope"): "it synthesises the picture once for each pixel of the latent and level, 6,144 times on a "
     "picture of Kodak; the paper's six combinations leave it out too",
