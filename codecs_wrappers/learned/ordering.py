@@ -26,11 +26,8 @@ CRITERIA = ("sigma", "rate", "slope")
 INFEASIBLE = {
     ("element", "rate"): "sending the order of n elements takes log2(n!) bits, about 17 bits for each of Kodak's "
     "491,520 (M = 320): many times the bits of the refinements themselves",
-    (
-        "element",
-        "slope",
-    ): "it synthesises the picture once for each element and level (2 million times on a picture of "
-    "Kodak), and its order costs as much to send as that by rate",
+    ("element", "slope"): "it synthesises the picture once for each element and level, 2 million times on one of "
+    "Kodak, and its order costs as much to send as that by rate",
     ("pixel", "slope"): "it synthesises the picture once for each pixel of the latent and level, 6,144 times on a "
     "picture of Kodak; the paper's six combinations leave it out too",
 }
