@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from bench.codec import Image, check_image
+from bench.studies import Study
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.embedded import AT_PERCENT, LearnedEmbedded
@@ -87,4 +89,20 @@ def _study(args: argparse.Namespace) -> None:
     {"levels": plonq_study.compare_levels, "orders": plonq_study.compare_orders}[args.study](args)
 
 
+def _orders(image: Image) -> Iterator[dict[str, Any]]:
+    from codecs_wrappers.learned import plonq_study
+
+    return plonq_study.orders(CODECS[0].model(CODECS[0].entries[0]), image)
+
+
+def _breakdown(image: Image) -> Iterator[dict[str, Any]]:
+    from codecs_wrappers.learned import plonq_study
+
+    return plonq_study.breakdown(CODECS[0].model(CODECS[0].entries[0]), image)
+
+
 CODECS = [Plonq(), PlonqAtPercent(), PlonqZoo()]
+STUDIES = [
+    Study("plonq_orders", "plonq", ("order", "target_bpp", "bpp", "psnr_rgb_db"), _orders, images=3),
+    Study("plonq_breakdown", "plonq", ("stream", "part", "bpp"), _breakdown, images=24),
+]

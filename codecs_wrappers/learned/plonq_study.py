@@ -17,12 +17,15 @@ from bench.codec import load as load_codec
 from bench.errors import UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import ordering, plonq
+from codecs_wrappers.learned.entropy.coder import RangeEncoder
+from codecs_wrappers.learned.meanscale import quantize
 from codecs_wrappers.learned.nested import Levels, levels_of
 from codecs_wrappers.learned.ordering import Order
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.model import Model
 
+CROP = 256  # of the orders' study, in pixels a side
 BPP = (0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2, 1.6, 2.0)
 FAMILIES = (
     plonq.LEVELS,
@@ -168,6 +171,35 @@ def compare_orders(args: argparse.Namespace) -> None:
             else:
                 print(f"{unit} by {criterion} left out: 1,280 syntheses an image; --slope asks for it")
     _run(args, variants)
+
+
+def orders(model: Model, image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of the study behind PLONQ's figure 4: the middle of ``image``, each feasible order, prefixes at BPP.
+
+    Channels by dD/dR take a synthesis for each channel and level, so a crop has to do.
+    """
+    pairs = [(unit, criterion) for unit in ordering.UNITS for criterion in ordering.CRITERIA]
+    variants = {
+        f"{unit} by {criterion}": (plonq.LEVELS, Order(unit, criterion))
+        for unit, criterion in pairs
+        if (unit, criterion) not in ordering.INFEASIBLE
+    }
+    for row in measure(model, "", _middle(image, CROP), variants, BPP):
+        yield {"order": row.variant, **row._asdict()}
+
+
+def breakdown(model: Model, image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of the study behind PLONQ's figure 5(a): what each part of the whole bitstream of ``image`` takes."""
+    bitstream = plonq.encode(model, image)
+    header = stream.read(bitstream, plonq.SCHEME)
+    encoder, pixels = RangeEncoder(), image.shape[0] * image.shape[1]
+    bits = {"header and checksum": 8.0 * (header.size + stream.CHECKSUM_BYTES)}
+    for section in plonq.sections(model, image, quantize(model, image), plonq.LEVELS, plonq.BY_SIGMA):
+        before = encoder.bits
+        encoder.encode(section.symbols, section.which, section.tables)
+        bits[section.name] = encoder.bits - before
+    for part, length in bits.items():
+        yield {"stream": "PLONQ", "part": part, "bpp": length / pixels}
 
 
 def _run(args: argparse.Namespace, variants: Mapping[str, tuple[Levels, Order]]) -> None:
