@@ -41,9 +41,9 @@ class LearnedCodec(Codec):
         return not reasons, "".join(reasons[:1]) + more
 
     def version(self) -> str:
-        """The stream's format, the libraries and the kind of device whose arithmetic decides the bits."""
+        """The stream's format and the libraries whose arithmetic decides the bits; records name the device."""
         libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "compressai"))
-        return f"stream format {stream.FORMAT}, {libraries}, {device.kind()}"
+        return f"stream format {stream.FORMAT}, {libraries}"
 
     def weights_digest(self) -> str:
         """sha256 over the hashes of all weights files it uses, in the order of ``entries``."""

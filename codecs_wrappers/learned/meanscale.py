@@ -18,11 +18,11 @@ from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.bitstream import CHECKSUM_BYTES, Header
 from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
 from codecs_wrappers.learned.entropy.gaussian import gaussian_tables, scale_index
+from codecs_wrappers.learned.hyperdecoder import MEAN_UNIT
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.model import Model
 
-MEAN_UNIT = 256  # means are integers in 1/256
 MAX_SYMBOL = 1 << 20
 
 Step = float | np.ndarray  # of the quantizer: a number, or float32 of one per channel
