@@ -56,10 +56,10 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
                 raise Missing(f"{row.bitstream} decodes to other pixels than were measured")
             pixels[codec, row.rate] = _crop(picture, spec.get("crop"))
     height, width = next(iter(pixels.values())).shape[:2]
-    size = (CELL_INCHES * len(rates), (CELL_INCHES * height / width + 0.28) * len(codecs) + 0.75)
+    size = (CELL_INCHES * len(rates), (0.97 * CELL_INCHES * height / width + 0.2) * len(codecs) + 0.6)
     figure = Figure(figsize=size, facecolor="white")
     cells = figure.subplots(len(codecs), len(rates), squeeze=False)
-    figure.subplots_adjust(left=0.015, right=0.985, bottom=0.02, top=1 - 0.75 / size[1], wspace=0.03, hspace=0.16)
+    figure.subplots_adjust(left=0.015, right=0.985, bottom=0.02, top=1 - 0.75 / size[1], wspace=0.03, hspace=0.12)
     for (codec, rate), row in frame.set_index(["codec", "rate"]).iterrows():
         axes = cells[codecs.index(codec)][rates.index(rate)]
         axes.imshow(pixels[codec, rate], interpolation="nearest")

@@ -81,7 +81,7 @@ class Parts:
     def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
         bars, parts = list(dict.fromkeys(frame.series)), list(dict.fromkeys(frame.part))
         figure, (axes,) = canvas(height=1.6 + 0.42 * len(bars))
-        figure.subplots_adjust(top=1 - 0.62 / figure.get_figheight(), bottom=0.5 / figure.get_figheight(), left=0.16)
+        figure.subplots_adjust(top=1 - 0.68 / figure.get_figheight(), bottom=0.5 / figure.get_figheight(), left=0.16)
         entries, left = [], dict.fromkeys(bars, 0.0)
         for number, part in enumerate(parts):
             look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)]}

@@ -128,8 +128,9 @@ def titles(figure: Figure, title: str, subtitle: str) -> None:
     """The title and, below it in grey, what the numbers are: images and averaging."""
     left = figure.subplotpars.left
     fitted, small = min(10.0, 10 * 72 / len(title)), min(7.5, 7.5 * 108 / len(subtitle))  # DejaVu Sans on 7.2 inches
-    figure.text(left, 0.955, title, fontsize=fitted, fontweight="bold", va="center", color="#111111")
-    figure.text(left, 0.905, subtitle, fontsize=small, va="center", color=GREY)
+    inch = 1 / figure.get_figheight()
+    figure.text(left, 1 - 0.1935 * inch, title, fontsize=fitted, fontweight="bold", va="center", color="#111111")
+    figure.text(left, 1 - 0.4085 * inch, subtitle, fontsize=small, va="center", color=GREY)
 
 
 def stamp(figure: Figure, sha256: str, link: str) -> None:
