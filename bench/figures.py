@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,11 +139,13 @@ def _draw(spec: dict[str, Any], dataset: str, context: Context, folder: Path) ->
             raise Missing(f"nothing was measured on {dataset}")
         frame = kind.table(context, spec, dataset)
         figure = kind.draw(frame, context, spec, dataset)
+        extra = {"webp": kind.animation(frame, context, spec)} if spec.get("animate") else {}
         entry |= {"status": "ok", "reason": ""}
     except Missing as missing:
         frame, figure = pd.DataFrame(columns=kind.COLUMNS), placeholder(entry["title"], str(missing))
+        extra = {}
         entry |= {"status": "missing", "reason": str(missing)}
-    return entry | _curves(frame, context) | _save(figure, frame, folder, entry["name"])
+    return entry | _curves(frame, context) | _save(figure, frame, folder, entry["name"], extra)
 
 
 def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:
@@ -163,7 +165,7 @@ def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:
     }
 
 
-def _save(figure: Figure, frame: pd.DataFrame, folder: Path, name: str) -> dict[str, Any]:
+def _save(figure: Figure, frame: pd.DataFrame, folder: Path, name: str, extra: Mapping[str, bytes]) -> dict[str, Any]:
     numbers = frame.to_csv(index=False, lineterminator="\n").encode()
     digest = sha256(numbers)
     stamp(figure, digest, f"{name}.csv")
@@ -174,4 +176,7 @@ def _save(figure: Figure, frame: pd.DataFrame, folder: Path, name: str) -> dict[
         figure.savefig(buffer, format=extension, metadata=metadata)
         files[extension] = f"figures/{name}.{extension}"
         write_if_changed(folder / files[extension], buffer.getvalue())
+    for extension, content in extra.items():
+        files[extension] = f"figures/{name}.{extension}"
+        write_if_changed(folder / files[extension], content)
     return {"files": files, "sha256": digest}

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from PIL import Image
 
 from bench import bd, figures, records
 from bench.codec import load
@@ -374,6 +375,10 @@ def test_pictures_are_decoded_from_the_bitstreams_of_the_table(tmp_path, photogr
     assert entry["status"] == "ok" and list(entry["left_out"]) == ["webp"]
     table = pd.read_csv(tmp_path / "figures" / "strip_kodak.csv")
     assert table.bitstream.tolist() == [rows[0]["bitstream"], rows[-1]["bitstream"]]
+    path = _run(tmp_path, records.table(rows), {"figures": [spec | {"animate": True, "shown": [2]}], "datasets": {}})
+    (entry,) = figures.draw_all(tmp_path, path)
+    with Image.open(tmp_path / entry["files"]["webp"]) as film:
+        assert (film.n_frames, film.size) == (2, (60, 58))
     rows[0]["reconstruction_sha256"] = "0" * 64
     path = _run(tmp_path, records.table(rows), {"figures": [spec], "datasets": {}})
     (entry,) = figures.draw_all(tmp_path, path)

@@ -1,14 +1,18 @@
 """Reconstructions side by side at matched rates: codecs below each other, rates beside each other.
 
-Pixels are decoded anew from the run's bitstreams. The table holds their hashes, so it still stands for the content.
+Pixels are decoded anew from the run's bitstreams; with ``animate`` there is an animation over the rates too. The table
+holds the hashes of all pixels, so it still stands for the content.
 """
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import PIL.Image
+import PIL.ImageDraw
 from matplotlib.figure import Figure
 
 from bench.coding import decode_files
@@ -20,6 +24,7 @@ NEEDED = frozenset({"name", "kind", "codecs", "rates"})
 COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb_db", "bitstream", "bitstream_sha256"]
 COLUMNS += ["reconstruction_sha256"]
 CELL_INCHES = 2.3
+FRAME_MS = 700  # of an animation
 
 
 def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
@@ -45,16 +50,10 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
+    """The pictures at the rates of ``spec["shown"]``, or at all."""
+    frame = frame[frame.rate.isin(spec.get("shown", spec["rates"]))]
     codecs, rates = list(dict.fromkeys(frame.codec)), list(dict.fromkeys(frame.rate))
-    pixels = {}
-    for codec, rows in frame.groupby("codec", sort=False):
-        files = [context.folder / name for name in rows.bitstream]
-        if not all(file.is_file() for file in files):
-            raise Missing(f"the bitstreams of {codec} are not in {context.folder}")
-        for row, picture in zip(rows.itertuples(), decode_files(str(codec), files), strict=True):
-            if sha256_pixels(picture) != row.reconstruction_sha256:
-                raise Missing(f"{row.bitstream} decodes to other pixels than were measured")
-            pixels[codec, row.rate] = _crop(picture, spec.get("crop"))
+    pixels = _decode(frame, context, spec)
     height, width = next(iter(pixels.values())).shape[:2]
     size = (CELL_INCHES * len(rates), (0.97 * CELL_INCHES * height / width + 0.2) * len(codecs) + 0.6)
     figure = Figure(figsize=size, facecolor="white")
@@ -63,14 +62,52 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     for (codec, rate), row in frame.set_index(["codec", "rate"]).iterrows():
         axes = cells[codecs.index(codec)][rates.index(rate)]
         axes.imshow(pixels[codec, rate], interpolation="nearest")
-        text = f"{row.label}: {row.bytes / 1000:.1f} kB, {row.bpp:.3f} bpp, {row.psnr_rgb_db:.2f} dB"
-        axes.set_title(text, fontsize=5.5, color=GREY, pad=2.5)
+        axes.set_title(_caption(row), fontsize=5.5, color=GREY, pad=2.5)
     for axes in cells.flat:
         axes.set_axis_off()
     titles(
         figure, context.title(spec, dataset), f"{frame.image.iloc[0]}; nearest bitstreams to {_list(rates)} bit/pixel"
     )
     return figure
+
+
+def animation(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> bytes:
+    """An animated WebP, lossless: the codecs beside each other, one frame a rate, the last one held."""
+    pixels = _decode(frame, context, spec)
+    frames = []
+    for rate, rows in frame.groupby("rate", sort=False):
+        cells = [_captioned(pixels[row.codec, rate], _caption(row)) for row in rows.itertuples()]
+        frames.append(PIL.Image.fromarray(np.hstack(cells)))
+    buffer = io.BytesIO()
+    durations = [FRAME_MS] * (len(frames) - 1) + [4 * FRAME_MS]
+    options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
+    frames[0].save(buffer, "WEBP", lossless=True, method=4, **options)
+    return buffer.getvalue()
+
+
+def _decode(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[tuple[str, float], np.ndarray]:
+    """(codec, rate) -> uint8 H x W x 3, cropped. Raises Missing for a file that is gone or decodes to other pixels."""
+    pixels = {}
+    for codec, rows in frame.groupby("codec", sort=False):
+        files = [context.folder / name for name in rows.bitstream]
+        if not all(file.is_file() for file in files):
+            raise Missing(f"the bitstreams of {codec} are not in {context.folder}")
+        for row, picture in zip(rows.itertuples(), decode_files(str(codec), files), strict=True):
+            if sha256_pixels(picture) != row.reconstruction_sha256:
+                raise Missing(f"{row.bitstream} decodes to other pixels than were measured")
+            pixels[str(codec), row.rate] = _crop(picture, spec.get("crop"))
+    return pixels
+
+
+def _caption(row: Any) -> str:
+    return f"{row.label}: {row.bytes / 1000:.1f} kB, {row.bpp:.3f} bpp, {row.psnr_rgb_db:.2f} dB"
+
+
+def _captioned(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture under a white bar with ``text``."""
+    bar = PIL.Image.new("RGB", (picture.shape[1], 18), "white")
+    PIL.ImageDraw.Draw(bar).text((4, 3), text, fill="#222222")
+    return np.vstack([np.asarray(bar), picture])
 
 
 def _crop(picture: np.ndarray, size: list[int] | None) -> np.ndarray:

@@ -26,7 +26,7 @@ from bench.report.run import Run, read_run
 HERE = Path(__file__).parent
 EMBEDDED = "sample"  # the one dataset whose pictures may be committed
 ASSETS = ("report.css", "report.js", "plots.js", "compare.js", "records.js")
-FIGURE_FILES = ("svg", "pdf", "png", "csv")
+FIGURE_FILES = ("svg", "pdf", "png", "csv", "webp")
 
 
 def build(
