@@ -151,13 +151,20 @@ def load_backbone(entry: str, device: str = "auto") -> Backbone:
 
 @functools.lru_cache(maxsize=8)
 def _load(entry: str, sha256: str, device: str) -> Backbone:
-    loaded = weights.load(entry)
-    if own := loaded.entry["architecture"].get("network"):  # trained together with its quantizers, in one file
-        state = {name.removeprefix(OWN): value for name, value in loaded.state.items() if name.startswith(OWN)}
-        loaded = replace(loaded, state=state, entry={**loaded.entry, "architecture": own})
+    loaded = load_network(entry)
     if loaded.entry["architecture"]["family"] == "wacnn":
         return WacnnBackbone(loaded, torch.device(device))
     return MeanScaleBackbone(Model(loaded, device))
+
+
+def load_network(entry: str) -> weights.Weights:
+    """The weights of an entry's network; those trained together with quantizers are taken out of their common file."""
+    loaded = weights.load(entry)
+    own = loaded.entry["architecture"].get("network")
+    if not own:
+        return loaded
+    state = {name.removeprefix(OWN): value for name, value in loaded.state.items() if name.startswith(OWN)}
+    return replace(loaded, state=state, entry={**loaded.entry, "architecture": own})
 
 
 def _state(prior: torch.nn.Module) -> State:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from bench.errors import UsageError
 from bench.files import sha256
 from codecs_wrappers.learned import networks, wacnn, weights
+from codecs_wrappers.learned.backbones import OWN, load_network
 from codecs_wrappers.learned.stanh import BINS, STanH, extent_for
 from codecs_wrappers.learned.stanh_codec import LEVEL_UNIT
 from codecs_wrappers.learned.training import config as configs
@@ -72,7 +73,7 @@ class Config(configs.Config):
 
 
 @dataclass(frozen=True)
-class Crop:
+class Analysed:
     """What a frozen network makes of crops. x: uint8 (B, 3, H, W); y: (B, M, H/16, W/16); z: (B, N, H/64, W/64)."""
 
     x: Tensor
@@ -101,7 +102,7 @@ class StanhLearner(Learner):
     def build(self) -> nn.Module:
         config = self.config
         self.source = first_source(config, self.beside, built=("default",))
-        loaded = weights.load(config.base)
+        loaded = load_network(config.base)
         self.base_sha256 = weights.sha256(config.base)
         self.architecture = dict(loaded.entry["architecture"])
         base = networks.load_weights(wacnn.build(self.architecture), loaded.state, config.base)
@@ -127,7 +128,7 @@ class StanhLearner(Learner):
         return self.source.facts()
 
     @functools.cached_property
-    def latents(self) -> Crop:
+    def latents(self) -> Analysed:
         """Of cached crops, drawn from chance of their own, so that a resumed training has the same."""
         crops = Crops(self.images, self.config.crop, self.config.seed, self.device)
         parts = []
@@ -136,7 +137,7 @@ class StanhLearner(Learner):
                 x = crops.batch(min(16, self.config.cached_crops - begin))
                 y = self.base.g_a(to_float(x))
                 parts.append((x, y, self.base.h_a(y)))
-        return Crop(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        return Analysed(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     @torch.no_grad()
     def _largest(self) -> tuple[float, float]:
@@ -282,7 +283,7 @@ class StanhLearner(Learner):
             levels = (layer.levels * LEVEL_UNIT).round() / LEVEL_UNIT
             found |= {f"{name}.levels": levels, f"{name}.thresholds": layer.thresholds}
         network = getattr(shipped, "network", None)
-        trained = {} if network is None else network.state_dict(prefix="network.")
+        trained = {} if network is None else network.state_dict(prefix=OWN)
         return {**found, **{name: tensor.half() for name, tensor in trained.items() if not networks.is_derived(name)}}
 
 
