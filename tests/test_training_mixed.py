@@ -70,7 +70,9 @@ def test_steep_layers_step_by_their_part_of_the_rate():
         assert steps[name] == pytest.approx(factor * 1e-3, rel=1e-3), name  # Adam's first step is the rate itself
 
 
-@pytest.mark.parametrize("key, value", [("quantisation", "none"), ("hyperprior_crop", 100), ("steep_lr", 0)])
+@pytest.mark.parametrize(
+    "key, value", [("quantisation", "none"), ("hyperprior_crop", 100), ("steep_lr", 0), ("decay_from", 1.0)]
+)
 def test_a_wrong_value_is_named(key, value):
     with pytest.raises(UsageError, match=key):
         config.load("mean_scale_0.0154", **{key: value})

@@ -48,6 +48,8 @@ class Config:
     def __post_init__(self) -> None:
         self.require_positive("steps", "batch", "crop", "lr", "warm_up_steps", "jpeg_downscale")
         self.require_positive("validate_every", "log_every")
+        if not 0 <= self.decay_from < 1:
+            raise UsageError(f"training {self.name}: decay_from must be from 0 to below 1, it is {self.decay_from}")
         if self.crop % 64:
             raise UsageError(f"training {self.name}: crop must be a multiple of 64 (the stride), it is {self.crop}")
         if self.precision not in PRECISIONS:
