@@ -189,6 +189,12 @@ TRAININGS = {
     "stanh_0.0513_of_0.1538": {**DERIVATION, "rate_weight": 0.003},
     "stanh_0.0277_of_0.1538": {**DERIVATION, "rate_weight": 0.001},
     "stanh_0.0154": {**ANCHOR, "rate_weight": 0.002, "trainable": "all", "lr": 3e-3},
+    "stanh_0.0089_of_0.0154": {
+        **DERIVATION,
+        "base": "stanh_0.0154",
+        "start_from": ["model:stanh_0.0154"],
+        "rate_weight": 5e-4,
+    },
 }
 PHOTOGRAPH = data.astronaut()[60:250, 100:350].copy()  # 190 x 250
 
@@ -211,7 +217,7 @@ class Workshop:
     def enter(self, outcome: trainer.Outcome, **changes: object) -> None:
         """Put the entry of an outcome into the manifest."""
         name, entry = next(iter(yaml.safe_load(outcome.weights.with_suffix(".yaml").read_text()).items()))
-        known = yaml.safe_load(self.manifest.read_text()) if self.manifest.is_file() else {}
+        known = (yaml.safe_load(self.manifest.read_text()) or {}) if self.manifest.is_file() else {}
         entry |= {"source": "file", "file": str(outcome.weights), **changes}
         self.manifest.write_text(yaml.safe_dump({**known, name: entry}))
 
@@ -221,7 +227,7 @@ def workshop(tmp_path_factory):
     """With a base network, an anchor, two derivations of it and an anchor that was trained as a whole."""
     shop = Workshop(tmp_path_factory.mktemp("stanh"))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("RDBENCH_WEIGHTS", str(shop.manifest))
+        patch.setattr(weights, "MANIFEST", shop.manifest)  # none of the committed ones
         shop.enter(shop.train("small", {**NETWORK, **BRIEF, "hyperprior_steps": 30, "batch": 4}))
         shop.outcomes = {}
         for name, settings in TRAININGS.items():
@@ -266,9 +272,10 @@ def test_an_anchor_trained_as_a_whole_ships_its_network_and_codes(workshop):
     assert not torch.equal(trained, before["g_s.0.weight"].float())
     assert state["network.g_s.0.weight"].dtype == torch.float16
     codec = Stanh("stanh_whole", 2, "")
-    assert codec.quantizers[:1] == ("stanh_0.0154",) == codec.bases[:1] and codec.available() == (True, "")
-    bitstream, pixels = codec.encode_with_reconstruction(PHOTOGRAPH, codec.at(0))
-    assert np.array_equal(codec.decode(bitstream), pixels)
+    assert codec.bases == ("stanh_0.0154", "stanh_0.0154", "small", "small") and codec.available() == (True, "")
+    for point in codec.points:  # the derivation of it too
+        bitstream, pixels = codec.encode_with_reconstruction(PHOTOGRAPH, point)
+        assert np.array_equal(codec.decode(bitstream), pixels)
 
 
 def test_nothing_of_the_training_latents_is_clipped(workshop):
@@ -381,8 +388,8 @@ def test_any_position_is_a_point_and_rate_rises_with_it(codec):
 
 def test_between_anchors_the_nearer_rate_is_taken(workshop):
     codec = Stanh("stanh_two", 2, "")
-    assert codec.bases == ("stanh_0.0154", "small", "small")  # no derivation of 0.0154 was trained
-    assert [codec.at(position)["position"] for position in (0.4, 0.6, 1.6)] == [0, 1, 1.6]
+    assert codec.bases == ("stanh_0.0154", "stanh_0.0154", "small", "small")
+    assert [codec.at(position)["position"] for position in (0.4, 1.4, 1.6, 2.6)] == [0.4, 1, 2, 2.6]
 
 
 def test_switching_the_rate_loads_no_network(codec, monkeypatch):
@@ -434,7 +441,7 @@ def test_streams_of_another_rate_anchor_or_network_are_refused_by_name(workshop,
         fewer.decode(codec.encode(image, codec.at(0)))
     with pytest.raises(BitstreamError, match=r"\(stanh_0.0154\), this codec has"):
         whole = Stanh("stanh_whole", 2, "")
-        codec.decode(whole.encode(image, whole.at(0)))
+        codec.decode(whole.encode(image, whole.at(1)))
     coded = codec.encode(image, codec.at(1))
     found = stream.read(coded, "stanh")
     with pytest.raises(
