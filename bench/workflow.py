@@ -77,6 +77,7 @@ def plan(config: Mapping[str, Any]) -> Plan:
     folder = Path("results", config.get("name") or "-".join(names))
     statuses = all_statuses()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
+    asked = () if config["codecs"] == "all" else wanted
     left_out = {codec: f"left out by the configuration: {reason}" for codec, reason in config["leave_out"].items()}
     unknown = [name for name in [*wanted, *left_out] if name not in statuses]
     if unknown:
@@ -87,7 +88,7 @@ def plan(config: Mapping[str, Any]) -> Plan:
         (codec, dataset)
         for dataset in names
         for codec in sorted({*wanted, *controls})
-        if statuses[codec].role != "validation" or (codec, dataset) in validated
+        if statuses[codec].role != "validation" or (codec, dataset) in validated or codec in asked
     )
     for codec in {codec for codec, _ in pairs}:
         statuses[codec].write(folder / "status")
