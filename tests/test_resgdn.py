@@ -171,7 +171,7 @@ def test_the_gradient_passes_straight_through_the_rounding_and_the_scale_keeps_i
     weight = torch.randn(1, 1, 6, 6)
     x_hat = affine.fake_quantize(x, 2, torch.Generator().manual_seed(0))
     (x_hat * weight).sum().backward()
-    scale = float(affine.affine_of(x, 2).scale)
+    scale = float(affine.affine_of(x.detach(), 2).scale)
     by_scale = float((weight * (x_hat - x).detach() / scale).sum()) / 3  # of the range max - min
     expected = weight.clone().flatten()
     expected[x.argmax()] += by_scale
