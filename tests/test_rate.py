@@ -144,7 +144,7 @@ VARIABLE = {name: codec for name, codec in codecs().items() if isinstance(codec,
 def test_every_variable_rate_wrapper_follows_its_parameter_and_rounds_no_value_after_it_was_named(name, photograph):
     codec = VARIABLE[name]
     low, high = codec.limits
-    if low == high:
+    if len(codec.points) < 2:
         pytest.skip("it has weights for one rate only")
     image = photograph[:128, :128]
     points = [codec.at(low), codec.at((low * high) ** 0.5 if low > 0 else (low + high) / 2), codec.at(high)]
