@@ -64,9 +64,9 @@ class ResGdnBase(LearnedCodec):
 
     def decode(self, bitstream: bytes) -> Image:
         """The base layer's picture, of a bitstream of one layer or two."""
+        header = stream.read(bitstream, self.scheme)
         from codecs_wrappers.learned import resgdn_codec
 
-        header = stream.read(bitstream, self.scheme)
         return resgdn_codec.decode_base(self.model_of(header), bitstream, header)
 
 
@@ -97,9 +97,9 @@ class ResGdn(ResGdnBase):
         return resgdn_codec.enhance(self.base(image, point), image, point["qp"])
 
     def decode(self, bitstream: bytes) -> Image:
+        header = stream.read(bitstream, self.scheme)
         from codecs_wrappers.learned import resgdn_codec
 
-        header = stream.read(bitstream, self.scheme)
         return resgdn_codec.decode(self.model_of(header), bitstream, header)
 
     def layers(self, image: Image) -> Iterator[dict[str, Any]]:
