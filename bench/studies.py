@@ -28,7 +28,8 @@ class Study:
     """One table. ``run`` gives the rows of one image; every row gets the image's name in the column `image`.
 
     codec: whose availability, version, code and weights decide when it has to run again. images: how many images of a
-    dataset it takes, evenly spread, where all would take too long; 0 is all.
+    dataset it takes, evenly spread, where all would take too long; 0 is all. alone: it measures times, so nothing else
+    of the run may go on meanwhile.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Study:
     run: Callable[[Image], Rows]
     description: str = ""
     images: int = 0
+    alone: bool = False
 
 
 def studies() -> dict[str, Study]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from bench.codec import Image, check_image
@@ -12,6 +10,7 @@ from bench.studies import Study
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.embedded import AT_PERCENT, LearnedEmbedded
+from codecs_wrappers.learned.plonq_commands import add_commands  # noqa: F401
 
 
 class Plonq(LearnedEmbedded):
@@ -61,32 +60,6 @@ class PlonqZoo(Plonq):
     def __init__(self) -> None:
         zoo = [name for name in weights.names() if weights.entry(name)["source"] == "zoo"]
         self.entries = tuple(sorted(zoo, key=lambda name: weights.entry(name)["rate_weight"])[-1:])
-
-
-def add_commands(subparsers: Any) -> None:
-    """`rdbench plonq-levels` and `rdbench plonq-orders`."""
-    for name, help in (
-        ("levels", "Compare families of PLONQ's nested levels: BD-rate and area between curves."),
-        ("orders", "Compare the orders in which PLONQ refines: coding unit by criterion."),
-    ):
-        command: argparse.ArgumentParser = subparsers.add_parser(f"plonq-{name}", help=help, description=help)
-        command.add_argument("--codec", default="plonq", help="whose weights to use (%(default)s)")
-        command.add_argument("--dataset", default="sample", help="in datasets.yaml, or folder:PATH (%(default)s)")
-        command.add_argument("--images", type=int, help="how many of the dataset; all if absent")
-        command.add_argument("--crop", type=int, help="of each image only the middle, so many pixels square")
-        command.add_argument("--bpp", type=float, nargs="+", help="rates to cut the bitstreams at")
-        command.add_argument("--out", type=Path, help="a CSV file of all curves")
-        if name == "levels":
-            command.add_argument("--levels", nargs="+", metavar="LEVELS", help="instead: '4,7 2,3 1,1' and so on")
-        else:
-            command.add_argument("--slope", action="store_true", help="the slow criterion dD/dR too")
-        command.set_defaults(call=_study, study=name)
-
-
-def _study(args: argparse.Namespace) -> None:
-    from codecs_wrappers.learned import plonq_study
-
-    {"levels": plonq_study.compare_levels, "orders": plonq_study.compare_orders}[args.study](args)
 
 
 def _orders(image: Image) -> Iterator[dict[str, Any]]:

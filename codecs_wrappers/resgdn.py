@@ -2,115 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from functools import partial
 
-import av
-
-from bench.codec import Image, Point, check_image
 from bench.studies import Study
-from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, resgdn_points
-from codecs_wrappers.learned.codec import LearnedCodec
+from codecs_wrappers.learned import resgdn_study
+from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnBase
 from codecs_wrappers.learned.resgdn_points import add_commands  # noqa: F401  (`rdbench resgdn-points`)
-from codecs_wrappers.native import codemap
-from codecs_wrappers.native.bpg import hevc
-
-if TYPE_CHECKING:
-    from codecs_wrappers.learned.resgdn_codec import Base, Model
-
-
-class ResGdnBase(LearnedCodec):
-    """The code map alone, at 1 to 8 bits a sample."""
-
-    scheme = "resgdn"
-    extension = ".rdl"
-    points = tuple(Point(f"b{bits}", bits=bits) for bits in range(1, 9))
-
-    def __init__(
-        self,
-        name: str,
-        label: str,
-        description: str,
-        entry: str = "resgdn",
-        role: str = "codec",
-        seed: int | None = None,
-    ):
-        """entry: of the weights manifest. seed: rounds the code map stochastically instead of to the nearest level."""
-        self.name, self.label, self.description, self.role, self.seed = name, label, description, role, seed
-        self.entries = (entry,)
-
-    def version(self) -> str:
-        rounding = "nearest level" if self.seed is None else f"stochastic rounding, seed {self.seed}"
-        return f"{super().version()}, code map by {codemap.version()}, {rounding}"
-
-    def model(self, entry: str) -> Model:
-        from codecs_wrappers.learned.resgdn_codec import Model
-
-        return Model.load(entry, device.asked())
-
-    def encode(self, image: Image, point: Point) -> bytes:
-        return self.base(check_image(image), point).bitstream
-
-    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
-        base = self.base(check_image(image), point)
-        return base.bitstream, base.picture
-
-    def base(self, image: Image, point: Point) -> Base:
-        """The base layer of an image at the point's bit depth."""
-        from codecs_wrappers.learned import resgdn_codec
-
-        return resgdn_codec.encode_base(self.model(self.entries[0]), image, point["bits"], self.seed)
-
-    def decode(self, bitstream: bytes) -> Image:
-        """The base layer's picture, of a bitstream of one layer or two."""
-        header = stream.read(bitstream, self.scheme)
-        from codecs_wrappers.learned import resgdn_codec
-
-        return resgdn_codec.decode_base(self.model_of(header), bitstream, header)
-
-
-class ResGdn(ResGdnBase):
-    """Both layers. An operating point is a bit depth of the code map and the QP of the residual's BPG picture."""
-
-    points = tuple(
-        Point(f"b{chosen['bits']}q{chosen['qp']}", bits=chosen["bits"], qp=chosen["qp"])
-        for chosen in resgdn_points.read()
-    )
-
-    def available(self) -> tuple[bool, str]:
-        missing = {"libx265", "hevc"} - av.codecs_available
-        if missing:
-            return False, f"the residual layer needs BPG, but PyAV was built without {', '.join(sorted(missing))}"
-        return super().available()
-
-    def version(self) -> str:
-        return f"{super().version()}, residual by x265 {hevc.x265_version()}, PyAV {av.__version__}"
-
-    def encode(self, image: Image, point: Point) -> bytes:
-        return self.encode_with_reconstruction(image, point)[0]
-
-    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
-        from codecs_wrappers.learned import resgdn_codec
-
-        image = check_image(image)
-        return resgdn_codec.enhance(self.base(image, point), image, point["qp"])
-
-    def decode(self, bitstream: bytes) -> Image:
-        header = stream.read(bitstream, self.scheme)
-        from codecs_wrappers.learned import resgdn_codec
-
-        return resgdn_codec.decode(self.model_of(header), bitstream, header)
-
-    def layers(self, image: Image) -> Iterator[dict[str, Any]]:
-        """Rows of a study: bytes of both layers at every point, and the residual's share of the rate."""
-        from codecs_wrappers.learned.resgdn_codec import enhancement_bytes
-
-        for point in self.points:
-            bitstream = self.encode(image, point)
-            residual, pixels = enhancement_bytes(bitstream), image[..., 0].size
-            rates = {"base_bpp": 8 * (len(bitstream) - residual) / pixels, "residual_bpp": 8 * residual / pixels}
-            yield {"point": point.name, **rates, "residual_share": residual / len(bitstream)}
 
 
 def _ablation(entry: str, label: str, description: str) -> ResGdn:
@@ -143,8 +40,17 @@ STUDIES = [
     Study(
         "resgdn_layers",
         "resgdn",
-        ("point", "base_bpp", "residual_bpp", "residual_share"),
-        CODECS[0].layers,
+        resgdn_study.LAYERS,
+        partial(resgdn_study.layers, CODECS[0]),
         "rate of ResGDN's two layers",
-    )
+    ),
+    Study(
+        "resgdn_times",
+        "resgdn",
+        resgdn_study.TIMES,
+        partial(resgdn_study.times, CODECS[0]),
+        "time of ResGDN's encoder, quantizer and decoder",
+        images=3,
+        alone=True,
+    ),
 ]

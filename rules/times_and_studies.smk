@@ -32,5 +32,11 @@ rule study:
         RUN / "studies" / "{dataset}" / "{study}.json",
     log:
         RUN / "logs" / "study" / "{dataset}" / "{study}.log",
+    threads: lambda wildcards: workflow.cores if PLAN.studies[wildcards.study].alone else 1
+    resources:
+        gpu=lambda wildcards: PLAN.gpus_of(PLAN.studies[wildcards.study].codec),
+    params:
+        device=lambda wildcards: PLAN.device_of(PLAN.studies[wildcards.study].codec),
     shell:
-        "rdbench study {wildcards.study} --manifest {input.manifest:q} --out {output:q} --log {log:q}"
+        "rdbench study {wildcards.study} --manifest {input.manifest:q} --out {output:q}"
+        " --device {params.device} --log {log:q}"

@@ -16,13 +16,14 @@ pytest.importorskip("compressai")
 import torch
 
 from bench.errors import BitstreamError, UnavailableError, UsageError
-from codecs_wrappers.learned import affine, networks, resgdn, resgdn_codec, resgdn_points, weights
+from codecs_wrappers.learned import affine, networks, resgdn, resgdn_codec, resgdn_points, resgdn_study, weights
 from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnBase
 from codecs_wrappers.learned.training import config, data, trainer
 from codecs_wrappers.learned.training.resgdn_start import linear_start
 from codecs_wrappers.learned.training.schemes import resgdn as scheme
 from codecs_wrappers.native import codemap
-from codecs_wrappers.resgdn import CODECS, ResGdn, ResGdnBase
+from codecs_wrappers.resgdn import CODECS
 
 TINY = {"family": "resgdn", "widths": [8, 12, 16, 16], "channels": 8}
 VARIANTS = {
@@ -505,11 +506,12 @@ def test_without_bpg_the_residual_layer_is_skipped_with_its_reason(both, base, m
 
 
 def test_the_layers_of_a_study_add_up(both):
-    rows = list(both.layers(PHOTOGRAPH))
+    rows = list(resgdn_study.layers(both, PHOTOGRAPH))
     assert [row["point"] for row in rows] == [point.name for point in both.points]
     for row, point in zip(rows, both.points, strict=True):
         bpp = 8 * len(both.encode(PHOTOGRAPH, point)) / PHOTOGRAPH[..., 0].size
         assert row["base_bpp"] + row["residual_bpp"] == pytest.approx(bpp)
+        assert row["bpp"] == pytest.approx(bpp)
         assert row["residual_share"] == pytest.approx(row["residual_bpp"] / bpp)
 
 

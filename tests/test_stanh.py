@@ -27,10 +27,10 @@ from codecs_wrappers.learned.entropy.gaussian import SCALES  # noqa: E402
 from codecs_wrappers.learned.entropy.tables import PRECISION  # noqa: E402
 from codecs_wrappers.learned.model import Model  # noqa: E402
 from codecs_wrappers.learned.stanh import STanH  # noqa: E402
+from codecs_wrappers.learned.stanh_rates import ANCHORS, LADDER, Stanh, quantizers_of  # noqa: E402
 from codecs_wrappers.learned.training import annealing, export, trainer, validation  # noqa: E402
 from codecs_wrappers.learned.training import config as configs  # noqa: E402
 from codecs_wrappers.learned.training.schemes.stanh import StanhLearner  # noqa: E402
-from codecs_wrappers.stanh import ANCHORS, LADDER, Stanh, quantizers_of  # noqa: E402
 
 
 def irregular(extent: int = 4, seed: int = 0, dtype: torch.dtype = torch.float64, **settings: object) -> STanH:
