@@ -18,7 +18,7 @@ overlap_under_half    they meet on less than half of the shorter range: withheld
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -63,6 +63,7 @@ def overlap_note(overlap: float | None) -> str:
 
 
 Numbers = Sequence[float] | np.ndarray
+Pair = tuple[np.ndarray, np.ndarray]
 
 
 def bd_rate(anchor_bpp: Numbers, anchor_quality: Numbers, bpp: Numbers, quality: Numbers, method: str = "pchip") -> BD:
@@ -104,21 +105,50 @@ def gain_curve(
 
 def bd_rates(anchor_bpp: np.ndarray, anchor_quality: np.ndarray, bpp: np.ndarray, quality: np.ndarray) -> np.ndarray:
     """BD-rates in percent (PCHIP) of B pairs of curves, anchors B x N, others B x M; NaN where bd_rate has no value."""
+    values = np.full(len(bpp), np.nan)
+    for rows, (a_rate, a_quality), (b_rate, b_quality) in _batches(anchor_bpp, anchor_quality, bpp, quality):
+        mean, overlap, _, _ = _mean_gap((a_quality, a_rate), (b_quality, b_rate), "pchip")
+        values[rows] = np.where(overlap < LEAST_OVERLAP, np.nan, 100 * np.expm1(mean))
+    return values
+
+
+def quality_gains(
+    anchor_bpp: np.ndarray, anchor_quality: np.ndarray, bpp: np.ndarray, quality: np.ndarray, samples: int = 101
+) -> np.ndarray:
+    """Gain in quality at equal rate of B pairs of curves, anchors B x N, others B x M: B x samples, in its unit.
+
+    At rates evenly spread in ln(bpp) over what both curves reach, PCHIP; their mean is the BD-quality. A row of NaN
+    where bd_quality has no value.
+    """
+    gains = np.full((len(bpp), samples), np.nan)
+    for rows, anchor, curve in _batches(anchor_bpp, anchor_quality, bpp, quality):
+        low, high = (pick(anchor[0][:, end], curve[0][:, end]) for pick, end in ((np.maximum, 0), (np.minimum, -1)))
+        shorter = np.minimum(anchor[0][:, -1] - anchor[0][:, 0], curve[0][:, -1] - curve[0][:, 0])
+        enough = (high - low) >= LEAST_OVERLAP * shorter
+        grid = np.linspace(low[enough], high[enough], samples, axis=1)
+        curve_at, anchor_at = (pchip_values(x[enough], y[enough], grid) for x, y in (curve, anchor))
+        gains[np.flatnonzero(rows)[enough]] = curve_at - anchor_at
+    return gains
+
+
+def _batches(
+    anchor_bpp: np.ndarray, anchor_quality: np.ndarray, bpp: np.ndarray, quality: np.ndarray
+) -> Iterator[tuple[np.ndarray, Pair, Pair]]:
+    """Of B pairs of curves those that keep the same points, which in a bootstrap are nearly all: which rows they are
+    (bool, B), and (ln(bpp), quality) of the anchor and of the other. Pairs with too few points are in none."""
     a_bpp, a_quality, a_kept = _sorted(anchor_bpp, anchor_quality)
     b_bpp, b_quality, b_kept = _sorted(bpp, quality)
-    values = np.full(len(bpp), np.nan)
-    # Curves that keep the same points are computed at once; in a bootstrap nearly all do.
     patterns, group = np.unique(np.hstack([a_kept, b_kept]), axis=0, return_inverse=True)
     for index, pattern in enumerate(patterns):
         a, b = pattern[: a_kept.shape[1]], pattern[a_kept.shape[1] :]
         if min(a.sum(), b.sum()) < FEWEST_POINTS["pchip"]:
             continue
         rows = group.ravel() == index
-        a_curve = a_quality[rows][:, a], np.log(a_bpp[rows][:, a])
-        b_curve = b_quality[rows][:, b], np.log(b_bpp[rows][:, b])
-        mean, overlap, _, _ = _mean_gap(a_curve, b_curve, "pchip")
-        values[rows] = np.where(overlap < LEAST_OVERLAP, np.nan, 100 * np.expm1(mean))
-    return values
+        yield (
+            rows,
+            (np.log(a_bpp[rows][:, a]), a_quality[rows][:, a]),
+            (np.log(b_bpp[rows][:, b]), b_quality[rows][:, b]),
+        )
 
 
 @dataclass(frozen=True)
@@ -157,9 +187,6 @@ def _sorted(bpp: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
     best = np.maximum.accumulate(np.where(usable, quality, -np.inf), axis=1)
     before = np.hstack([np.full((len(bpp), 1), -np.inf), best[:, :-1]])
     return bpp, quality, usable & (quality > before)
-
-
-Pair = tuple[np.ndarray, np.ndarray]
 
 
 def _mean_gap(anchor: Pair, curve: Pair, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -20,17 +20,27 @@ def integral(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray, me
 
 
 def pchip_values(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The monotone cubic through x, y (N, x rising) at the abscissae ``at``, which lie within x."""
-    slopes = pchip_slopes(x[None], y[None])[0]
-    left = np.clip(np.searchsorted(x, at, side="right") - 1, 0, len(x) - 2)
-    step = x[left + 1] - x[left]
-    t = (at - x[left]) / step
-    return (
-        y[left] * (1 + 2 * t) * (1 - t) ** 2
-        + y[left + 1] * t**2 * (3 - 2 * t)
-        + step * slopes[left] * t * (1 - t) ** 2
-        - step * slopes[left + 1] * t**2 * (1 - t)
+    """The monotone cubic through x, y (N, x rising) at the abscissae ``at`` (G), which lie within x: G values.
+
+    Or of B curves at once, each at its own abscissae: x, y (B x N), at (B x G), values (B x G).
+    """
+    shape = at.shape
+    x, y, at = np.atleast_2d(x), np.atleast_2d(y), np.atleast_2d(at)
+    slopes = pchip_slopes(x, y)
+    left = np.clip((x[:, None, :] <= at[:, :, None]).sum(axis=2) - 1, 0, x.shape[1] - 2)
+
+    def of(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+        return np.take_along_axis(rows, index, axis=1)
+
+    step = of(x, left + 1) - of(x, left)
+    t = (at - of(x, left)) / step
+    values = (
+        of(y, left) * (1 + 2 * t) * (1 - t) ** 2
+        + of(y, left + 1) * t**2 * (3 - 2 * t)
+        + step * of(slopes, left) * t * (1 - t) ** 2
+        - step * of(slopes, left + 1) * t**2 * (1 - t)
     )
+    return values.reshape(shape)
 
 
 def pchip_slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
