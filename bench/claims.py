@@ -1,0 +1,186 @@
+"""The ledger: every claim of claims.yaml with the verdict that a run's measurements give it.
+
+A verdict follows from the number, its 95 % interval over images and the claim's tolerance, and from nothing else:
+
+reproduced         the number meets the claim, and its whole interval does or goes beyond by the tolerance at most
+not reproduced     the whole interval goes beyond by more than the tolerance; without an interval, the number does
+partly             anything between, such as an interval on both sides
+not testable here  the run lacks something, or the curves have too little in common; what to run stands beside it
+
+A claim of several comparisons is reproduced if all are, not reproduced if none is, partly between. If one of them
+cannot be tested, neither can the claim.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.errors import UsageError
+
+SPECIFICATION = Path(__file__).parent.parent / "claims.yaml"
+VERDICTS = REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTABLE = (
+    *("reproduced", "partly", "not reproduced", "not testable here"),
+)
+_FIELDS = {"name", "paper", "where", "says", "test", "tolerance", "changes"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One entry of claims.yaml. tests: its comparisons; tolerance: in their unit, >= 0."""
+
+    name: str
+    paper: str
+    where: str
+    says: str
+    test: str
+    tolerance: float
+    changes: str
+    tests: tuple[Any, ...]  # of bench.expressions.Comparison, imported when claims are read
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """claims.yaml. papers: name -> title, arxiv, datasets (those its results are on)."""
+
+    papers: dict[str, dict[str, Any]]
+    claims: tuple[Claim, ...]
+
+
+def read_claims(path: str | Path = SPECIFICATION) -> Ledger:
+    """The ledger in ``path``. Raises UsageError that names the claim for a wrong field, test or tolerance."""
+    from bench.expressions import parse
+
+    try:
+        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        papers, entries = content["papers"], content["claims"]
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise UsageError(f"reading claims from {path}: expected `papers` and `claims`, got {error!r}") from error
+    claims: list[Claim] = []
+    for number, entry in enumerate(entries, 1):
+        where = f"{path}, claim {number} ({entry.get('name', 'without a name') if isinstance(entry, dict) else entry})"
+        if not isinstance(entry, dict) or set(entry) != _FIELDS:
+            got = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
+            raise UsageError(f"{where}: expected the fields {', '.join(sorted(_FIELDS))}, got {got}")
+        texts = {field: entry[field] for field in sorted(_FIELDS - {"tolerance"})}
+        if wrong := [field for field, text in texts.items() if not isinstance(text, str) or not text.strip()]:
+            raise UsageError(f"{where}: {', '.join(wrong)} has to be a text")
+        if entry["paper"] not in papers:
+            raise UsageError(f"{where}: no paper is called {entry['paper']!r}; there are {', '.join(papers)}")
+        if entry["name"] in {claim.name for claim in claims}:
+            raise UsageError(f"{where}: an earlier claim has this name")
+        tolerance = entry["tolerance"]
+        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < float("inf"):
+            raise UsageError(f"{where}: the tolerance has to be a number of 0 or more, got {tolerance!r}")
+        try:
+            tests = parse(entry["test"])
+        except UsageError as error:
+            raise UsageError(f"{where}: {error}") from error
+        claims.append(Claim(**{**entry, "tolerance": float(tolerance), "tests": tests}))
+    return Ledger(papers, tuple(claims))
+
+
+def claimed_codecs(path: str | Path = SPECIFICATION) -> set[str]:
+    """The codecs that some claim is about: what a run has to measure for all verdicts."""
+    return {name for claim in read_claims(path).claims for test in claim.tests for name in test.curves()}
+
+
+def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
+    """Every claim on every dataset of the run in ``folder``.
+
+    {papers, datasets, counts (verdict -> number), claims: [{name, paper, where, says, dataset, papers_dataset (is it
+    one of the paper's own?), test, tolerance, changes, verdict, reason, run, parts}]}. A part is one comparison: test,
+    value, unit, ci_low, ci_high, n_images, names (of curves and studies), verdict, reason, run (a command, or "").
+    Raises UsageError without records.
+    """
+    from bench import records
+    from bench.evidence import evidence
+
+    if not (folder / "records.parquet").is_file():
+        raise UsageError(f"judging claims: {folder / 'records.parquet'} is missing; a run writes it: snakemake --cores")
+    ledger, frame = read_claims(path), records.read(folder / "records.parquet")
+    datasets = sorted(set(frame.dataset))
+    parts = {dataset: evidence(folder, dataset, frame) for dataset in datasets}
+    judged = [
+        judge(claim, parts[dataset]) | {"papers_dataset": dataset in ledger.papers[claim.paper]["datasets"]}
+        for claim in ledger.claims
+        for dataset in datasets
+    ]
+    counts = Counter(claim["verdict"] for claim in judged)
+    return {
+        "papers": ledger.papers,
+        "datasets": datasets,
+        "counts": {verdict: counts[verdict] for verdict in VERDICTS},
+        "claims": judged,
+    }
+
+
+def judge(claim: Claim, data: Any) -> dict[str, Any]:
+    """One claim on one dataset (:class:`bench.evidence.Evidence`); see :func:`judge_run`."""
+    try:
+        parts = [_judge_part(test, claim.tolerance, data) for test in claim.tests]
+    except UsageError as error:
+        raise UsageError(f"judging claim {claim.name} on {data.dataset}: {error}") from error
+    if len(units := {part["unit"] for part in parts if part["unit"] is not None}) > 1:
+        raise UsageError(f"claim {claim.name}: one tolerance cannot hold in {' and '.join(sorted(units))}; split it")
+    verdicts = [part["verdict"] for part in parts]
+    if NOT_TESTABLE in verdicts:
+        verdict = NOT_TESTABLE
+    else:
+        verdict = verdicts[0] if len(set(verdicts)) == 1 else PARTLY
+    return {
+        **{field: getattr(claim, field) for field in ("name", "paper", "where", "says", "tolerance", "changes")},
+        "test": " ".join(claim.test.split()),
+        "dataset": data.dataset,
+        "verdict": verdict,
+        "reason": _reason(verdict, parts),
+        "run": "; ".join(dict.fromkeys(part["run"] for part in parts if part["run"])),
+        "parts": parts,
+    }
+
+
+def _judge_part(test: Any, tolerance: float, data: Any) -> dict[str, Any]:
+    from bench.evidence import Missing
+
+    empty: dict[str, Any] = dict.fromkeys(("value", "unit", "ci_low", "ci_high"))
+    part = empty | {"test": test.text, "n_images": 0, "names": [], "run": ""}
+    try:
+        quantity = test.evaluate(data)
+    except Missing as missing:
+        run = data.command(test.curves()) if missing.codec else missing.run
+        return part | {"verdict": NOT_TESTABLE, "reason": str(missing), "run": run}
+    low, high = quantity.interval or (None, None)
+    verdict, reason = verdict_of(test, quantity.value, quantity.interval, tolerance)
+    return part | {
+        **{"value": quantity.value, "unit": quantity.unit, "ci_low": low, "ci_high": high},
+        **{"n_images": len(quantity.images), "names": list(quantity.names), "verdict": verdict, "reason": reason},
+    }
+
+
+def verdict_of(test: Any, value: float, interval: tuple[float, float] | None, tolerance: float) -> tuple[str, str]:
+    """The verdict on one comparison (:class:`bench.expressions.Comparison`), and for `partly` the reason."""
+    if interval is None:
+        if test.misses(value, value, tolerance):
+            return NOT_REPRODUCED, ""
+        return PARTLY, "there is no interval: it takes several images"
+    if test.misses(*interval, tolerance):
+        return NOT_REPRODUCED, ""
+    if not test.holds(value):
+        near = test.holds(value, tolerance)
+        return PARTLY, "it is off by less than the tolerance" if near else "only a part of the interval meets the claim"
+    if all(test.holds(end, tolerance) for end in interval):
+        return REPRODUCED, ""
+    return PARTLY, "the interval goes beyond the claim by more than the tolerance"
+
+
+def _reason(verdict: str, parts: list[dict[str, Any]]) -> str:
+    if verdict == NOT_TESTABLE:
+        return "; ".join(dict.fromkeys(part["reason"] for part in parts if part["verdict"] == NOT_TESTABLE))
+    if len(parts) == 1:
+        return parts[0]["reason"]
+    met = sum(part["verdict"] == REPRODUCED for part in parts)
+    return f"{met} of {len(parts)} comparisons are met" if verdict == PARTLY else ""

@@ -1,0 +1,83 @@
+"""Verdicts as a table, as text for a terminal and as JSON: what :func:`bench.claims.judge_run` gives, written out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from bench.claims import VERDICTS
+
+COLUMNS = (
+    *("paper", "claim", "dataset", "papers_dataset", "where", "says", "verdict", "reason", "comparison", "value"),
+    *(
+        "unit",
+        "ci_low",
+        "ci_high",
+        "n_images",
+        "tolerance",
+        "comparison_verdict",
+        "comparison_reason",
+        "run",
+        "changes",
+    ),
+)
+
+
+def as_table(result: dict[str, Any]) -> pd.DataFrame:
+    """The result of :func:`judge_run` with a row for each comparison: COLUMNS."""
+    rows = []
+    for claim in result["claims"]:
+        about = {key: claim[key] for key in COLUMNS if key in claim and key != "run"} | {"claim": claim["name"]}
+        for part in claim["parts"]:
+            numbers = {key: part[key] for key in ("value", "unit", "ci_low", "ci_high", "n_images", "run")}
+            judged = {"comparison": part["test"], "comparison_verdict": part["verdict"]}
+            rows.append(about | numbers | judged | {"comparison_reason": part["reason"]})
+    return pd.DataFrame(rows, columns=list(COLUMNS))
+
+
+def as_text(result: dict[str, Any]) -> str:
+    """The result of :func:`judge_run` for a terminal, by paper and dataset."""
+    out = io.StringIO()
+    for paper, about in result["papers"].items():
+        for dataset in result["datasets"]:
+            claims = [it for it in result["claims"] if (it["paper"], it["dataset"]) == (paper, dataset)]
+            out.write(f"{about['title']} (arXiv {about['arxiv']}) on {dataset}: {summary(claims)}\n")
+            if claims and not claims[0]["papers_dataset"]:
+                out.write(f"  the paper's own sets are {', '.join(about['datasets'])}\n")
+            for claim in claims:
+                out.write(f"\n  {claim['verdict'].upper()}  {claim['name']} ({claim['where']})\n    {claim['says']}\n")
+                for part in claim["parts"]:
+                    out.write(f"    {part['test']}: {measured(part) or part['reason']}\n")
+                if claim["run"]:
+                    out.write(f"    to run: {claim['run']}\n")
+            out.write("\n")
+    out.write(f"all: {summary(result['claims'])}\n")
+    return out.getvalue()
+
+
+def summary(claims: Iterable[dict[str, Any]]) -> str:
+    """`3 reproduced, 1 partly`: how many claims have which verdict."""
+    counts = Counter(claim["verdict"] for claim in claims)
+    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]) or "no claims"
+
+
+def measured(part: dict[str, Any]) -> str:
+    """The number of a comparison with unit and interval; empty if there is none."""
+    if part["value"] is None:
+        return ""
+    unit = f" {part['unit']}" if part["unit"] not in ("", "ratio", None) else ""
+    if part["ci_low"] is None:
+        return f"{part['value']:.4g}{unit}"
+    if part["ci_low"] == part["ci_high"]:
+        return f"{part['value']:.4g}{unit} (exact)"
+    return f"{part['value']:.4g}{unit} [{part['ci_low']:.4g}, {part['ci_high']:.4g}]"
+
+
+def to_json(result: dict[str, Any]) -> str:
+    """The result of :func:`judge_run` as JSON: equal records, equal bytes."""
+    return json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

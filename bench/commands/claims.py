@@ -1,0 +1,38 @@
+"""The command that judges the papers' claims by a run."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.commands import Commands, add_command, argument
+
+
+def _claims(args: argparse.Namespace) -> None:
+    from bench import claims, claimtables, records
+    from bench.files import write_atomically
+    from bench.progress import log_to
+
+    log_to(args.log)
+    result = claims.judge_run(args.folder, args.spec)
+    if args.write:
+        write_atomically(args.folder / "claims.json", claimtables.to_json(result))
+        records.write_csv(claimtables.as_table(result), args.folder / "claims.csv")
+    else:
+        print(claimtables.to_json(result) if args.json else claimtables.as_text(result), end="")
+
+
+def add(commands: Commands) -> None:
+    """Add the command to ``commands``."""
+    add_command(
+        commands,
+        "claims",
+        _claims,
+        "Judge every claim of the three papers by a run's records and studies.",
+        argument("--folder", type=Path, required=True, help="the run's folder, results/<config>"),
+        argument("--spec", type=Path, default=Path("claims.yaml"), help="the ledger (%(default)s)"),
+        argument("--json", action="store_true", help="JSON on standard output instead of text"),
+        argument("--write", action="store_true", help="claims.json and claims.csv in the run's folder instead"),
+        argument("--log", type=Path, help="a file for messages"),
+        example="rdbench claims --folder results/sample",
+    )
