@@ -47,6 +47,7 @@ localrules:
 
 
 include: "rules/times_and_studies.smk"
+include: "rules/claims.smk"
 include: "rules/devices.smk"
 include: "rules/learned.smk"
 
@@ -169,6 +170,7 @@ rule report:
         RUN / "records.parquet",
         RUN / "bd.csv",
         RUN / "validation.csv",
+        RUN / "claims.json",
         RUN / "figures" / "index.json",
     output:
         RUN / "report" / "index.html",
