@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.commands import results, single, stages, studies
+from bench.commands import gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
@@ -39,6 +39,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     single.add(commands)
     stages.add(commands)
     results.add(commands)
+    gate.add(commands)
     studies.add(commands)
     if families:
         from bench.codec import family_commands

@@ -1,7 +1,7 @@
 """What `rdbench` can be told to do.
 
 `single` holds the commands for one image and one codec, `stages` those of a run up to its records, `results` those that
-make something of the records.
+make something of the records, and `gate` those that hold them against a baseline.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is made of the records of a run: comparisons, figures, the page, and the verdict of the gate."""
+"""What is made of the records of a run: comparisons, figures, and the page."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.commands import DEVICE, Commands, add_command, argument
-from bench.errors import RdbenchError
 from bench.progress import Progress, log_to
-
-BASELINES = Path("results", "baselines")
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -51,34 +48,12 @@ def _report(args: argparse.Namespace) -> None:
     print(build(args.folder, gallery_bpp=tuple(args.gallery_bpp)).resolve())
 
 
-def _gate(args: argparse.Namespace) -> None:
-    from bench import gate, records
-
-    limit = gate.limit_percent(args.fail)
-    baseline = gate.read_baseline(args.baseline or BASELINES / f"{args.folder.name}.csv")
-    verdicts = gate.judge(records.read(args.folder / "records.parquet"), baseline, limit)
-    for verdict in verdicts:
-        print(f"{verdict.verdict:8} {verdict.codec:20} {verdict.dataset:10} {verdict.detail}")
-    failed = [verdict.codec for verdict in verdicts if verdict.verdict == "failed"]
-    if failed:
-        raise RdbenchError(f"gate: {len(failed)} of {len(verdicts)} failed: {', '.join(failed)}")
-
-
-def _baseline(args: argparse.Namespace) -> None:
-    from bench import gate, records
-
-    path = args.baseline or BASELINES / f"{args.folder.name}.csv"
-    gate.write_baseline(records.read(args.folder / "records.parquet"), path, args.reason)
-    print(path)
-
-
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     dataset = argument("--dataset", default="sample", help="a name in datasets.yaml, or folder:PATH (%(default)s)")
     folder = argument("--folder", type=Path, required=True, help="the run's folder, results/<config>")
     out = argument("--out", type=Path, required=True, help="the file to write")
     log = argument("--log", type=Path, help="a file for messages")
-    baseline = argument("--baseline", type=Path, help="results/baselines/<config>.csv if absent")
     add_command(
         commands,
         "compare",
@@ -125,24 +100,4 @@ def add(commands: Commands) -> None:
         DEVICE,
         log,
         example="rdbench report --folder results/sample",
-    )
-    add_command(
-        commands,
-        "gate",
-        _gate,
-        "Hold a run against its baseline; exit code 1 if a codec lost.",
-        folder,
-        baseline,
-        argument("--fail", default="bd:0.5%", help="the limit: bd:PERCENT%% (%(default)s)"),
-        example="rdbench gate --folder results/sample --fail bd:0.5%",
-    )
-    add_command(
-        commands,
-        "baseline",
-        _baseline,
-        "Make a run the baseline of the gate.",
-        folder,
-        baseline,
-        argument("--reason", required=True, help="what changed, and why that is right"),
-        example="rdbench baseline --folder results/sample --reason 'libwebp 1.6'",
     )

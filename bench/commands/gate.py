@@ -1,0 +1,128 @@
+"""The regression gate: holds a run against its baseline, and makes a run the baseline."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.commands import Commands, add_command, argument
+from bench.errors import RdbenchError, UsageError
+from bench.progress import say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BASELINES = Path("results", "baselines")
+
+
+def _gate(args: argparse.Namespace) -> None:
+    from bench import baseline, gate, verdicts
+    from bench.files import write_atomically
+
+    limits, path = gate.limits(args.fail), _path(args)
+    stored, frame = baseline.read(path), _records(args.folder)
+    found = gate.judge(frame, stored, limits, args.codecs)
+    print(verdicts.as_json(found) if args.json else verdicts.as_text(found), end="")
+    if args.rows:
+        for verdict in found:
+            key = verdict.dataset, verdict.codec
+            rows = frame[(frame.dataset == key[0]) & (frame.codec == key[1])]
+            if verdict.verdict != "same" and key in stored.origins:
+                print(f"\n{verdict.codec} on {verdict.dataset}")
+                print(verdicts.rows_as_text(gate.differences(rows, stored.of(key))), end="")
+    if args.junit:
+        write_atomically(args.junit, verdicts.as_junit(found, args.folder, path))
+    if args.summary:
+        text = verdicts.as_markdown(found, args.folder, path)
+        with open(args.summary, "a", encoding="utf-8") as file:  # GitHub joins what all steps append
+            file.write(text)
+    failed = [verdict.codec for verdict in found if verdict.verdict == "failed"]
+    for command, what in verdicts.advice(found, args.folder, path):
+        say(f"  {command}\n      {what}")
+    if failed:
+        raise RdbenchError(f"gate: {len(failed)} of {len(found)} failed: {', '.join(failed)}")
+    say(f"gate: {verdicts.headline(found)}")
+
+
+def _baseline(args: argparse.Namespace) -> None:
+    from bench import baseline
+
+    path = _path(args)
+    if args.action == "show":
+        for key, origin in sorted(baseline.read(path).origins.items()):
+            print(f"{key[1]:20} {key[0]:10} {origin.codec_version}\n{'':32}because: {origin.reason}")
+        return
+    frame = _records(args.folder)
+    done = baseline.update(frame, path, args.reason or "", args.codecs, inexact=args.inexact, remove=args.remove)
+    for (dataset, codec), what in done.items():
+        print(f"{what:10} {codec:20} {dataset}")
+    say(f"baseline: {path} and {path.with_suffix('.json').name}; commit both")
+
+
+def _path(args: argparse.Namespace) -> Path:
+    return args.baseline or BASELINES / f"{args.folder.resolve().name}.csv"
+
+
+def _records(folder: Path) -> pd.DataFrame:
+    """The records of a run. Raises UsageError that says how to make them."""
+    from bench import records
+
+    path = folder / "records.parquet"
+    if not path.is_file():
+        raise UsageError(f"no records at {path}; make them: snakemake --cores {path}")
+    return records.read(path)
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    folder = argument(
+        "--folder", type=Path, default=Path("results/sample"), help="the run's folder, results/<config> (%(default)s)"
+    )
+    path = argument("--baseline", type=Path, metavar="FILE", help="results/baselines/<config>.csv if absent")
+    codecs = argument("--codecs", nargs="+", default=[], metavar="CODEC", help="these only; all if absent")
+    summary = os.environ.get("GITHUB_STEP_SUMMARY")
+    add_command(
+        commands,
+        "gate",
+        _gate,
+        "Hold a run against its baseline; exit code 1 if a codec lost. docs/gate.md explains the verdicts.",
+        folder,
+        path,
+        codecs,
+        argument(
+            "--fail",
+            nargs="+",
+            default=[],
+            metavar="LIMIT",
+            help="limits other than bd:0.5%% bpp:1%% psnr:0.05dB bits:on new:off; LAYER:off turns one off",
+        ),
+        argument("--rows", action="store_true", help="print each bitstream that differs, its bytes and PSNR"),
+        argument("--json", action="store_true", help="JSON on standard output instead of a line each"),
+        argument("--junit", type=Path, metavar="FILE", help="write JUnit XML"),
+        argument(
+            "--summary", type=Path, default=summary, metavar="FILE", help="append Markdown ($GITHUB_STEP_SUMMARY)"
+        ),
+        example="rdbench gate --folder results/sample --fail bd:0.5%",
+    )
+    add_command(
+        commands,
+        "baseline",
+        _baseline,
+        "Make a run the baseline of the gate, or show what the baseline is.",
+        argument("action", nargs="?", choices=("update", "show"), default="update", help="(%(default)s)"),
+        folder,
+        path,
+        codecs,
+        argument("--reason", help="what changed, and why that is right; update needs it"),
+        argument(
+            "--inexact",
+            nargs="+",
+            default=[],
+            metavar="CODEC",
+            help="its bits depend on the machine: tolerances take the place of hashes",
+        ),
+        argument("--remove", nargs="+", default=[], metavar="CODEC", help="forget it"),
+        example="rdbench baseline update --folder results/sample --reason 'libwebp 1.6'",
+    )
