@@ -30,7 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fresh", action="store_true", help="begin again though there is a checkpoint")
     parser.add_argument("--start-from", nargs="+", metavar="SOURCE", help="linear, default, model:NAME or file:PATH")
     parser.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
-    parser.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE", help="instead of any key's value")
+    parser.add_argument(
+        "--set", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="instead of any key's value"
+    )
     for key, kind in OVERRIDES.items():
         parser.add_argument(f"--{key.replace('_', '-')}", type=kind, help=f"instead of the configuration's {key}")
 
@@ -42,7 +44,10 @@ def setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise UsageError(f"--set takes KEY=VALUE, got {text!r}")
-    return key, yaml.safe_load(value)
+    try:
+        return key, float(value) if "e" in value.lower() else yaml.safe_load(value)  # to yaml, 1e-4 is a text
+    except ValueError:
+        return key, yaml.safe_load(value)
 
 
 def main(args: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ The key ``scheme`` names a file of ``schemes/``, whose Config may add keys of it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from bench.errors import UsageError
 
 HERE = Path(__file__).parent
 PRECISIONS = ("fp32", "tf32", "bf16")
+OPTIMISERS = ("adam", "soap")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,7 @@ class Config:
     warm_up_steps: int = 200
     decay_from: float = 0.4  # of the budget: from here a cosine down to lr_last
     aux_lr: float = 1e-3
+    optimiser: str = "adam"  # or "soap": Adam in the eigenbasis of Shampoo's preconditioner (optimisers.py)
     adam_epsilon: float = 1e-8
     ema_decay: float = 0.999
     gradient_norm: float = 1.0
@@ -52,10 +54,15 @@ class Config:
             raise UsageError(f"training {self.name}: decay_from must be from 0 to below 1, it is {self.decay_from}")
         if self.crop % 64:
             raise UsageError(f"training {self.name}: crop must be a multiple of 64 (the stride), it is {self.crop}")
-        if self.precision not in PRECISIONS:
-            raise UsageError(
-                f"training {self.name}: precision is one of {', '.join(PRECISIONS)}, not {self.precision!r}"
-            )
+        self.require_known(precision=PRECISIONS, optimiser=OPTIMISERS)
+
+    def require_known(self, **choices: Sequence[str]) -> None:
+        """Raises UsageError for the first key whose value is none of its choices."""
+        for key, known in choices.items():
+            if getattr(self, key) not in known:
+                raise UsageError(
+                    f"training {self.name}: {key} is one of {', '.join(known)}, not {getattr(self, key)!r}"
+                )
 
     def require_positive(self, *keys: str) -> None:
         """Raises UsageError for the first of ``keys`` whose value is not a number above 0."""

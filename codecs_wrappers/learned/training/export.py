@@ -26,7 +26,7 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> byte
 
 def manifest_entry(config: Config, described: Mapping[str, Any], had: Mapping[str, Any]) -> dict[str, Any]:
     """What the weights manifest says of a training: the model, its configuration, and what it ``had`` (steps, data)."""
-    settings = {key: getattr(config, key) for key in ("batch", "crop", "lr", "seed", "precision")}
+    settings = {key: getattr(config, key) for key in ("batch", "crop", "lr", "optimiser", "seed", "precision")}
     return {
         "source": "committed",
         "scheme": config.scheme,

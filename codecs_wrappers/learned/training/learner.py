@@ -19,6 +19,7 @@ from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training import checkpoint
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data import Crops
+from codecs_wrappers.learned.training.optimisers import optimiser
 from codecs_wrappers.learned.training.validation import Score
 
 
@@ -87,8 +88,7 @@ class Learner:
 
     def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """What minimises the loss; its groups' ``lr`` is set before each step."""
-        fused = self.device.type == "cuda"
-        return torch.optim.Adam(parameters, lr=self.config.lr, eps=self.config.adam_epsilon, fused=fused)
+        return optimiser(self.config, parameters, self.device)
 
     # What all share.
 

@@ -13,6 +13,25 @@ from torch import Tensor, nn
 from codecs_wrappers.learned import networks
 
 Code = Callable[[Tensor], Iterable[tuple[Tensor, Tensor]]]
+DISTORTIONS = ("mse", "ms_ssim")
+LEAST_SSIM_CROP = 192  # MS-SSIM needs more than 160
+
+
+def distortion(kind: str, x_hat: Tensor, x: Tensor) -> Tensor:
+    """What a rate weight weighs, mean over the batch (B, 3, H, W) in 0..1: 255^2 MSE, or 1 - MS-SSIM."""
+    if kind == "mse":
+        return 255**2 * (x_hat - x).square().mean()
+    from pytorch_msssim import ms_ssim
+
+    return 1 - ms_ssim(with_finite_gradient(x_hat), x, data_range=1.0)
+
+
+def with_finite_gradient(x_hat: Tensor) -> Tensor:
+    """``x_hat``, whose gradient is 0 where a contrast of MS-SSIM is 0 and its power has none (NaN otherwise)."""
+    guarded = x_hat.view_as(x_hat)
+    if guarded.requires_grad:
+        guarded.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))
+    return guarded
 
 
 @dataclass(frozen=True)
@@ -43,18 +62,20 @@ def tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def score(model: nn.Module, images: Sequence[Tensor], rate_weight: float) -> Score:
+def score(model: nn.Module, images: Sequence[Tensor], rate_weight: float, kind: str = "mse") -> Score:
     """The :class:`Score` of a mean-scale hyperprior on uint8 images (3, H, W) of any size, in fp32, in eval mode."""
-    return score_points(model, lambda x: [networks.forward(model, x)], images, [rate_weight])[0]
+    return score_points(model, lambda x: [networks.forward(model, x)], images, [rate_weight], kind)[0]
 
 
 @torch.no_grad()
-def score_points(model: nn.Module, code: Code, images: Sequence[Tensor], rate_weights: Sequence[float]) -> list[Score]:
+def score_points(
+    model: nn.Module, code: Code, images: Sequence[Tensor], rate_weights: Sequence[float], kind: str = "mse"
+) -> list[Score]:
     """One :class:`Score` for each operating point that ``code`` gives, in order; ``model`` is left in eval mode.
 
     code: maps x (1, 3, H, W) in 0..1, H and W multiples of 64, to (x_hat, bits) of each point, x_hat like x, bits (1,).
-    loss: lambda_c 255^2 MSE + bpp with the point's own lambda_c of ``rate_weights``. Every rounded latent has a
-    likelihood of at least 1e-9, so bpp can differ from real bytes by a little.
+    loss: lambda_c times the distortion of that ``kind`` + bpp, with the point's own lambda_c of ``rate_weights``. Every
+    rounded latent has a likelihood of at least 1e-9, so bpp can differ from real bytes by a little.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -69,7 +90,8 @@ def score_points(model: nn.Module, code: Code, images: Sequence[Tensor], rate_we
                 x_hat = (x_hat[..., :height, :width].clamp(0, 1) * 255).round()
                 mse = (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-10)  # of 0..255
                 bpp = bits[0].double() / (height * width)
-                total += torch.stack([rate_weight * mse + bpp, bpp, 10 * torch.log10(255**2 / mse)])
+                lost = mse if kind == "mse" else distortion(kind, x_hat / 255, x / 255)
+                total += torch.stack([rate_weight * lost + bpp, bpp, 10 * torch.log10(255**2 / mse)])
     return [Score(*means) for means in (totals / len(images)).tolist()]
 
 

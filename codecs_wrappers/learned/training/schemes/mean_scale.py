@@ -13,11 +13,13 @@ from torch import Tensor, nn
 from bench.errors import UsageError
 from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training.conditioning import latent_scales, normalise_features
 from codecs_wrappers.learned.training.data import Crops, to_float
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.linear_start import linear_start
+from codecs_wrappers.learned.training.optimisers import optimiser
 from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import Score, score
+from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score
 
 QUANTISATIONS = ("noise", "mixed")
 BATCHES = 8  # of crops for the principal components
@@ -25,24 +27,24 @@ BATCHES = 8  # of crops for the principal components
 
 @dataclass(frozen=True, kw_only=True)
 class Config(configs.Config):
-    """loss = rate_weight 255^2 MSE + bpp; start_from also takes "linear"."""
+    """loss = rate_weight distortion + bpp; start_from also takes "linear"."""
 
     architecture: Mapping[str, Any]
     rate_weight: float  # lambda_c
+    distortion: str = "mse"  # 255^2 MSE, or "ms_ssim": 1 - MS-SSIM
     start_from: tuple[str, ...] = ("linear",)
     hyperprior_steps: int = 0  # staged start: so many steps of the hyperprior alone, on cached latents
     hyperprior_lr: float = 5e-4
     hyperprior_batch: int = 0  # 0: batch
     hyperprior_crop: int = 0  # 0: crop
     steep_lr: float = 0.1  # of lr: for the first layers of analysis and synthesis, which read the picture's mean
+    normalise: bool = False  # the hidden features of the first weights (conditioning.py)
     quantisation: str = "mixed"  # in training: "noise", or "mixed" (networks.rate)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_positive("rate_weight", "hyperprior_lr", "steep_lr")
-        if self.quantisation not in QUANTISATIONS:
-            known = " or ".join(QUANTISATIONS)
-            raise UsageError(f"training {self.name}: quantisation must be {known}, it is {self.quantisation!r}")
+        self.require_known(quantisation=QUANTISATIONS, distortion=DISTORTIONS)
         if self.hyperprior_crop % networks.STRIDE:
             raise UsageError(
                 f"training {self.name}: hyperprior_crop must be a multiple of {networks.STRIDE}, it is "
@@ -71,21 +73,24 @@ class MeanScaleLearner(Learner):
         if source.path is None:
             return source.facts()
         networks.load_weights(self.model, source.weights(), str(source.path))
-        trained_for = configs.read(source.model)["rate_weight"] if source.model else None
-        trained_for = trained_for or float(source.metadata().get("rate_weight", config.rate_weight))
+        trained = configs.read(source.model) if source.model else source.metadata()
+        trained_for = float(trained.get("rate_weight", config.rate_weight))
         factor = networks.latent_step(trained_for) / networks.latent_step(config.rate_weight)
-        if abs(factor - 1) > 0.01:
+        if abs(factor - 1) > 0.01 and trained.get("distortion", "mse") == config.distortion:
             networks.rescale_latent(self.model, factor)
+        if config.normalise:
+            normalise_features(self.model, self._some_crops())
         return {**source.facts(), "rate_weight": trained_for}
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         return self._rate_loss() if self._in_first_stage else self._rate_distortion_loss()
 
     def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
-        return score(model, images, self.config.rate_weight)
+        return score(model, images, self.config.rate_weight, self.config.distortion)
 
     def identity(self) -> dict[str, Any]:
-        return {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight}
+        facts = {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight}
+        return facts if self.config.distortion == "mse" else {**facts, "distortion": self.config.distortion}
 
     def described(self) -> dict[str, Any]:
         return {**self.identity(), "hyperprior_steps": self.config.hyperprior_steps}
@@ -108,12 +113,27 @@ class MeanScaleLearner(Learner):
         return self.config.lr, self.config.hyperprior_steps
 
     def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """Adam that steps by ``steep_lr`` of the rate in the two layers that read large means."""
-        steep = [self.model.g_a[0].weight, self.model.g_s[0].weight]
-        others = [p for p in parameters if all(p is not s for s in steep)]
-        groups = [{"params": others}, {"params": steep, "lr_factor": self.config.steep_lr}]
-        fused = self.device.type == "cuda"
-        return torch.optim.Adam(groups, lr=self.config.lr, eps=self.config.adam_epsilon, fused=fused)
+        """The configured one, which steps by ``steep_lr`` of the rate in the two layers that read large means.
+
+        The hyperprior's wide layers learn well without a basis of their own, which would cost as much as the step.
+        """
+        steep = {id(self.model.g_a[0].weight), id(self.model.g_s[0].weight)}
+        hyper = {id(p) for layers in (self.model.h_a, self.model.h_s) for p in layers.parameters()}
+        groups = [
+            {"params": [p for p in parameters if id(p) not in steep | hyper]},
+            {"params": [p for p in parameters if id(p) in hyper], "turned": False},
+            {"params": [p for p in parameters if id(p) in steep], "lr_factor": self.config.steep_lr},
+        ]
+        scales = {}
+        if self.config.optimiser == "soap":
+            named = dict(self.model.named_parameters())
+            scales = {named[name]: scale for name, scale in latent_scales(self.model, self._some_crops()).items()}
+        return optimiser(self.config, groups, self.device, scales)
+
+    def _some_crops(self) -> list[Tensor]:
+        """Batches of crops, always the same, whatever has been drawn before."""
+        crops = Crops(self.images, self.config.crop, self.config.seed, self.device)
+        return [to_float(crops.batch(self.config.batch)) for _ in range(BATCHES)]
 
     @property
     def _mixed(self) -> bool:
@@ -129,7 +149,10 @@ class MeanScaleLearner(Learner):
         x_hat, bits = networks.forward(self.model, x, self.precision, self._mixed)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / self.config.crop**2
-        return self.config.rate_weight * 255**2 * mse + bpp, bpp, mse
+        return self.config.rate_weight * self._distortion(x_hat, x, mse) + bpp, bpp, mse
+
+    def _distortion(self, x_hat: Tensor, x: Tensor, mse: Tensor) -> Tensor:
+        return 255**2 * mse if self.config.distortion == "mse" else distortion(self.config.distortion, x_hat, x)
 
     def _rate_loss(self) -> tuple[Tensor, Tensor, Tensor]:
         """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""

@@ -44,9 +44,10 @@ class NestedDropoutLearner(mean_scale.MeanScaleLearner):
         x = to_float(self.crops.batch(config.batch))
         kept = torch.randint(1, self.model.M + 1, (config.batch,), generator=self.crops.generator).to(self.device)
         y_hat, bits = cut_latent(self.model, networks.run(self.model.g_a, x, self.precision), kept, self.precision)
-        mse = (networks.run(self.model.g_s, y_hat, self.precision) - x).square().mean()
+        x_hat = networks.run(self.model.g_s, y_hat, self.precision)
+        mse = (x_hat - x).square().mean()
         bpp = bits.mean() / config.crop**2
-        return config.rate_weight * 255**2 * mse + bpp, bpp, mse
+        return config.rate_weight * self._distortion(x_hat, x, mse) + bpp, bpp, mse
 
     def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
         """The mean over evenly spaced cuts, as the training weighs them."""
@@ -58,7 +59,7 @@ class NestedDropoutLearner(mean_scale.MeanScaleLearner):
                 y_hat, bits = cut_latent(model, y, torch.tensor([cut], device=y.device))
                 yield networks.run(model.g_s, y_hat), bits
 
-        return mean_of(score_points(model, code, images, [self.config.rate_weight] * len(cuts)))
+        return mean_of(score_points(model, code, images, [self.config.rate_weight] * len(cuts), self.config.distortion))
 
 
 def cut_latent(

@@ -19,12 +19,11 @@ from codecs_wrappers.learned.training.data import to_float
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.resgdn_start import linear_start
 from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import Score, tf32
+from codecs_wrappers.learned.training.validation import LEAST_SSIM_CROP, Score, tf32, with_finite_gradient
 from codecs_wrappers.native import codemap
 
 BATCHES = 8  # of crops for the principal components
 MEASURED = 3  # of them for the gradients' norms
-LEAST_CROP = 192  # MS-SSIM needs more than 160
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +39,8 @@ class Config(configs.Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_positive("mse_weight")
-        if self.crop < LEAST_CROP:
-            raise UsageError(f"training {self.name}: MS-SSIM needs crops of {LEAST_CROP} or more, not {self.crop}")
+        if self.crop < LEAST_SSIM_CROP:
+            raise UsageError(f"training {self.name}: MS-SSIM needs crops of {LEAST_SSIM_CROP} or more, not {self.crop}")
         if not self.bits or not set(self.bits) <= set(BITS):
             raise UsageError(f"training {self.name}: bits are of {BITS[0]}..{BITS[-1]}, not {self.bits!r}")
         resgdn.Architecture.of(self.architecture)
@@ -122,7 +121,7 @@ class ResGdnLearner(Learner):
         for bits in self.config.bits:
             x_hat = self.model.synthesise(fake_quantize(code, bits, self._noise))
             mse = mse + (x_hat - x).square().mean()
-            dissimilarity = dissimilarity + 1 - ms_ssim(_with_finite_gradient(x_hat), x, data_range=1.0)
+            dissimilarity = dissimilarity + 1 - ms_ssim(with_finite_gradient(x_hat), x, data_range=1.0)
         return mse / len(self.config.bits), dissimilarity / len(self.config.bits)
 
     def _gradient_norms(self, batches: Sequence[Tensor]) -> dict[str, float]:
@@ -142,14 +141,6 @@ def _measure(x_hat: Tensor, x: Tensor) -> tuple[float, float]:
     x_hat = (x_hat.clamp(0, 1) * 255).round() / 255
     mse = (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-12)
     return mse.item(), ms_ssim(x_hat.double(), x.double(), data_range=1.0).item()
-
-
-def _with_finite_gradient(x_hat: Tensor) -> Tensor:
-    """``x_hat``, whose gradient is 0 where a contrast of MS-SSIM is 0 and its power has none (NaN otherwise)."""
-    guarded = x_hat.view_as(x_hat)
-    if guarded.requires_grad:
-        guarded.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))
-    return guarded
 
 
 LEARNER = ResGdnLearner

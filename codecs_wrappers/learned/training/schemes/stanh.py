@@ -16,7 +16,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.errors import UsageError
 from bench.files import sha256
 from codecs_wrappers.learned import networks, wacnn, weights
 from codecs_wrappers.learned.backbones import OWN, load_network
@@ -27,7 +26,7 @@ from codecs_wrappers.learned.training.annealing import KINDS, anneal
 from codecs_wrappers.learned.training.data import Crops, to_float
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import Score, score_points
+from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score_points
 
 TRAINABLE = ("quantizers", "all")
 SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
@@ -40,6 +39,7 @@ class Config(configs.Config):
 
     base: str  # the network: an entry of the weights manifest
     rate_weight: float  # lambda_c
+    distortion: str = "mse"  # or "ms_ssim": what lambda_c weighs
     trainable: str = "quantizers"  # or "all": the network too, which an anchor may
     bins: str = "levels"  # of the entropy model: see STanH
     pinned: bool = True  # see STanH
@@ -65,11 +65,7 @@ class Config(configs.Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.require_positive("rate_weight", "beta", "gap_factor", "last_beta", "cached_crops")
-        for key, known in (("trainable", TRAINABLE), ("bins", BINS), ("annealing", tuple(KINDS))):
-            if getattr(self, key) not in known:
-                raise UsageError(
-                    f"training {self.name}: {key} is one of {', '.join(known)}, not {getattr(self, key)!r}"
-                )
+        self.require_known(trainable=TRAINABLE, bins=BINS, annealing=tuple(KINDS), distortion=DISTORTIONS)
 
 
 @dataclass(frozen=True)
@@ -165,7 +161,8 @@ class StanhLearner(Learner):
         x_hat = networks.run(self._network(self.model).g_s, y_hat, self.precision)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / config.crop**2
-        return config.rate_weight * 255**2 * mse + bpp, bpp, mse
+        lost = 255**2 * mse if config.distortion == "mse" else distortion(config.distortion, x_hat, x)
+        return config.rate_weight * lost + bpp, bpp, mse
 
     def advance(self, progress: float) -> Tensor:
         """One step, then the annealing of both layers."""
@@ -185,7 +182,7 @@ class StanhLearner(Learner):
             y_hat, bits = self._code(model, *self._latents_of(network, x))
             return [(networks.run(network.g_s, y_hat), bits)]
 
-        return score_points(model, code, images, [self.config.rate_weight])[0]
+        return score_points(model, code, images, [self.config.rate_weight], self.config.distortion)[0]
 
     def _latents_of(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
         """(y, z) of a whole image; those of a frozen network are computed once."""
@@ -240,7 +237,8 @@ class StanhLearner(Learner):
 
     def identity(self) -> dict[str, Any]:
         base = {"name": self.config.base, "sha256": self.base_sha256}
-        return {"base": base, "rate_weight": self.config.rate_weight}
+        facts = {"base": base, "rate_weight": self.config.rate_weight}
+        return facts if self.config.distortion == "mse" else {**facts, "distortion": self.config.distortion}
 
     def described(self) -> dict[str, Any]:
         """A pair on a frozen network names it as its base; a trained network is part of the model."""
