@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 
 from bench import __version__
-from bench.commands import gate, results, single, stages, studies
+from bench.commands import claims, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
@@ -41,6 +41,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     results.add(commands)
     gate.add(commands)
     studies.add(commands)
+    claims.add(commands)
     if families:
         from bench.codec import family_commands
 

@@ -87,14 +87,11 @@ class Evidence:
 
         A filter is a text with * and ? or a number; ``number`` N is the N-th different value of the first column.
         """
-        frame = self._study(study)
-        filters = dict(filters)
+        frame, filters = self._study(study), dict(filters)
         if "number" in filters:
-            first, number = frame.columns[1], int(filters.pop("number"))
+            first = frame.columns[1]
             values = list(dict.fromkeys(frame[first]))
-            if number >= len(values):
-                raise Missing(f"study {study} has {len(values)} values of {first}, not one number {number}")
-            frame = frame[frame[first] == values[number]]
+            filters[first] = values[int(number)] if (number := filters.pop("number")) < len(values) else f"no. {number}"
         for key in (*filters, column):
             if key not in frame:
                 raise UsageError(f"study {study} has no column {key!r}; it has {', '.join(frame)}")
@@ -102,8 +99,8 @@ class Evidence:
             frame = frame[[_matches(value, wanted) for value in frame[key]]]
         frame = frame[frame[column].notna()]
         if frame.empty:
-            asked = ", ".join(f"{key} {wanted!r}" for key, wanted in filters.items())
-            raise Missing(f"study {study} has no {column} with {asked}" if asked else f"study {study} has no {column}")
+            asked = " and ".join(f"{key} {wanted!r}" for key, wanted in filters.items())
+            raise Missing(f"study {study} has no {column}{' of ' if asked else ''}{asked}", self._run_study(study))
         return frame[["image", column]]
 
     def command(self, codecs: set[str]) -> str:
@@ -117,14 +114,16 @@ class Evidence:
         return load_published()
 
     def _study(self, study: str) -> pd.DataFrame:
-        out = self.folder / "studies" / self.dataset / f"{study}.json"
-        run = f"rdbench study {study} --dataset {self.dataset} --out {shlex.quote(str(out))}"
         if study not in self.studies:
-            raise Missing(f"study {study} was not run on {self.dataset}", run)
+            raise Missing(f"study {study} was not run on {self.dataset}", self._run_study(study))
         found = self.studies[study]
         if found["status"] != "ok" or not found["rows"]:
-            raise Missing(f"study {study}: {found['reason'] or 'it gave no rows'}", run)
+            raise Missing(f"study {study}: {found['reason'] or 'it gave no rows'}", self._run_study(study))
         return pd.DataFrame(found["rows"], columns=found["columns"])
+
+    def _run_study(self, study: str) -> str:
+        out = self.folder / "studies" / self.dataset / f"{study}.json"
+        return f"rdbench study {study} --dataset {self.dataset} --out {shlex.quote(str(out))}"
 
     def _study_curves(self, study: str, series: str) -> pd.DataFrame:
         frame = self._study(study)

@@ -181,7 +181,7 @@ def least_step(data: Evidence, codec: str, column: str) -> Quantity:
 def study_mean(data: Evidence, study: str, column: str, **filters: str | float) -> Quantity:
     """Mean over images of a study's column, over the rows that match (see :meth:`Evidence.rows`)."""
     means = data.rows(study, column, filters).groupby("image")[column].mean()
-    return _mean(means.to_numpy(float), "", tuple(means.index), (study,))
+    return _mean(means.to_numpy(float), _unit_of(column), tuple(means.index), (study,))
 
 
 def fact(data: Evidence, study: str, column: str, take: str = "only", **filters: str | float) -> Quantity:
@@ -191,7 +191,7 @@ def fact(data: Evidence, study: str, column: str, take: str = "only", **filters:
     if take == "only" and len(rows) > 1:
         raise UsageError(f"{len(rows)} rows of study {study} match; say which with take=min, max or sum")
     value = rows[column].iloc[0] if take == "only" else rows[column].agg(take)
-    return Quantity.constant(float(value), "", (study,))
+    return Quantity.constant(float(value), _unit_of(column), (study,))
 
 
 def _pair(data: Evidence, codec: str, anchor: str, metric: str) -> tuple[CurveTable, CurveTable]:
@@ -213,7 +213,7 @@ def _mean(values: np.ndarray, unit: str, images: tuple[str, ...], names: tuple[s
 
 
 def _unit_of(column: str) -> str:
-    return "bpp" if column == "bpp" else "dB" if "_db" in column else ""
+    return column if column in ("bpp", "bytes", "ms") else "h" if column == "hours" else "dB" if "_db" in column else ""
 
 
 FUNCTIONS: dict[str, Callable[..., Quantity]] = {

@@ -44,7 +44,8 @@ def project(tmp_path: Path) -> Path:
     """A folder to run in, with everything of the checkout that the Snakefile names."""
     folder = tmp_path / "project"
     folder.mkdir()
-    for name in ("Snakefile", "datasets.yaml", "figures.yaml", "validation.yaml", "config", "profiles", "rules"):
+    specifications = ("datasets.yaml", "figures.yaml", "validation.yaml", "claims.yaml")
+    for name in ("Snakefile", *specifications, "config", "profiles", "rules"):
         copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
         copy(ROOT / name, folder / name)
     return folder

@@ -18,6 +18,7 @@ import jinja2
 from bench.files import write_if_changed
 from bench.report import checks, tables
 from bench.report.bdtable import bd_tables
+from bench.report.claims import claim_tables
 from bench.report.data import metrics_of, page_data, records_data
 from bench.report.gallery import NOT_PUBLISHED, build_gallery
 from bench.report.originals import load_originals
@@ -77,6 +78,7 @@ def build(
             **shared,
             data=data,
             metrics=metrics_of(run),
+            claims=claim_tables(run, target),
             bd_tables=bd_tables(run),
             events=tables.events(run),
             controls=checks.controls(run, originals),

@@ -28,6 +28,7 @@ class Run:
     bd: pd.DataFrame | None
     timing: pd.DataFrame | None
     validation: pd.DataFrame | None
+    claims: dict[str, Any] | None
     environment: dict[str, Any]
     manifests: dict[str, dict[str, Any]]
     statuses: dict[str, dict[str, Any]]
@@ -88,6 +89,7 @@ def read_run(folder: Path, figures_yaml: Path = ROOT / "figures.yaml") -> Run:
         bd=_csv(folder / "bd.csv"),
         timing=_timing(folder),
         validation=_csv(folder / "validation.csv"),
+        claims=_json(folder / "claims.json"),
         environment=_json(folder / "environment.json") or {},
         manifests=_jsons(p for p in (folder / "datasets").glob("*.json") if not p.name.endswith(".source.json")),
         statuses=_jsons((folder / "status").glob("*.json")),
