@@ -8,73 +8,56 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib
 import pandas as pd
-import yaml
 from matplotlib.figure import Figure
 
 from bench import records
 from bench.errors import UsageError
 from bench.files import sha256, to_json, write_atomically, write_if_changed
-from bench.plots import gain, per_image, pictures, rd, speed, study
+from bench.plots import absent, bdrates, gain, panels, per_image, pictures, rd, speed, study, tables
 from bench.plots.context import Context, Missing
 from bench.plots.style import RC, placeholder, stamp, styles
 from bench.published import load_published
+from bench.specification import SPECIFICATION, anchors_of, codecs_of, datasets_of, read_specification
 
-SPECIFICATION = Path(__file__).parent.parent / "figures.yaml"
 KINDS: dict[str, Any] = {
-    **{"rd": rd, "gain": gain, "per_image": per_image, "speed": speed},
-    **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts},
+    **{"rd": rd, "panels": panels, "gain": gain, "per_image": per_image, "speed": speed, "bd": bdrates},
+    **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts, "table": tables, "absent": absent},
 }
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
     "png": {"Software": None},
 }
-_NEEDED = {"name", "kind", "metric"}
-_ANCHORED = {"gain", "per_image", "speed"}
-
-
-def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
-    """figures.yaml: ``figures`` (list), ``styles`` (codec or source/codec -> look), ``datasets`` (name -> title).
-
-    Raises UsageError that names the figure for a missing field, an unknown kind, or a name used twice.
-    """
-    with open(path, encoding="utf-8") as file:
-        specification = {"figures": [], "styles": {}, "datasets": {}} | (yaml.safe_load(file) or {})
-    seen = set()
-    for number, spec in enumerate(specification["figures"], 1):
-        where = f"{path}, figure {number} ({spec.get('name', 'without a name')})"
-        if spec.get("kind") not in KINDS:
-            raise UsageError(f"{where} is of kind {spec.get('kind')!r}; there are {sorted(KINDS)}")
-        needed = getattr(KINDS[spec["kind"]], "NEEDED", _NEEDED | ({"anchor"} if spec["kind"] in _ANCHORED else set()))
-        if needed - set(spec):
-            raise UsageError(f"{where} lacks {sorted(needed - set(spec))}")
-        if spec["name"] in seen:
-            raise UsageError(f"{where}: an earlier figure has this name")
-        seen.add(spec["name"])
-    return specification
 
 
 def draw_all(
     folder: str | Path,
     figures_yaml: str | Path = SPECIFICATION,
     progress: Callable[[int, int], None] | None = None,
+    only: Sequence[str] = (),
+    parts: Sequence[str | Path] | None = None,
+    datasets: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Draws every figure of a run's ``folder`` into ``folder/figures`` and returns what each is, also in index.json.
+    """Draws every figure of a run's ``folder`` (or those that ``only`` names) into ``folder/figures``.
 
-    An entry has name, kind, dataset, metric, x, anchor, title, caption, codecs and claimed (those drawn), left_out
-    (codec -> reason), sources (of claimed curves), columns and sha256 (of the CSV), files (extension -> path relative
-    to ``folder``), and status: ``ok``, or ``missing`` with a reason, for which a small picture holds the place.
-    ``progress`` is called with the number of figures done and the number of all.
+    Returns what each is; without ``only`` this is also written to index.json. An entry has name, kind, dataset, metric,
+    x, anchor, title, caption, codecs and claimed (those drawn), left_out (codec -> reason), sources (of claimed
+    curves), columns and sha256 (of the CSV), files (extension -> path relative to ``folder``), cells (of a table, as
+    text), and status: ``ok``, or ``missing`` with a reason, for which a small picture holds the place.
+
+    progress: is called with the number of figures done and of all. parts: Parquet files of records to draw from, in
+    place of the run's records and its BD table. datasets: of the run, where its records do not tell. Raises UsageError
+    for a name in ``only`` that no figure has.
     """
     folder, specification = Path(folder), read_specification(figures_yaml)
-    context = _context(folder, specification)
-    wanted = list(_wanted(specification, context.records))
+    context = _context(folder, specification, parts, datasets)
+    wanted = list(_wanted(specification, context, only))
     entries = []
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
@@ -85,66 +68,85 @@ def draw_all(
             entries.append(_draw(spec, dataset, context, folder))
     if progress:
         progress(len(wanted), len(wanted))
-    write_atomically(folder / "figures" / "index.json", to_json(entries))
+    if not only:
+        write_atomically(folder / "figures" / "index.json", to_json(entries))
     return entries
 
 
-def _context(folder: Path, specification: dict[str, Any]) -> Context:
-    frame = records.read(folder / "records.parquet")
+def _context(
+    folder: Path, specification: dict[str, Any], parts: Sequence[str | Path] | None, datasets: Sequence[str]
+) -> Context:
+    if parts is None:
+        frame = records.read(folder / "records.parquet")
+    else:
+        frame = records.read(*parts) if parts else records.table([])
     times, compared = sorted((folder / "timing").glob("*/*.parquet")), folder / "bd.csv"
     studied = sorted((folder / "studies").glob("*/*.json"))
     labels = {path.stem: json.loads(path.read_text()).get("label", "") for path in (folder / "status").glob("*.json")}
-    claimed = {name for spec in specification["figures"] for name in spec.get("claimed", [])}
+    claimed = {name for spec in specification["figures"] for name in _claimed(spec)}
+    named = {name for spec in specification["figures"] for name in (*(codecs_of(spec) or ()), *anchors_of(spec))}
+    use_compared = parts is None and compared.is_file()
     return Context(
         records=frame,
         timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
-        compared=pd.read_csv(compared, float_precision="round_trip") if compared.is_file() else None,
+        compared=pd.read_csv(compared, float_precision="round_trip") if use_compared else None,
         published=load_published(),
         folder=folder,
         studies={(path.stem, path.parent.name): json.loads(path.read_bytes()) for path in studied},
-        styles=styles(set(frame.codec) | claimed, specification["styles"], labels),
+        styles=styles(set(frame.codec) | named | claimed, specification["styles"], labels),
         names=specification["datasets"],
+        datasets=tuple(sorted({*datasets, *frame.dataset})),
     )
 
 
-def _wanted(specification: dict[str, Any], frame: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str]]:
+def _claimed(spec: Mapping[str, Any]) -> list[str]:
+    return [name for part in (spec, *spec.get("panels", ())) for name in part.get("claimed", ())]
+
+
+def _wanted(
+    specification: dict[str, Any], context: Context, only: Sequence[str]
+) -> Iterator[tuple[dict[str, Any], str]]:
     """(specification, dataset) of every figure, datasets in name order where a figure asks for all.
 
     Of several anchors the first that was measured is taken, so that a run of a few codecs has its figures too.
     """
+    frame = context.records
     measured = set(frame[frame.status == "ok"].groupby(["dataset", "codec"]).groups)
+    known = [spec["name"] for spec in specification["figures"]]
+    if unknown := sorted(set(only) - set(known)):
+        raise UsageError(f"no figure is called {', '.join(unknown)}; there are {', '.join(known)}")
     for spec in specification["figures"]:
-        asked = spec.get("datasets", "all")
-        for dataset in sorted(set(frame.dataset)) if asked == "all" else asked:
-            anchors = spec.get("anchor") or [None]
-            anchors = [anchors] if isinstance(anchors, str) else anchors
-            yield (
-                spec | {"anchor": next((name for name in anchors if (dataset, name) in measured), anchors[0])},
-                dataset,
-            )
+        if only and spec["name"] not in only:
+            continue
+        for dataset in datasets_of(spec, context.datasets):
+            anchors = anchors_of(spec) or [None]
+            anchor = next((name for name in anchors if (dataset, name) in measured), anchors[0])
+            yield spec | {"anchor": anchor}, dataset
 
 
 def _draw(spec: dict[str, Any], dataset: str, context: Context, folder: Path) -> dict[str, Any]:
     kind = KINDS[spec["kind"]]
     entry: dict[str, Any] = {key: spec.get(key) for key in ("kind", "metric", "x", "anchor")}
     entry |= {"name": f"{spec['name']}_{dataset}", "dataset": dataset, "title": context.title(spec, dataset)}
+    codecs = codecs_of(spec)
     entry |= {
         "caption": context.fill(spec.get("caption", ""), spec, dataset),
-        "left_out": {} if "study" in spec else context.left_out(spec, dataset),
+        "left_out": context.left_out({"codecs": "all" if codecs is None else codecs}, dataset),
     }
+    extra: Mapping[str, bytes] = {}
     try:
-        if not (context.records.dataset == dataset).any():
+        rows = context.records[context.records.dataset == dataset]
+        if dataset not in context.datasets:
             raise Missing(f"dataset {dataset} is not part of this run")
-        if not ((context.records.dataset == dataset) & (context.records.status == "ok")).any():
+        if codecs != [] and not (rows.status == "ok").any():
             raise Missing(f"nothing was measured on {dataset}")
         frame = kind.table(context, spec, dataset)
         figure = kind.draw(frame, context, spec, dataset)
-        extra = {"webp": kind.animation(frame, context, spec)} if spec.get("animate") else {}
-        entry |= {"status": "ok", "reason": ""}
+        extra = kind.extras(frame, context, spec) if hasattr(kind, "extras") else {}
+        entry |= {"status": "ok", "reason": "", "cells": kind.cells(frame, spec) if hasattr(kind, "cells") else None}
     except Missing as missing:
         frame, figure = pd.DataFrame(columns=kind.COLUMNS), placeholder(entry["title"], str(missing))
-        extra = {}
-        entry |= {"status": "missing", "reason": str(missing)}
+        entry |= {"status": "missing", "reason": str(missing), "cells": None}
     return entry | _curves(frame, context) | _save(figure, frame, folder, entry["name"], extra)
 
 

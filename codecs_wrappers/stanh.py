@@ -15,8 +15,9 @@ CODECS = [
     Stanh("stanh_1anchor", 1, "STanH (1 anchor)"),
     *_NUMBERED.values(),
     Stanh("stanh_zou22", 3, "STanH on Zou22 (3 anchors, 3 derivations)", prefix="stanh_zou22"),
+    Stanh("stanh_ms_ssim", 3, "STanH tuned for MS-SSIM", prefix="stanh_ms_ssim"),
 ]
-_BY_ANCHORS = {codec.anchors: codec for codec in reversed(CODECS[:-1])}
+_BY_ANCHORS = _NUMBERED | {1: CODECS[1], 3: CODECS[0]}
 STUDIES = [
     *(Study(f"code_length_{c.name}", c.name, CODE_LENGTH_COLUMNS, c.code_lengths) for c in CODECS[:2]),
     Study("stanh_function", "stanh", stanh_study.FUNCTION, stanh_study.function, images=1),

@@ -18,6 +18,7 @@ from bench.codec import load
 from bench.errors import UsageError
 from bench.files import sha256, sha256_file, sha256_pixels
 from bench.plots.style import styles
+from bench.specification import read_specification
 
 CODECS = ("alpha", "beta", "gamma", "prefix")
 SPECIFICATION = {
@@ -279,9 +280,11 @@ def test_a_wrong_specification_is_refused_with_the_figures_name(tmp_path, change
 def test_the_repositorys_own_specification_is_sound_and_its_claimed_curves_exist():
     from bench.published import load_published, published_curve
 
-    specification, curves = figures.read_specification(), load_published()
-    for spec in specification["figures"]:
-        for name in spec.get("claimed", []):
+    specification, curves = read_specification(), load_published()
+    for figure in specification["figures"]:
+        for spec, name in [
+            (figure | part, name) for part in figure.get("panels", [figure]) for name in part.get("claimed", [])
+        ]:
             found = [published_curve(name, dataset, spec["metric"], curves) for dataset in set(curves.dataset)]
             assert any(len(curve) for curve in found), f"{name} has no {spec['metric']} anywhere"
 
@@ -356,7 +359,7 @@ def test_a_study_figure_that_lacks_a_column_says_which(tmp_path):
     (entry,) = figures.draw_all(tmp_path, path)
     assert "no column ssim; it has image, order, fraction, bpp, psnr" in entry["reason"]
     with pytest.raises(UsageError, match="lacks"):
-        figures.read_specification(_run(tmp_path, _records(), {"figures": [{"name": "a", "kind": "lines"}]}))
+        read_specification(_run(tmp_path, _records(), {"figures": [{"name": "a", "kind": "lines"}]}))
 
 
 def test_pictures_are_decoded_from_the_bitstreams_of_the_table(tmp_path, photographs):

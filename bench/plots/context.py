@@ -23,7 +23,7 @@ class Context:
     """One run, ready to be drawn.
 
     compared: rows of bench.bd.compare; names: dataset -> how titles call it; folder: where its files lie;
-    studies: (study, dataset) -> what bench.studies.run_study wrote.
+    studies: (study, dataset) -> what bench.studies.run_study wrote; datasets: of the run, measured or not.
     """
 
     records: pd.DataFrame
@@ -34,6 +34,7 @@ class Context:
     names: Mapping[str, str]
     folder: Path = Path()
     studies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    datasets: tuple[str, ...] = ()
 
     def style(self, codec: str) -> Style:
         return self.styles[codec]
@@ -59,6 +60,13 @@ class Context:
             elif not (of_codec.status == "ok").any():
                 reasons[codec] = f"{of_codec.status.iloc[0]}: {of_codec.reason.iloc[0]}"
         return reasons
+
+    def in_words(self, left_out: Mapping[str, str]) -> str:
+        """Codecs and why they are left out, those of one reason together."""
+        by_reason: dict[str, list[str]] = {}
+        for codec, reason in left_out.items():
+            by_reason.setdefault(reason, []).append(self.style(codec).label)
+        return "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in by_reason.items())
 
     def at_fixed_rate(self, dataset: str, codec: str) -> bool:
         """Whether the codec's points ask for a rate, so that averages over images are at a fixed rate."""

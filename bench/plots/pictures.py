@@ -1,7 +1,7 @@
 """Reconstructions side by side at matched rates: codecs below each other, rates beside each other.
 
-Pixels are decoded anew from the run's bitstreams; with ``animate`` there is an animation over the rates too. The table
-holds the hashes of all pixels, so it still stands for the content.
+With one rate the codecs stand beside each other. Pixels are decoded anew from the run's bitstreams; with ``animate``
+there is an animation over the rates too. The table holds the hashes of all pixels, so it still stands for the content.
 """
 
 from __future__ import annotations
@@ -20,24 +20,28 @@ from bench.files import sha256_pixels
 from bench.plots.context import Context, Missing
 from bench.plots.style import GREY, titles
 
-NEEDED = frozenset({"name", "kind", "codecs", "rates"})
 COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb_db", "bitstream", "bitstream_sha256"]
 COLUMNS += ["reconstruction_sha256"]
 CELL_INCHES = 2.3
+LEAST_INCHES = 7.2  # in width, so that the titles fit
+ACROSS = 2  # codecs beside each other where there is one rate
 FRAME_MS = 700  # of an animation
 
 
 def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     """COLUMNS: for each codec and rate (bit/pixel) the bitstream whose rate is nearest, as a ratio.
 
-    The image is the one ``spec`` names, or the first of the set.
+    The image is the one ``spec`` names, or the first of the set. Instead of `rates`, `match` names a codec: the rate is
+    that of its operating point which the others come nearest to.
     """
     rows = context.records[(context.records.dataset == dataset) & (context.records.status == "ok")]
     wanted = spec.get("images", {}).get(dataset) or min(rows.image)
     rows = rows[rows.image == wanted]
     found = []
-    for codec in context.codecs(spec, dataset):
-        for rate in spec["rates"]:
+    codecs = context.codecs(spec, dataset)
+    rates = spec["rates"] if "rates" in spec else [_matched(rows, codecs, spec["match"], wanted)]
+    for codec in codecs:
+        for rate in rates:
             part = rows[rows.codec == codec]
             if len(part):
                 row = part.iloc[int(np.abs(np.log(part.bpp / rate)).argmin())]
@@ -49,21 +53,35 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     return pd.DataFrame(found, columns=COLUMNS)
 
 
+def _matched(rows: pd.DataFrame, codecs: list[str], codec: str, image: str) -> float:
+    """The rate of ``codec`` for which the worst match of the other codecs is best; lossless rows match any."""
+    rates = {name: np.log(part.bpp) for name, part in rows[~rows.identical.eq(True)].groupby("codec")}
+    if codec not in rates:
+        raise Missing(f"{codec}, whose rate the others are to match, was not measured on image {image}")
+    others = [rates[name] for name in codecs if name in rates and name != codec]
+    return float(
+        np.exp(min(rates[codec], key=lambda rate: max((np.abs(other - rate).min() for other in others), default=0)))
+    )
+
+
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
     """The pictures at the rates of ``spec["shown"]``, or at all."""
-    frame = frame[frame.rate.isin(spec.get("shown", spec["rates"]))]
+    frame = frame[frame.rate.isin(spec["shown"])] if "shown" in spec else frame
     codecs, rates = list(dict.fromkeys(frame.codec)), list(dict.fromkeys(frame.rate))
     pixels = _decode(frame, context, spec)
     height, width = next(iter(pixels.values())).shape[:2]
-    size = (CELL_INCHES * len(rates), (0.97 * CELL_INCHES * height / width + 0.2) * len(codecs) + 0.6)
+    across = len(rates) if len(rates) > 1 else ACROSS
+    down = -(-len(codecs) * len(rates) // across)
+    cell = max(CELL_INCHES, LEAST_INCHES / across)
+    size = (cell * across, (0.97 * cell * height / width + 0.2) * down + 0.6)
     figure = Figure(figsize=size, facecolor="white")
-    cells = figure.subplots(len(codecs), len(rates), squeeze=False)
+    cells = figure.subplots(down, across, squeeze=False).flatten()
     figure.subplots_adjust(left=0.015, right=0.985, bottom=0.02, top=1 - 0.75 / size[1], wspace=0.03, hspace=0.12)
     for (codec, rate), row in frame.set_index(["codec", "rate"]).iterrows():
-        axes = cells[codecs.index(codec)][rates.index(rate)]
+        axes = cells[codecs.index(codec) * len(rates) + rates.index(rate)]
         axes.imshow(pixels[codec, rate], interpolation="nearest")
         axes.set_title(_caption(row), fontsize=5.5, color=GREY, pad=2.5)
-    for axes in cells.flat:
+    for axes in cells:
         axes.set_axis_off()
     titles(
         figure, context.title(spec, dataset), f"{frame.image.iloc[0]}; nearest bitstreams to {_list(rates)} bit/pixel"
@@ -71,8 +89,10 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     return figure
 
 
-def animation(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> bytes:
-    """An animated WebP, lossless: the codecs beside each other, one frame a rate, the last one held."""
+def extras(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[str, bytes]:
+    """With ``spec["animate"]`` an animated WebP, lossless: codecs side by side, a frame a rate, the last one held."""
+    if not spec.get("animate"):
+        return {}
     pixels = _decode(frame, context, spec)
     frames = []
     for rate, rows in frame.groupby("rate", sort=False):
@@ -82,7 +102,7 @@ def animation(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> by
     durations = [FRAME_MS] * (len(frames) - 1) + [4 * FRAME_MS]
     options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
     frames[0].save(buffer, "WEBP", lossless=True, method=4, **options)
-    return buffer.getvalue()
+    return {"webp": buffer.getvalue()}
 
 
 def _decode(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[tuple[str, float], np.ndarray]:
@@ -100,6 +120,8 @@ def _decode(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict
 
 
 def _caption(row: Any) -> str:
+    if np.isinf(row.psnr_rgb_db):
+        return f"Original ({row.bytes / 1000:.1f} kB, lossless)"
     return f"{row.label}: {row.bytes / 1000:.1f} kB, {row.bpp:.3f} bpp, {row.psnr_rgb_db:.2f} dB"
 
 
@@ -119,4 +141,4 @@ def _crop(picture: np.ndarray, size: list[int] | None) -> np.ndarray:
 
 
 def _list(rates: list[float]) -> str:
-    return ", ".join(f"{rate:g}" for rate in rates)
+    return ", ".join(f"{rate:.4g}" for rate in rates)

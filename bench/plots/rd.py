@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -14,27 +15,53 @@ from bench.plots.context import Context, Missing
 from bench.plots.style import GREY, METRICS, axis_label, canvas, count_images, legend, rate_axis, titles
 from bench.published import published_curve
 
-COLUMNS = ["kind", "codec", "label", "averaging", "point", "n_images", "bpp", "value"]
+COLUMNS = ["kind", "codec", "label", "averaging", "point", "n_images", "bpp", "value", "note"]
+MISSING = "Not measured here"
 AVERAGING = {"ms_ssim_db": "; mean of the images' dB", "ms_ssim_db_of_mean": "; dB of the mean MS-SSIM"}
 
 
 def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
-    """COLUMNS: one row per point of every curve; kind is measured or claimed, averaging `point` or `fixed rate`."""
-    metric, rows = spec["metric"], []
+    """COLUMNS: one row per point of every curve; kind is measured or claimed, averaging `point` or `fixed rate`.
+
+    A codec that the figure names and the run has not measured is a row of kind `missing` with the reason in ``note``.
+    """
+    frame = rows(context, spec, dataset)
+    if not (frame.kind == "measured").any():
+        raise Missing(nothing(context, frame, spec, dataset))
+    return frame
+
+
+def rows(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
+    """The rows of :func:`table`, measured or not."""
+    metric, found = spec["metric"], []
     about: dict[str, Any]
     for codec in context.codecs(spec, dataset):
         curve = averaged_curve(context.records, dataset, codec, metric)
         curve = curve[np.isfinite(curve.value)]
         averaging = "fixed rate" if context.at_fixed_rate(dataset, codec) else "point"
         about = {"kind": "measured", "codec": codec, "label": context.label(dataset, codec), "averaging": averaging}
-        rows += [about | row for row in curve[["point", "n_images", "bpp", "value"]].to_dict("records")]
-    if not rows:
-        raise Missing(f"no codec has {metric} on {dataset}")
+        found += [about | row for row in curve[["point", "n_images", "bpp", "value"]].to_dict("records")]
     for name in spec.get("claimed", []):
         curve = published_curve(name, dataset, metric, context.published)
         about = {"kind": "claimed", "codec": name, "label": context.style(name).label, "point": "", "n_images": None}
-        rows += [about | row for row in curve[["averaging", "bpp", "value"]].to_dict("records")]
-    return pd.DataFrame(rows, columns=COLUMNS)
+        found += [about | row for row in curve[["averaging", "bpp", "value"]].to_dict("records")]
+    if spec.get("codecs", "all") != "all":
+        for codec, reason in context.left_out(spec, dataset).items():
+            found.append({"kind": "missing", "codec": codec, "label": context.style(codec).label, "note": reason})
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def nothing(context: Context, frame: pd.DataFrame, spec: dict[str, Any], dataset: str) -> str:
+    """What to say where no codec was measured."""
+    absent = frame[frame.kind == "missing"].drop_duplicates("codec").set_index("codec").note.to_dict()
+    return f"no codec has {spec['metric']} on {dataset}" + (f" ({context.in_words(absent)})" if absent else "")
+
+
+def missing(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
+    """Legend entries of what is missing, with the reason cut short; the CSV has it whole."""
+    rows = frame[frame.kind == "missing"].drop_duplicates("codec")
+    look = {"linestyle": "", "marker": ""}
+    return [(textwrap.shorten(f"{row.label}: {row.note}", 84, placeholder=" ..."), look) for row in rows.itertuples()]
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
@@ -51,12 +78,12 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     limits = spec.get("xlim")
     rate_axis(axes, spec.get("x", "log"), limits)
     axes.set_ylabel(axis_label(spec["metric"]))
-    seen = frame if limits is None else frame[frame.bpp.between(*limits)]
+    seen = frame[frame.bpp.notna()] if limits is None else frame[frame.bpp.between(*limits)]
     margin = 0.04 * (seen.value.max() - seen.value.min() or 1)
     axes.set_ylim(seen.value.min() - margin, seen.value.max() + margin)
     _shade(axes, frame, spec)
-    legend(figure, groups)
-    titles(figure, context.title(spec, dataset), _subtitle(frame, spec["metric"]))
+    legend(figure, groups | {MISSING: missing(frame)})
+    titles(figure, context.title(spec, dataset), subtitle(frame, spec["metric"]))
     return figure
 
 
@@ -84,7 +111,8 @@ def _shade(axes: Axes, frame: pd.DataFrame, spec: dict[str, Any]) -> None:
     axes.text(0.99, 0.015, text, transform=axes.transAxes, fontsize=6, color=GREY, va="bottom", ha="right")
 
 
-def _subtitle(frame: pd.DataFrame, metric: str) -> str:
+def subtitle(frame: pd.DataFrame, metric: str) -> str:
+    """How many images, and how they are averaged."""
     measured = frame[frame.kind == "measured"]
     how = "rate and quality averaged over images at each operating point"
     if (measured.averaging == "fixed rate").any():

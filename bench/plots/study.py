@@ -14,7 +14,7 @@ from bench.plots.context import Context, Missing
 from bench.plots.style import COLOURS, DASHES, GREY, MARKERS, canvas, count_images, legend, rate_axis, titles
 
 
-def _rows(context: Context, spec: dict[str, Any], dataset: str, *columns: str) -> pd.DataFrame:
+def study_rows(context: Context, spec: dict[str, Any], dataset: str, *columns: str) -> pd.DataFrame:
     """The study's table. Raises Missing with the study's own reason if it has none."""
     study = context.studies.get((spec["study"], dataset))
     if study is None:
@@ -31,16 +31,17 @@ def _rows(context: Context, spec: dict[str, Any], dataset: str, *columns: str) -
 class Lines:
     """Kind `lines`: y over x, one line per value of `series`, means over images at equal `at` (a column)."""
 
-    NEEDED = frozenset({"name", "kind", "study", "series", "at", "x_column", "y_column", "x_label", "y_label"})
     COLUMNS = ["series", "at", "n_images", "x", "y"]
 
     @classmethod
     def table(cls, context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         """COLUMNS: one row per point of every line, in the study's own order of series."""
         series, at, x, y = (spec[key] for key in ("series", "at", "x_column", "y_column"))
-        rows = _rows(context, spec, dataset, series, at, x, y)
-        means = rows.groupby([series, at], sort=False).agg(n_images=("image", "nunique"), x=(x, "mean"), y=(y, "mean"))
-        return means.reset_index().rename(columns={series: "series", at: "at"})[cls.COLUMNS]
+        rows = study_rows(context, spec, dataset, series, at, x, y)
+        plain = pd.DataFrame({"series": rows[series], "at": rows[at], "image": rows.image, "x": rows[x], "y": rows[y]})
+        groups = plain.groupby(["series", "at"], sort=False)
+        means = groups.agg(n_images=("image", "nunique"), x=("x", "mean"), y=("y", "mean"))
+        return means.reset_index()[cls.COLUMNS]
 
     @staticmethod
     def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
@@ -57,21 +58,21 @@ class Lines:
         axes.set_xlabel(spec["x_label"])
         axes.set_ylabel(spec["y_label"])
         legend(figure, {spec.get("legend", spec["series"].replace("_", " ").capitalize()): entries})
-        titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images)}; means over images")
+        how = spec.get("note") or f"{count_images(frame.n_images)}; means over images"
+        titles(figure, context.title(spec, dataset), how)
         return figure
 
 
 class Parts:
     """Kind `parts`: stacked bars of `value` by `part`, one bar per value of `series`, means over images."""
 
-    NEEDED = frozenset({"name", "kind", "study", "series", "part", "value", "x_label"})
     COLUMNS = ["series", "part", "n_images", "value"]
 
     @classmethod
     def table(cls, context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         """COLUMNS: the mean over images of every part of every bar."""
         series, part, value = (spec[key] for key in ("series", "part", "value"))
-        rows = _rows(context, spec, dataset, series, part, value)
+        rows = study_rows(context, spec, dataset, series, part, value)
         images = rows.image.nunique()
         sums = rows.groupby([series, part], sort=False).agg(n_images=("image", "nunique"), value=(value, "sum"))
         sums["value"] /= images

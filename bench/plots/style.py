@@ -196,5 +196,12 @@ def placeholder(title: str, reason: str) -> Figure:
     """A small picture that holds a figure's place and says why it is empty."""
     figure = Figure(figsize=(7.2, 1.1), facecolor="#f7f7f7")
     figure.text(0.03, 0.7, title, fontsize=10, fontweight="bold", va="center", color="#111111")
-    figure.text(0.03, 0.36, textwrap.fill(f"Not drawn: {reason}", 105), fontsize=8, va="center", color=GREY)
+    figure.text(
+        0.03,
+        0.36,
+        textwrap.fill(textwrap.shorten(f"Not drawn: {reason}", 300, placeholder=" ..."), 105),
+        fontsize=8,
+        va="center",
+        color=GREY,
+    )
     return figure

@@ -1,0 +1,110 @@
+"""figures.yaml: what is drawn, of which codecs, datasets and studies. Reading it imports no plotting library."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bench.errors import UsageError
+
+SPECIFICATION = Path(__file__).parent.parent / "figures.yaml"
+NEEDED = {  # the fields of each kind, beside name and kind
+    "rd": {"metric"},
+    "panels": {"metric", "panels"},
+    "gain": {"metric", "anchor"},
+    "per_image": {"metric", "anchor"},
+    "speed": {"metric", "anchor"},
+    "bd": {"metrics", "pairs"},
+    "pictures": {"codecs"},
+    "lines": {"study", "series", "at", "x_column", "y_column", "x_label", "y_label"},
+    "parts": {"study", "series", "part", "value", "x_label"},
+    "table": {"study", "by", "columns"},
+    "absent": {"reason"},
+}
+
+
+def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
+    """figures.yaml: ``figures`` (list), ``styles`` (codec or source/codec -> look), ``datasets`` (name -> title).
+
+    Raises UsageError that names the figure for a missing field, an unknown kind, or a name used twice.
+    """
+    with open(path, encoding="utf-8") as file:
+        specification = {"figures": [], "styles": {}, "datasets": {}} | (yaml.safe_load(file) or {})
+    seen = set()
+    for number, spec in enumerate(specification["figures"], 1):
+        where = f"{path}, figure {number} ({spec.get('name', 'without a name')})"
+        if spec.get("kind") not in NEEDED:
+            raise UsageError(f"{where} is of kind {spec.get('kind')!r}; there are {sorted(NEEDED)}")
+        if lacking := ({"name"} | NEEDED[spec["kind"]]) - set(spec):
+            raise UsageError(f"{where} lacks {sorted(lacking)}")
+        if spec["name"] in seen:
+            raise UsageError(f"{where}: an earlier figure has this name")
+        seen.add(spec["name"])
+    return specification
+
+
+def datasets_of(spec: Mapping[str, Any], run: Iterable[str]) -> list[str]:
+    """The datasets of a figure: those it lists, `all` standing for those of the ``run``, in name order."""
+    asked = spec.get("datasets", "all")
+    names = [asked] if isinstance(asked, str) else asked
+    found = [name for entry in names for name in (sorted(run) if entry == "all" else [entry])]
+    return list(dict.fromkeys(found))
+
+
+def anchors_of(spec: Mapping[str, Any]) -> list[str]:
+    """The anchors a figure may take, the first measured one first."""
+    anchors = spec.get("anchor") or []
+    return [anchors] if isinstance(anchors, str) else list(anchors)
+
+
+def codecs_of(spec: Mapping[str, Any]) -> list[str] | None:
+    """The codecs a figure names, anchors apart; None where it draws every codec of the run, [] where none."""
+    if "panels" in spec:
+        return list(dict.fromkeys(codec for panel in spec["panels"] for codec in panel["codecs"]))
+    if "pairs" in spec:
+        return list(dict.fromkeys(codec for pair in spec["pairs"] for codec in pair))
+    if "metric" not in spec and "codecs" not in spec:
+        return []
+    return None if spec.get("codecs", "all") == "all" else list(spec["codecs"])
+
+
+def named_pairs(specification: Mapping[str, Any], run: Iterable[str]) -> set[tuple[str, str]]:
+    """(codec, dataset) of every codec that a figure names on a dataset of the ``run``."""
+    run = set(run)
+    return {
+        (codec, dataset)
+        for spec in specification["figures"]
+        for dataset in run.intersection(datasets_of(spec, run))
+        for codec in codecs_of(spec) or ()
+    }
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a figure is made of. pairs: (codec, dataset); studies and timed: (study or codec, dataset)."""
+
+    pairs: tuple[tuple[str, str], ...]
+    studies: tuple[tuple[str, str], ...]
+    timed: tuple[tuple[str, str], ...]
+
+
+def needs(
+    spec: Mapping[str, Any],
+    run: Iterable[str],
+    pairs: Iterable[tuple[str, str]],
+    studied: Iterable[tuple[str, str]],
+    timed: Iterable[tuple[str, str]],
+) -> Needs:
+    """What of a run's ``pairs``, ``studied`` and ``timed`` a figure is made of; ``run`` lists the run's datasets."""
+    datasets, codecs = set(datasets_of(spec, run)), codecs_of(spec)
+    wanted = None if codecs is None else {*codecs, *anchors_of(spec)}
+
+    def of_figure(every: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        return tuple((codec, name) for codec, name in every if name in datasets and (wanted is None or codec in wanted))
+
+    studies = tuple((study, name) for study, name in studied if study == spec.get("study") and name in datasets)
+    return Needs(of_figure(pairs), studies, of_figure(timed) if spec["kind"] == "speed" else ())
