@@ -5,10 +5,15 @@ CORES  ?= all
 BIN     = $(VENV)/bin
 PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c requirements.lock
 
-.PHONY: report test bench lint format clean
+.PHONY: report gate test bench lint format clean
 
 report: $(VENV)/.report
 	$(BIN)/snakemake --cores $(CORES)
+
+# Codes the embedded images, without times, studies, figures and page, and holds them against results/baselines/sample.csv.
+gate: $(VENV)/.report
+	$(BIN)/snakemake --cores $(CORES) results/sample/records.parquet
+	$(BIN)/rdbench gate $(GATE)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

@@ -1,0 +1,78 @@
+"""The composite action, as it runs in a codec author's own repository: the very scripts of action.yml, step by step."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+from conftest import ROOT, shell
+
+ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
+INPUTS = {"codecs": "mine", "dataset": "folder:photos"}
+
+
+def step(name: str, folder: Path, **inputs: str) -> subprocess.CompletedProcess[str]:
+    """Runs one step of the action in ``folder`` as GitHub does: its env filled from the inputs, its script by bash."""
+    (found,) = [step for step in ACTION["runs"]["steps"] if step.get("name") == name]
+    given = {name: each.get("default", "") for name, each in ACTION["inputs"].items()} | INPUTS | inputs
+    env = {
+        variable: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: given[match[1]], text)
+        for variable, text in found["env"].items()
+    }
+    summary = {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found["run"]]
+    return subprocess.run(command, cwd=folder, env=shell() | env | summary, capture_output=True, text=True)
+
+
+@pytest.fixture
+def repository(tmp_path, image_folder):
+    """A repository with one codec, the template's, two photographs, and no baseline yet."""
+    folder = tmp_path / "theirs"
+    shutil.copytree(image_folder, folder / "photos")
+    (folder / "wrappers").mkdir()
+    source = (ROOT / "codecs_wrappers" / "_template.py").read_text()
+    (folder / "wrappers" / "mine.py").write_text(source.replace('name = "template"', 'name = "mine"'))
+    return folder
+
+
+def test_the_action_asks_for_a_baseline_passes_the_same_codec_and_fails_one_that_costs_two_percent(repository):
+    done = step("Code and measure", repository)
+    assert done.returncode == 0, done.stderr
+    first = step("Hold against the baseline", repository)
+    assert first.returncode == 2 and "rdbench baseline update" in first.stderr
+
+    update = ["rdbench", "baseline", "update", "--folder", "rdbench-gate", "--baseline", "baselines/rdbench.csv"]
+    subprocess.run([*update, "--reason", "first"], cwd=repository, env=shell(), check=True, capture_output=True)
+    same = step("Hold against the baseline", repository)
+    assert (same.returncode, same.stdout.split()[0]) == (0, "same"), same.stderr
+
+    wrapper = repository / "wrappers" / "mine.py"
+    honest = "return HEADER.pack(MAGIC, height, width, step, crc) + payload"
+    assert honest in wrapper.read_text()
+    wrapper.write_text(wrapper.read_text().replace(honest, f"{honest} + bytes(len(payload) // 50)", 1))
+    padded = wrapper.read_text().replace("if _seal(height, width, step, payload) != bitstream:", "if False:")
+    wrapper.write_text(padded)
+    assert step("Code and measure", repository).returncode == 0
+    lost = step("Hold against the baseline", repository)
+    assert lost.returncode == 1 and "failed   mine" in lost.stdout
+    failure = ElementTree.parse(repository / "rdbench-gate" / "gate.xml").getroot().find(".//failure")
+    assert failure.get("type") == "bits bpp bd"
+    assert "only its code has" in failure.get("message")
+    assert "### rdbench gate: 1 failed" in (repository / "summary.md").read_text()
+
+    lenient = step("Hold against the baseline", repository, fail="bits:off bpp:3% bd:3%")
+    assert (lenient.returncode, lenient.stdout.split()[0]) == (0, "changed"), lenient.stderr
+
+
+def test_no_input_reaches_a_script_but_through_its_environment():
+    """`${{ }}` inside a script would let a pull request's text run as code."""
+    scripts = [step["run"] for step in ACTION["runs"]["steps"] if "run" in step]
+    assert len(scripts) == 3 and not any("${{" in script for script in scripts)
+    used = set(re.findall(r"inputs\.([\w-]+)", (ROOT / "action.yml").read_text()))
+    assert used == set(ACTION["inputs"])
+    assert all(each["description"] for each in ACTION["inputs"].values())
