@@ -34,7 +34,11 @@ scattergather:
     part=config["scatter"],
 
 
+PARTS = gather.part("{scatteritem}")
+
+
 wildcard_constraints:
+    figure="[^/]+",
     dataset="[^/]+",
     codec="[^/]+",
 
@@ -49,6 +53,7 @@ localrules:
 include: "rules/times_and_studies.smk"
 include: "rules/claims.smk"
 include: "rules/devices.smk"
+include: "rules/figures.smk"
 include: "rules/learned.smk"
 
 

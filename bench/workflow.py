@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bench.datasets import read_manifest, source_of
 from bench.devices import requested, usable_gpus
 from bench.errors import UsageError
 from bench.files import to_json, write_if_changed
+from bench.specification import Needs, named_pairs, needs, read_specification
 from bench.status import Status, all_statuses
 from bench.studies import Study, studies
 from bench.validation import validated_pairs
@@ -25,8 +26,8 @@ from bench.validation import validated_pairs
 @dataclass(frozen=True)
 class Plan:
     """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name;
-    left_out: codec -> why the configuration leaves it out; studies: by name, those of the configuration; device: for
-    codecs with weights, "auto", "cpu" or "cuda"."""
+    left_out: codec -> why the configuration leaves it out; studies: by name, those of the configuration; figures: by
+    name, what figures.yaml says of each; device: for codecs with weights, "auto", "cpu" or "cuda"."""
 
     folder: Path
     names: Mapping[str, str]
@@ -34,6 +35,7 @@ class Plan:
     left_out: Mapping[str, str]
     statuses: Mapping[str, Status]
     studies: Mapping[str, Study]
+    figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     device: str = "auto"
 
     @property
@@ -60,6 +62,10 @@ class Plan:
             if (study.codec, dataset) in self.pairs and study.codec not in self.left_out
         ]
 
+    def needs(self, figure: str) -> Needs:
+        """What of the run the figure of that name is made of."""
+        return needs(self.figures[figure], self.names, self.pairs, self.studied, self.timed)
+
     @property
     def timed(self) -> list[tuple[str, str]]:
         """The pairs whose times are measured: of codecs that run here, validation settings apart."""
@@ -83,19 +89,21 @@ def plan(config: Mapping[str, Any]) -> Plan:
     if unknown:
         raise UsageError(f"config names codecs that do not exist: {unknown}; there are {sorted(statuses)}")
     controls = [name for name, status in statuses.items() if status.role == "control"]
-    validated = validated_pairs()
+    specification = read_specification()
+    reproduced = validated_pairs() | named_pairs(specification, names)
     pairs = tuple(
         (codec, dataset)
         for dataset in names
         for codec in sorted({*wanted, *controls})
-        if statuses[codec].role != "validation" or (codec, dataset) in validated or codec in asked
+        if statuses[codec].role != "validation" or (codec, dataset) in reproduced or codec in asked
     )
     for codec in {codec for codec, _ in pairs}:
         statuses[codec].write(folder / "status")
     for dataset, name in names.items():
         _refresh(folder / "datasets", dataset, name)
     device = config["device"] if config["device"] != "auto" else requested()
-    return Plan(folder, names, pairs, left_out, statuses, _studies(config), device)
+    figures = {spec["name"]: spec for spec in specification["figures"]}
+    return Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device)
 
 
 def _studies(config: Mapping[str, Any]) -> dict[str, Study]:

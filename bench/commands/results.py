@@ -36,9 +36,19 @@ def _validate(args: argparse.Namespace) -> None:
 
 def _figures(args: argparse.Namespace) -> None:
     from bench.figures import draw_all
+    from bench.files import to_json, write_atomically
 
     log_to(args.log)
-    draw_all(args.folder, args.spec, progress=Progress("figures", args.log))
+    entries = draw_all(
+        args.folder,
+        args.spec,
+        Progress("figures", args.log),
+        args.only,
+        args.records if args.only else None,
+        args.datasets,
+    )
+    if args.index:
+        write_atomically(args.index, to_json(entries))
 
 
 def _report(args: argparse.Namespace) -> None:
@@ -87,6 +97,12 @@ def add(commands: Commands) -> None:
         "Draw every figure of figures.yaml as SVG, PDF, PNG and CSV.",
         folder,
         argument("--spec", type=Path, default=Path("figures.yaml"), help="what to draw (%(default)s)"),
+        argument("--only", nargs="+", default=[], metavar="NAME", help="these figures only"),
+        argument("--records", nargs="*", type=Path, help="with --only: records to draw from (the run's)"),
+        argument(
+            "--datasets", nargs="*", default=[], help="with --only: the run's datasets, where its records do not tell"
+        ),
+        argument("--index", type=Path, help="write what each figure is as JSON"),
         log,
         example="rdbench figures --folder results/sample",
     )
