@@ -19,7 +19,7 @@ from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.linear_start import linear_start
 from codecs_wrappers.learned.training.optimisers import optimiser
 from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score
+from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score_points
 
 QUANTISATIONS = ("noise", "mixed")
 BATCHES = 8  # of crops for the principal components
@@ -38,7 +38,7 @@ class Config(configs.Config):
     hyperprior_batch: int = 0  # 0: batch
     hyperprior_crop: int = 0  # 0: crop
     steep_lr: float = 0.1  # of lr: for the first layers of analysis and synthesis, which read the picture's mean
-    normalise: bool = False  # the hidden features of the first weights (conditioning.py)
+    normalise: bool = False  # the first weights' features, and the steps where the latent is met (conditioning.py)
     quantisation: str = "mixed"  # in training: "noise", or "mixed" (networks.rate)
 
     def __post_init__(self) -> None:
@@ -85,8 +85,13 @@ class MeanScaleLearner(Learner):
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         return self._rate_loss() if self._in_first_stage else self._rate_distortion_loss()
 
+    def forward(self, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(x_hat, bits) of x (B, 3, H, W) in 0..1; bits (B,)."""
+        return networks.forward(model, x, self.precision if model.training else None, self._mixed)
+
     def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
-        return score(model, images, self.config.rate_weight, self.config.distortion)
+        weights, kind = [self.config.rate_weight], self.config.distortion
+        return score_points(model, lambda x: [self.forward(model, x)], images, weights, kind)[0]
 
     def identity(self) -> dict[str, Any]:
         facts = {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight}
@@ -102,10 +107,10 @@ class MeanScaleLearner(Learner):
         """
         model.update(force=True, update_quantiles=True)
         shipped = networks.build(self.config.architecture).to(self.device)
-        return networks.load_weights(shipped, _trained_in_fp16(model)).eval()
+        return networks.load_weights(shipped, trained_in_fp16(model)).eval()
 
     def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
-        return {**shipped.state_dict(), **_trained_in_fp16(shipped)}
+        return {**shipped.state_dict(), **trained_in_fp16(shipped)}
 
     def stage(self) -> tuple[float, int]:
         if self._in_first_stage:
@@ -125,7 +130,7 @@ class MeanScaleLearner(Learner):
             {"params": [p for p in parameters if id(p) in steep], "lr_factor": self.config.steep_lr},
         ]
         scales = {}
-        if self.config.optimiser == "soap":
+        if self.config.normalise:
             named = dict(self.model.named_parameters())
             scales = {named[name]: scale for name, scale in latent_scales(self.model, self._some_crops()).items()}
         return optimiser(self.config, groups, self.device, scales)
@@ -146,7 +151,7 @@ class MeanScaleLearner(Learner):
     def _rate_distortion_loss(self) -> tuple[Tensor, Tensor, Tensor]:
         self._latents = None
         x = to_float(self.crops.batch(self.config.batch))
-        x_hat, bits = networks.forward(self.model, x, self.precision, self._mixed)
+        x_hat, bits = self.forward(self.model, x)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / self.config.crop**2
         return self.config.rate_weight * self._distortion(x_hat, x, mse) + bpp, bpp, mse
@@ -178,7 +183,7 @@ class MeanScaleLearner(Learner):
         return latents
 
 
-def _trained_in_fp16(model: nn.Module) -> dict[str, Tensor]:
+def trained_in_fp16(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.half() for name, tensor in model.state_dict().items() if not networks.is_derived(name)}
 
 
