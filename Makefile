@@ -10,10 +10,10 @@ PIP     = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c re
 report: $(VENV)/.report
 	$(BIN)/snakemake --cores $(CORES)
 
-# Codes the embedded images, without times, studies, figures and page, and holds them against results/baselines/sample.csv.
+# Codes small crops with every codec and holds them against results/baselines/gate.csv; docs/gate.md.
 gate: $(VENV)/.report
-	$(BIN)/snakemake --cores $(CORES) results/sample/records.parquet
-	$(BIN)/rdbench gate $(GATE)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/gate.yaml -- results/gate/records.parquet
+	$(BIN)/rdbench gate --folder results/gate $(GATE)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest

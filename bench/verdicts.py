@@ -47,7 +47,7 @@ def advice(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> list[tu
         update = f"rdbench baseline update {place} --codecs {accepted} --reason '...'"
         commands.append((update, "accepts them, if they are meant; commit both files it writes"))
     if gone:
-        commands.append((f"rdbench run {gone.split()[0]} --out again.parquet", "runs one of those that failed again"))
+        commands.append(("rdbench list", "says which codecs can run here, and why the others cannot"))
         update = f"rdbench baseline update {place} --remove {gone} --reason '...'"
         commands.append((update, "forgets those that shall not be measured any more"))
     return commands

@@ -25,7 +25,7 @@ def _gate(args: argparse.Namespace) -> None:
     stored, frame = baseline.read(path), _records(args.folder)
     found = gate.judge(frame, stored, limits, args.codecs)
     print(verdicts.as_json(found) if args.json else verdicts.as_text(found), end="")
-    if args.rows:
+    if args.rows and not args.json:
         for verdict in found:
             key = verdict.dataset, verdict.codec
             rows = frame[(frame.dataset == key[0]) & (frame.codec == key[1])]
