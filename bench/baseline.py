@@ -133,7 +133,7 @@ def update(
     from now on; remove: codecs to forget. A codec of the baseline that is not in the run is kept. Raises UsageError
     without a reason, for a codec that is not there, and for one that failed in the run.
     """
-    if not reason.strip():
+    if not any(letter.isalnum() for letter in reason):  # the '...' of a printed command is none
         raise UsageError("a baseline needs a reason: what changed, and why that is right")
     stored = read(path) if path.is_file() else Baseline()
     _check_names(frame, stored, {*codecs, *inexact}, remove)

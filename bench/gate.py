@@ -8,8 +8,9 @@ bpp, psnr   at no image and operating point does the rate rise, or the PSNR fall
 bd          the BD-rate against the baseline, mean of the images', is not above a threshold with its whole 95 %
             interval above zero; where one image leaves no interval, the threshold alone decides
 
-Two more findings fail a codec: `run`, it was measured before and now is not, and `metrics`, an equal reconstruction has
-another PSNR or MS-SSIM although the metric's version is the same.
+Three more findings fail a codec: `run`, it was measured before and now is not; `file`, a bitstream on disk is not the
+one that was measured; and `metrics`, an equal reconstruction has another PSNR or MS-SSIM although the metric's version
+is the same.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from math import inf
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ from bench import bd, records
 from bench.baseline import HASHES, KEY, METRICS, Baseline, Key, Origin, origin_of, small
 from bench.curves import curve_table
 from bench.errors import UsageError
+from bench.files import sha256_file
 
 METRIC_TOLERANCE_DB = 0.001  # the baseline has six digits: 0.0005 dB above 100 dB
 
@@ -47,7 +50,7 @@ class Limits:
 class Finding:
     """What one layer saw. value: in percent or dB; interval: 95 %, of a BD-rate."""
 
-    layer: str  # run, new, bits, metrics, bpp, psnr, bd
+    layer: str  # run, file, new, bits, metrics, bpp, psnr, bd
     text: str
     breached: bool = False
     value: float | None = None
@@ -96,11 +99,16 @@ def limits(texts: Sequence[str]) -> Limits:
 
 
 def judge(
-    current: pd.DataFrame, baseline: Baseline, limits: Limits = Limits(), codecs: Collection[str] = ()
+    current: pd.DataFrame,
+    baseline: Baseline,
+    limits: Limits = Limits(),
+    codecs: Collection[str] = (),
+    folder: Path | None = None,
 ) -> list[Verdict]:
     """One verdict for every dataset and codec that has a baseline, or was measured or failed in the run.
 
-    current: records; codecs: these only, all if empty. Raises UsageError for a codec that is in neither.
+    current: records; codecs: these only, all if empty; folder: of the run, whose bitstreams are held against the
+    records where they are there. Raises UsageError for a codec that is in neither.
     """
     tried = current[current.status != "skipped"]
     keys = set(baseline.origins) | set(zip(tried.dataset, tried.codec, strict=True))
@@ -111,6 +119,7 @@ def judge(
         rows = current[(current.dataset == key[0]) & (current.codec == key[1])]
         dataset, codec = key
         findings = _findings(rows, baseline.of(key), baseline.origins.get(key), limits)
+        findings += _files(records.measured(rows), folder) if folder else []
         kinds = {finding.layer for finding in findings}
         passed = "new" if "new" in kinds else "changed" if kinds else "same"
         if not findings:
@@ -172,6 +181,21 @@ def _findings(now: pd.DataFrame, before: pd.DataFrame, origin: Origin | None, li
     same_code = origin.code_sha256 == origin_of(measured).code_sha256
     kept = measured.merge(before[KEY], on=KEY)
     return [_bits(pairs, origin, same_code, limits), *wrong, *_tolerances(pairs, limits), *_bd(kept, before, limits)]
+
+
+def _files(measured: pd.DataFrame, folder: Path) -> list[Finding]:
+    """A finding if a bitstream in the run's folder is not that of the records; files that are not there are no loss."""
+    named = measured[measured.bitstream.notna()]
+    paths = [folder / name for name in named.bitstream]
+    wrong = [
+        path
+        for path, digest in zip(paths, named.bitstream_sha256, strict=True)
+        if path.is_file() and sha256_file(path) != digest
+    ]
+    if not wrong:
+        return []
+    text = f"{len(wrong)} bitstreams on disk are not those that were measured, first {wrong[0]}"
+    return [Finding("file", text, True)]
 
 
 def _bits(pairs: pd.DataFrame, origin: Origin, same_code: bool, limits: Limits) -> Finding:

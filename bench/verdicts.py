@@ -33,12 +33,12 @@ def headline(verdicts: Sequence[Verdict]) -> str:
 def advice(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> list[tuple[str, str]]:
     """What to do about failures, changes and new codecs: a command, and what it is for. None where all are the same.
 
-    A codec that did not run cannot be accepted, only repaired or forgotten.
+    A codec that did not run cannot be accepted, only repaired or forgotten; nor can one with other files than measured.
     """
     place = f"--folder {shlex.quote(str(folder))} --baseline {shlex.quote(str(baseline))}"
     unlike = [verdict for verdict in verdicts if verdict.verdict != "same"]
     gone = _codecs(verdict for verdict in unlike if "run" in verdict.breached)
-    other = [verdict for verdict in unlike if "run" not in verdict.breached]
+    other = [verdict for verdict in unlike if not {"run", "file"} & set(verdict.breached)]
     compared, accepted = _codecs(v for v in other if v.verdict != "new"), _codecs(other)
     commands = []
     if compared:
@@ -50,6 +50,9 @@ def advice(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> list[tu
         commands.append(("rdbench list", "says which codecs can run here, and why the others cannot"))
         update = f"rdbench baseline update {place} --remove {gone} --reason '...'"
         commands.append((update, "forgets those that shall not be measured any more"))
+    if any("file" in verdict.breached for verdict in verdicts):
+        records = shlex.quote(str(folder / "records.parquet"))
+        commands.append((f"snakemake --cores --forceall {records}", "puts the bitstreams back"))
     return commands
 
 

@@ -101,6 +101,22 @@ def test_a_swapped_pair_of_bitstreams_fails(frame, columns, layer):
     assert "i1 at p2" in wrong.detail or "i4 at p2" in wrong.detail
 
 
+def test_two_bitstream_files_that_changed_places_fail(tmp_path, image_folder, capsys):
+    """After a real run: the records say what was measured, and the files in its folder are no longer that."""
+    folder, stored_in = tmp_path / "run", str(tmp_path / "base.csv")
+    run_jpeg = ["run", "jpeg", "--dataset", f"folder:{image_folder}", "--folder", str(folder)]
+    assert main([*run_jpeg, "--out", str(folder / "records.parquet")]) == 0
+    place = ["--folder", str(folder), "--baseline", stored_in]
+    assert main(["baseline", "update", *place, "--reason", "first"]) == 0
+    assert main(["gate", *place]) == 0
+    first, second = (folder / row for row in records.read(folder / "records.parquet").bitstream[[3, 30]])
+    kept = first.read_bytes()
+    first.unlink(), second.rename(first), second.write_bytes(kept)
+    capsys.readouterr()
+    assert main(["gate", *place]) == 1
+    assert "2 bitstreams on disk are not those that were measured" in capsys.readouterr().out
+
+
 def test_noise_within_the_interval_passes():
     noisy = verdict(learned(noise=0.002, psnr_db=0.001), learned())
     assert noisy.verdict == "changed"
@@ -289,7 +305,8 @@ def test_the_command_says_what_failed_how_to_look_and_how_to_accept(gated, capsy
     inspect, accept = (next(line.split() for line in err.splitlines() if word in line) for word in ("--rows", "update"))
     assert main([word.strip("'") for word in inspect[1:]]) == 1
     assert "i5                       p4" in capsys.readouterr().out
-    assert main([word.strip("'") for word in accept[1:]]) == 0
+    assert main([word.strip("'") for word in accept[1:]]) == 2  # '...' is no reason
+    assert main([*(word for word in accept[1:] if word != "'...'"), "it is meant"]) == 0
     assert main([*gated, "--codecs", "mine", "fresh", "same"]) == 0
 
 

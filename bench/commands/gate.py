@@ -23,7 +23,7 @@ def _gate(args: argparse.Namespace) -> None:
 
     limits, path = gate.limits(args.fail), _path(args)
     stored, frame = baseline.read(path), _records(args.folder)
-    found = gate.judge(frame, stored, limits, args.codecs)
+    found = gate.judge(frame, stored, limits, args.codecs, args.folder)
     print(verdicts.as_json(found) if args.json else verdicts.as_text(found), end="")
     if args.rows and not args.json:
         for verdict in found:
