@@ -54,11 +54,9 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     panels[0].set_yticks(range(len(pairs)), [textwrap.fill(name, 40) for name in names], fontsize=6)
     panels[0].set_ylim(len(pairs) - 0.4, -0.6)
     against = "" if several else f" against {pairs.anchor_label.iloc[0]}"
-    figure.text(0.985, 0.1 / height, f"BD-rate{against} [%], negative: fewer bits", fontsize=7, ha="right")
+    figure.text(0.3, 0.1 / height, f"BD-rate{against} [%], negative: fewer bits", fontsize=7)
     how = "mean of the images' BD-rates (PCHIP), 95 % interval by paired bootstrap over images"
-    titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images.dropna())}; {how}")
-    figure.texts[0].set_x(0.02)
-    figure.texts[1].set_x(0.02)
+    titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images.dropna())}; {how}", left=0.02)
     return figure
 
 

@@ -32,9 +32,10 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
     """The panels from left to right and down; marked points are crosses."""
     names = list(dict.fromkeys(frame.panel))
-    down = -(-len(names) // ACROSS)
-    figure = Figure(figsize=(7.2, 0.75 + 1.75 * down + 0.25), facecolor="white")
-    cells = figure.subplots(down, ACROSS, squeeze=False, sharex=True, sharey=True)
+    across = min(ACROSS, len(names))
+    down = -(-len(names) // across)
+    figure = Figure(figsize=(7.2, 0.75 + 5.25 / across * down + 0.25), facecolor="white")
+    cells = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
     high = figure.get_figheight()
     figure.subplots_adjust(left=0.085, right=0.71, top=1 - 0.85 / high, bottom=0.5 / high, wspace=0.08, hspace=0.24)
     groups: dict[str, dict[str, dict[str, Any]]] = {"Measured": {}, "Claimed (published)": {}}
@@ -46,7 +47,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
                 look = style.line(markersize=3.0)
                 axes.plot(curve.bpp, curve.value, zorder=3 if kind == "measured" else 2, **look)
                 marked = curve[curve.marked.astype(bool)]
-                axes.plot(marked.bpp, marked.value, "x", color=style.colour, markersize=6, zorder=4)
+                axes.plot(marked.bpp, marked.value, "x", color="#222222", markersize=5, zorder=4)
                 groups[heading].setdefault(curve.label.iloc[0], look)
         axes.set_title(name, fontsize=7, color=GREY, pad=3)
         if not (part.kind == "measured").any():
@@ -59,7 +60,9 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
         axes.set_ylabel(axis_label(spec["metric"]), fontsize=7)
     entries = {heading: list(looks.items()) for heading, looks in groups.items()}
     if frame.marked.any():
-        entries["Measured"].append((spec.get("mark_label", "marked"), {"marker": "x", "color": GREY, "linestyle": ""}))
+        entries["Measured"].append(
+            (spec.get("mark_label", "marked"), {"marker": "x", "color": "#222222", "linestyle": ""})
+        )
     legend(figure, entries | {rd.MISSING: rd.missing(frame)})
     titles(figure, context.title(spec, dataset), rd.subtitle(frame, spec["metric"]))
     return figure

@@ -32,14 +32,14 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     """COLUMNS: for each codec and rate (bit/pixel) the bitstream whose rate is nearest, as a ratio.
 
     The image is the one ``spec`` names, or the first of the set. Instead of `rates`, `match` names a codec: the rate is
-    that of its operating point which the others come nearest to.
+    that of its operating point which the others come nearest to, of those `between` two rates if there are any.
     """
     rows = context.records[(context.records.dataset == dataset) & (context.records.status == "ok")]
     wanted = spec.get("images", {}).get(dataset) or min(rows.image)
     rows = rows[rows.image == wanted]
     found = []
     codecs = context.codecs(spec, dataset)
-    rates = spec["rates"] if "rates" in spec else [_matched(rows, codecs, spec["match"], wanted)]
+    rates = spec["rates"] if "rates" in spec else [_matched(rows, codecs, spec)]
     for codec in codecs:
         for rate in rates:
             part = rows[rows.codec == codec]
@@ -53,15 +53,17 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     return pd.DataFrame(found, columns=COLUMNS)
 
 
-def _matched(rows: pd.DataFrame, codecs: list[str], codec: str, image: str) -> float:
-    """The rate of ``codec`` for which the worst match of the other codecs is best; lossless rows match any."""
+def _matched(rows: pd.DataFrame, codecs: list[str], spec: dict[str, Any]) -> float:
+    """The rate of spec["match"] for which the worst match of the other codecs is best; lossless rows match any."""
     rates = {name: np.log(part.bpp) for name, part in rows[~rows.identical.eq(True)].groupby("codec")}
-    if codec not in rates:
-        raise Missing(f"{codec}, whose rate the others are to match, was not measured on image {image}")
-    others = [rates[name] for name in codecs if name in rates and name != codec]
-    return float(
-        np.exp(min(rates[codec], key=lambda rate: max((np.abs(other - rate).min() for other in others), default=0)))
-    )
+    own = rates.pop(spec["match"], None)
+    if own is None:
+        raise Missing(f"{spec['match']}, whose rate the others are to match, was not measured on {rows.image.iloc[0]}")
+    low, high = np.log(spec.get("between", (0.0001, 10000)))
+    others = [rates[name] for name in codecs if name in rates]
+    mismatch = {rate: max((np.abs(other - rate).min() for other in others), default=0.0) for rate in own}
+    wanted = [rate for rate in mismatch if low <= rate <= high] or list(mismatch)
+    return float(np.exp(min(wanted, key=mismatch.__getitem__)))
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
@@ -76,7 +78,9 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     size = (cell * across, (0.97 * cell * height / width + 0.2) * down + 0.6)
     figure = Figure(figsize=size, facecolor="white")
     cells = figure.subplots(down, across, squeeze=False).flatten()
-    figure.subplots_adjust(left=0.015, right=0.985, bottom=0.02, top=1 - 0.75 / size[1], wspace=0.03, hspace=0.12)
+    figure.subplots_adjust(
+        left=0.015, right=0.985, bottom=0.16 / size[1], top=1 - 0.75 / size[1], wspace=0.03, hspace=0.12
+    )
     for (codec, rate), row in frame.set_index(["codec", "rate"]).iterrows():
         axes = cells[codecs.index(codec) * len(rates) + rates.index(rate)]
         axes.imshow(pixels[codec, rate], interpolation="nearest")

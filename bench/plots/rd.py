@@ -60,8 +60,9 @@ def nothing(context: Context, frame: pd.DataFrame, spec: dict[str, Any], dataset
 def missing(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:
     """Legend entries of what is missing, with the reason cut short; the CSV has it whole."""
     rows = frame[frame.kind == "missing"].drop_duplicates("codec")
+    by_reason = [(", ".join(part.label), reason) for reason, part in rows.groupby("note", sort=False)]
     look = {"linestyle": "", "marker": ""}
-    return [(textwrap.shorten(f"{row.label}: {row.note}", 84, placeholder=" ..."), look) for row in rows.itertuples()]
+    return [(f"{labels}: " + textwrap.shorten(reason, 60, placeholder=" ..."), look) for labels, reason in by_reason]
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:

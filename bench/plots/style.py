@@ -124,9 +124,9 @@ def canvas(width: float = 7.2, height: float = 4.3, panels: int = 1, **ratios: A
     return figure, list(axes)
 
 
-def titles(figure: Figure, title: str, subtitle: str) -> None:
-    """The title and, below it in grey, what the numbers are: images and averaging."""
-    left = figure.subplotpars.left
+def titles(figure: Figure, title: str, subtitle: str, left: float | None = None) -> None:
+    """The title and, below it in grey, what the numbers are: images and averaging; at ``left`` or over the panels."""
+    left = figure.subplotpars.left if left is None else left
     fitted, small = min(10.0, 10 * 72 / len(title)), min(7.5, 7.5 * 108 / len(subtitle))  # DejaVu Sans on 7.2 inches
     inch = 1 / figure.get_figheight()
     figure.text(left, 1 - 0.1935 * inch, title, fontsize=fitted, fontweight="bold", va="center", color="#111111")
