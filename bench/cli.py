@@ -1,19 +1,24 @@
 """The command line: `rdbench COMMAND --help`. Thin: it reads arguments, calls one function, writes one result.
 
 Exit codes: 0, 2 for a user's mistake, 1 for a failure. Messages go to standard error, results to files or to standard
-output. A wrapper family may add commands of its own with a module-level `add_commands(subparsers)`.
+output; with --json standard output is one JSON document, whatever happens. A wrapper family may add commands of its own
+with a module-level `add_commands(subparsers)`.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
+import json
 import logging
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from bench import __version__
-from bench.commands import claims, gate, results, single, stages, studies
+from bench.commands import author, claims, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
@@ -24,6 +29,7 @@ EXAMPLES = """examples:
   rdbench decode webp photo.webp out.png         from the bitstream alone
   rdbench run webp --dataset sample --out webp.parquet
   rdbench compare jpeg webp avif --dataset kodak BD-rates against JPEG
+  rdbench try avif photo.png --against jpeg,webp one image at every operating point, beside others
   rdbench new-codec mine                         a working wrapper to edit
   snakemake --cores                              everything, with the report
 """
@@ -37,6 +43,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"rdbench {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     single.add(commands)
+    author.add(commands)
     stages.add(commands)
     results.add(commands)
     gate.add(commands)
@@ -47,31 +54,47 @@ def parser(families: bool) -> argparse.ArgumentParser:
 
         for add in family_commands():
             add(commands)
+    for command in commands.choices.values():
+        command.add_argument("--json", action="store_true", help="one JSON document on standard output (docs/json.md)")
     return top
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if "_ARGCOMPLETE" in os.environ:
+        from bench.completion import complete
+
+        complete(parser)
     own = parser(families=False)
     known = next(action.choices for action in own._actions if isinstance(action.choices, dict))
+    args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
+    if getattr(args, "device", None):
+        os.environ["RDBENCH_DEVICE"] = args.device  # for this process and its workers
+    return _as_document(arguments[0], args) if args.json else _call(args)[0]
+
+
+def _call(args: argparse.Namespace) -> tuple[int, str]:
+    """The exit code of the command, and what went wrong."""
     try:
-        args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
-        if getattr(args, "device", None):
-            os.environ["RDBENCH_DEVICE"] = args.device  # for this process and its workers
         args.call(args)
-    except UsageError as error:
-        return _fail(error, 2)
     except RdbenchError as error:
-        return _fail(error, 1)
+        logging.getLogger(__name__).info("failed: %s", error)
+        say(f"rdbench: {error}")
+        return 2 if isinstance(error, UsageError) else 1, str(error)
     except BrokenPipeError:
-        return 1
-    return 0
+        return 1, "nothing reads the output"
+    return 0, ""
 
 
-def _fail(error: RdbenchError, code: int) -> int:
-    logging.getLogger(__name__).info("failed: %s", error)
-    say(f"rdbench: {error}")
+def _as_document(command: str, args: argparse.Namespace) -> int:
+    """Runs the command and prints its one document; a command that only prints has a row for each line."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:  # a codec's library may print as well
+        code, error = _call(args)
+    lines = printed.getvalue().splitlines()
+    result: dict[str, Any] = getattr(args, "result", {"rows": [{"text": line} for line in lines], "about": {}})
+    head = {"command": command, "rdbench": __version__, "exit_code": code, "error": error}
+    print(json.dumps(head | result, indent=1, ensure_ascii=False, allow_nan=False))
     return code
 
 

@@ -1,4 +1,4 @@
-"""The verdicts of the gate for a terminal, a pull request, a CI system's test view, and a program."""
+"""The verdicts of the gate for a terminal, a pull request, and a CI system's test view."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import re
 import shlex
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pandas as pd
 
-from bench.files import to_json
 from bench.gate import Verdict
 
 ORDER = ("failed", "new", "changed", "same")
@@ -93,11 +91,6 @@ def as_junit(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> bytes
                 ElementTree.SubElement(case, "system-out").text = f"{verdict.verdict}: {detail}"
     ElementTree.indent(top)
     return ElementTree.tostring(top, encoding="utf-8", xml_declaration=True)
-
-
-def as_json(verdicts: Sequence[Verdict]) -> str:
-    """A list with an object for each verdict: dataset, codec, verdict, breached (layers), findings."""
-    return to_json([{**asdict(verdict), "breached": list(verdict.breached)} for verdict in verdicts])
 
 
 def rows_as_text(pairs: pd.DataFrame) -> str:

@@ -64,7 +64,7 @@ def test_a_mistake_is_one_sentence_and_exit_code_2(arguments, message, image_fol
 def test_list_says_what_is_there_and_why_something_is_not(add_wrapper, capsys):
     add_wrapper("broken", "1 / 0\n")
     assert main(["list", "--json"]) == 0
-    listed = {entry["codec"]: entry for entry in json.loads(capsys.readouterr().out)}
+    listed = {entry["codec"]: entry for entry in json.loads(capsys.readouterr().out)["rows"]}
     assert {"identity", "grey", "jpeg", "jpeg2000", "webp", "jpegxl", "avif"} <= set(listed)
     assert listed["jpeg"]["available"] and listed["jpeg"]["version"] and listed["jpeg"]["points"]
     assert not listed["broken"]["available"] and "ZeroDivisionError" in listed["broken"]["error"]

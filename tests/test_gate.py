@@ -345,7 +345,7 @@ def test_the_summary_is_appended_as_a_table_whose_cells_hold_what_a_log_may_say(
 
 def test_json_holds_the_numbers(gated, capsys):
     assert main([*gated, "--json"]) == 1
-    mine = next(entry for entry in json.loads(capsys.readouterr().out) if entry["codec"] == "mine")
+    mine = next(entry for entry in json.loads(capsys.readouterr().out)["rows"] if entry["codec"] == "mine")
     assert mine["breached"] == ["bits", "bpp", "bd"]
     assert next(f["value"] for f in mine["findings"] if f["layer"] == "bd") == pytest.approx(2.0, abs=1e-3)
 

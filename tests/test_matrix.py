@@ -290,7 +290,7 @@ def test_the_command_fails_where_the_matrix_does_and_writes_it_all_the_same(plac
     assert list(pd.read_csv(tmp_path / "m.csv").ok) == [True, False, False, True]
     placed()
     assert main([*command, "--json"]) == 0
-    assert all(row["ok"] and row["images"] == 1 for row in json.loads(capsys.readouterr().out))
+    assert all(row["ok"] and row["images"] == 1 for row in json.loads(capsys.readouterr().out)["rows"])
 
 
 def test_a_codec_that_is_not_available_is_no_empty_table(placed, add_wrapper, image_folder, capsys):

@@ -190,7 +190,7 @@ def test_the_command_writes_the_bitstream_it_tells_of(add_wrapper, image_folder,
     add_wrapper("stepped", WRAPPER)
     image, out = str(image_folder / "coffee.png"), tmp_path / "a.s"
     assert main(["rate", "stepped", image, "--bpp", "4", "--out", str(out), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
+    (facts,) = json.loads(capsys.readouterr().out)["rows"]
     assert facts["within"] and facts["continuous"] and facts["bytes"] == out.stat().st_size
     assert facts["bpp"] == pytest.approx(4, rel=0.02)
     assert main(["encode", "stepped", image, str(tmp_path / "b.s"), "--point", facts["point"]]) == 0

@@ -1,14 +1,20 @@
 """What `rdbench` can be told to do.
 
-`single` holds the commands for one image and one codec, `stages` those of a run up to its records, `results` those that
-make something of the records, and `gate` those that hold them against a baseline.
+`single` holds the commands for one image and one codec, `author` those for who writes a codec, `stages` those of a run
+up to its records, `results` those that make something of the records, and `gate` those that hold them against a
+baseline. A command that has a result gives it to :func:`show`.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Commands = Any  # what argparse's add_subparsers() returns; it has no public name
 Argument = tuple[tuple[str, ...], dict[str, Any]]
@@ -45,3 +51,31 @@ def add_command(
     for flags, options in arguments:
         command.add_argument(*flags, **options)
     command.set_defaults(call=call)
+
+
+def show(args: argparse.Namespace, rows: Iterable[Mapping[str, Any]], text: str = "", **about: Any) -> None:
+    """A command's result: ``text`` on standard output, or with --json the rows in the one document that `main` prints.
+
+    about: what belongs to no single row. docs/json.md describes the document.
+    """
+    if args.json:
+        args.result = {"rows": plain(list(rows)), "about": plain(about)}
+    else:
+        print(text, end="" if text.endswith("\n") or not text else "\n")
+
+
+def table_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """A table's rows as :func:`show` takes them, nulls as None."""
+    return frame.astype(object).where(frame.notna(), None).to_dict("records")
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON can hold it: paths as text, NumPy's numbers as Python's, what is not finite as None."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set):
+        return [plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    value = value.item() if hasattr(value, "item") else value
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.commands import Commands, add_command, argument
+from bench.commands import Commands, add_command, argument, show
 
 
 def _claims(args: argparse.Namespace) -> None:
@@ -18,8 +18,8 @@ def _claims(args: argparse.Namespace) -> None:
     if args.write:
         write_atomically(args.folder / "claims.json", claimtables.to_json(result))
         records.write_csv(claimtables.as_table(result), args.folder / "claims.csv")
-    else:
-        print(claimtables.to_json(result) if args.json else claimtables.as_text(result), end="")
+    text = "" if args.write else claimtables.as_text(result)
+    show(args, result.pop("claims"), text, **result)
 
 
 def add(commands: Commands) -> None:
@@ -31,7 +31,6 @@ def add(commands: Commands) -> None:
         "Judge every claim of the three papers by a run's records and studies.",
         argument("--folder", type=Path, required=True, help="the run's folder, results/<config>"),
         argument("--spec", type=Path, default=Path("claims.yaml"), help="the ledger (%(default)s)"),
-        argument("--json", action="store_true", help="JSON on standard output instead of text"),
         argument("--write", action="store_true", help="claims.json and claims.csv in the run's folder instead"),
         argument("--log", type=Path, help="a file for messages"),
         example="rdbench claims --folder results/sample",

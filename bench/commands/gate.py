@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands import Commands, add_command, argument
+from bench.commands import Commands, add_command, argument, show
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
@@ -24,14 +25,16 @@ def _gate(args: argparse.Namespace) -> None:
     limits, path = gate.limits(args.fail), _path(args)
     stored, frame = baseline.read(path), _records(args.folder)
     found = gate.judge(frame, stored, limits, args.codecs, args.folder)
-    print(verdicts.as_json(found) if args.json else verdicts.as_text(found), end="")
-    if args.rows and not args.json:
+    text = verdicts.as_text(found)
+    if args.rows:
         for verdict in found:
             key = verdict.dataset, verdict.codec
-            rows = frame[(frame.dataset == key[0]) & (frame.codec == key[1])]
+            now = frame[(frame.dataset == key[0]) & (frame.codec == key[1])]
             if verdict.verdict != "same" and key in stored.origins:
-                print(f"\n{verdict.codec} on {verdict.dataset}")
-                print(verdicts.rows_as_text(gate.differences(rows, stored.of(key))), end="")
+                text += f"\n{verdict.codec} on {verdict.dataset}\n"
+                text += verdicts.rows_as_text(gate.differences(now, stored.of(key)))
+    rows = [{**asdict(verdict), "breached": verdict.breached} for verdict in found]
+    show(args, rows, text, headline=verdicts.headline(found), baseline=path, folder=args.folder)
     if args.junit:
         write_atomically(args.junit, verdicts.as_junit(found, args.folder, path))
     if args.summary:
@@ -51,13 +54,16 @@ def _baseline(args: argparse.Namespace) -> None:
 
     path = _path(args)
     if args.action == "show":
-        for key, origin in sorted(baseline.read(path).origins.items()):
-            print(f"{key[1]:20} {key[0]:10} {origin.codec_version}\n{'':32}because: {origin.reason}")
+        origins = sorted(baseline.read(path).origins.items())
+        lines = [f"{key[1]:20} {key[0]:10} {it.codec_version}\n{'':32}because: {it.reason}\n" for key, it in origins]
+        rows = [{"dataset": key[0], "codec": key[1], **asdict(origin)} for key, origin in origins]
+        show(args, rows, "".join(lines), baseline=path)
         return
     frame = _records(args.folder)
     done = baseline.update(frame, path, args.reason or "", args.codecs, inexact=args.inexact, remove=args.remove)
-    for (dataset, codec), what in done.items():
-        print(f"{what:10} {codec:20} {dataset}")
+    lines = [f"{what:10} {codec:20} {dataset}\n" for (dataset, codec), what in done.items()]
+    rows = [{"dataset": dataset, "codec": codec, "action": what} for (dataset, codec), what in done.items()]
+    show(args, rows, "".join(lines), baseline=path)
     say(f"baseline: {path} and {path.with_suffix('.json').name}; commit both")
 
 
@@ -99,7 +105,6 @@ def add(commands: Commands) -> None:
             help="limits other than bd:0.5%% bpp:1%% psnr:0.05dB bits:on new:off; LAYER:off turns one off",
         ),
         argument("--rows", action="store_true", help="print each bitstream that differs, its bytes and PSNR"),
-        argument("--json", action="store_true", help="JSON on standard output instead of a line each"),
         argument("--junit", type=Path, metavar="FILE", help="write JUnit XML"),
         argument(
             "--summary", type=Path, default=summary, metavar="FILE", help="append Markdown ($GITHUB_STEP_SUMMARY)"

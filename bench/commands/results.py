@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.commands import DEVICE, Commands, add_command, argument
+from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
 from bench.progress import Progress, log_to
 
 
@@ -23,15 +23,17 @@ def _compare(args: argparse.Namespace) -> None:
     table = compare.compare_all(frame, datasets, anchors, args.metrics, codecs)
     if args.out:
         records.write_csv(table, args.out)
-    else:
-        print(table.to_csv(index=False) if args.csv else compare.as_text(table), end="")
+    text = table.to_csv(index=False) if args.csv else compare.as_text(table)
+    show(args, table_rows(table), "" if args.out else text, folder=args.folder)
 
 
 def _validate(args: argparse.Namespace) -> None:
     from bench import records, validation
 
     log_to(args.log)
-    records.write_csv(validation.validate(records.read(args.folder / "records.parquet")), args.out)
+    table = validation.validate(records.read(args.folder / "records.parquet"))
+    records.write_csv(table, args.out)
+    show(args, table_rows(table), out=args.out)
 
 
 def _figures(args: argparse.Namespace) -> None:
@@ -49,13 +51,22 @@ def _figures(args: argparse.Namespace) -> None:
     )
     if args.index:
         write_atomically(args.index, to_json(entries))
+    show(args, entries)
 
 
 def _report(args: argparse.Namespace) -> None:
     from bench.report.build import build
 
     log_to(args.log)
-    print(build(args.folder, gallery_bpp=tuple(args.gallery_bpp)).resolve())
+    page = build(args.folder, gallery_bpp=tuple(args.gallery_bpp)).resolve()
+    show(args, [{"page": page}], str(page))
+
+
+def _publish(args: argparse.Namespace) -> None:
+    from bench.publish import publish
+
+    page = publish(args.name)
+    show(args, [{"page": page}], str(page))
 
 
 def add(commands: Commands) -> None:
@@ -116,4 +127,12 @@ def add(commands: Commands) -> None:
         DEVICE,
         log,
         example="rdbench report --folder results/sample",
+    )
+    add_command(
+        commands,
+        "publish",
+        _publish,
+        "Copy the report of results/NAME into reports/NAME.",
+        argument("name"),
+        example="rdbench publish kodak",
     )

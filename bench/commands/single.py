@@ -1,4 +1,4 @@
-"""Commands for one image, one codec, one report."""
+"""Commands for one image and one codec."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.commands import DEVICE, Commands, add_command, argument
+from bench.commands import DEVICE, Commands, add_command, argument, show
 from bench.errors import UsageError
 from bench.progress import say
 
@@ -21,13 +21,12 @@ def _list(args: argparse.Namespace) -> None:
     from bench.status import all_statuses
 
     statuses = all_statuses()
-    if args.json:
-        print(json.dumps([asdict(status) for status in statuses.values()], indent=1))
-        return
+    lines = []
     for name, status in statuses.items():
         state = status.version if status.available else f"NOT AVAILABLE: {status.error or status.reason}"
-        print(f"{name:20} {status.role:10} {state}")
-        print(f"{'':20} {' '.join(point['name'] for point in status.points)}")
+        lines += [f"{name:20} {status.role:10} {state}"]
+        lines += [f"{'':20} {' '.join(point['name'] for point in status.points)}"]
+    show(args, map(asdict, statuses.values()), "\n".join(lines))
 
 
 def _encode(args: argparse.Namespace) -> None:
@@ -35,7 +34,7 @@ def _encode(args: argparse.Namespace) -> None:
     from bench.datasets import load_image
     from bench.files import sha256, write_atomically
 
-    codec = _available(load(args.codec))
+    codec = available(load(args.codec))
     image = check_image(load_image(args.image))
     point = codec.point(args.point) if args.point else codec.points[len(codec.points) // 2]
     if args.set:
@@ -43,8 +42,18 @@ def _encode(args: argparse.Namespace) -> None:
         point = Point("-".join(text.replace("=", "") for text in args.set), **changed)
     bitstream = codec.encode(image, point)
     write_atomically(args.bitstream, bitstream)
-    bpp = 8 * len(bitstream) / (image.shape[0] * image.shape[1])
-    print(f"{args.bitstream}: {len(bitstream)} bytes, {bpp:.4f} bpp, {point.name}, sha256 {sha256(bitstream)[:12]}")
+    facts = {"codec": codec.name, "image": args.image, **_facts(point, bitstream, image), "bitstream": args.bitstream}
+    text = f"{len(bitstream)} bytes, {facts['bpp']:.4f} bpp, {point.name}, sha256 {sha256(bitstream)[:12]}"
+    show(args, [facts], f"{args.bitstream}: {text}")
+
+
+def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
+    """What records say of a bitstream of ``image`` (uint8, H x W x 3) at ``point``."""
+    from bench.files import sha256
+
+    size = {"height": image.shape[0], "width": image.shape[1], "bytes": len(bitstream)}
+    rate = {"bpp": 8 * len(bitstream) / (image.shape[0] * image.shape[1]), "bitstream_sha256": sha256(bitstream)}
+    return {"point": point.name, "parameters": dict(point.parameters), **size, **rate}
 
 
 def _decode(args: argparse.Namespace) -> None:
@@ -53,17 +62,21 @@ def _decode(args: argparse.Namespace) -> None:
     from bench.codec import load
     from bench.files import sha256_pixels, write_atomically
 
+    rows: list[dict[str, Any]] = []
+    text = ""
     if not args.image and not args.progressive:
         raise UsageError("decoding: expected a PNG file for the picture, or --progressive and a folder for several")
-    codec = _available(load(args.codec))
+    codec = available(load(args.codec))
     try:
         bitstream = args.bitstream.read_bytes()
     except OSError as error:
         raise UsageError(f"reading bitstream {args.bitstream}: {error.strerror}") from None
     try:
         if args.progressive:
-            _write_frames(codec, bitstream, args.progressive)
+            rows = _write_frames(codec, bitstream, args.progressive)
+            text = "".join(f"{row['image']}: {row['bytes']} bytes, {row['bpp']:.4f} bpp\n" for row in rows)
         if not args.image:
+            show(args, rows, text)
             return
         pixels = codec.decode(bitstream)
     except UsageError:
@@ -73,24 +86,27 @@ def _decode(args: argparse.Namespace) -> None:
     png = io.BytesIO()
     Image.fromarray(pixels).save(png, "PNG")
     write_atomically(args.image, png.getvalue())
-    print(f"{args.image}: {pixels.shape[1]} x {pixels.shape[0]}, pixels sha256 {sha256_pixels(pixels)[:12]}")
+    height, width = pixels.shape[:2]
+    size = {"height": height, "width": width, "bytes": len(bitstream), "bpp": 8 * len(bitstream) / (height * width)}
+    rows.append({"codec": codec.name, "image": args.image, **size, "reconstruction_sha256": sha256_pixels(pixels)})
+    show(args, rows, f"{text}{args.image}: {width} x {height}, pixels sha256 {sha256_pixels(pixels)[:12]}")
 
 
-def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> None:
+def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, Any]]:
     from bench.progressive import write_frames
 
-    for path, frame in write_frames(codec, bitstream, folder):
-        print(f"{path}: {frame.length} bytes, {frame.bpp:.4f} bpp")
+    frames = write_frames(codec, bitstream, folder)
+    return [{"codec": codec.name, "image": path, "bytes": f.length, "bpp": f.bpp} for path, f in frames]
 
 
 def _rate(args: argparse.Namespace) -> None:
     from bench.codec import check_image, load
     from bench.datasets import load_image
-    from bench.files import sha256, write_atomically
+    from bench.files import write_atomically
     from bench.metrics import psnr_rgb_db
     from bench.rate import reach
 
-    codec = _available(load(args.codec))
+    codec = available(load(args.codec))
     image = check_image(load_image(args.image))
     codec.prepare()
     start = time.perf_counter()
@@ -99,38 +115,24 @@ def _rate(args: argparse.Namespace) -> None:
     coded, psnr_db = reached.coded, psnr_rgb_db(image, codec.decode(reached.coded.bitstream))
     if args.out:
         write_atomically(args.out, coded.bitstream)
-    if args.json:
-        facts = {"codec": codec.name, "point": coded.point.name, "parameters": dict(coded.point.parameters)}
-        facts |= {"bytes": len(coded.bitstream), "bpp": coded.bpp, "target_bpp": args.bpp, "within": reached.within}
-        facts |= {"bitstream_sha256": sha256(coded.bitstream), "continuous": reached.continuous}
-        facts |= {"psnr_rgb_db": psnr_db if math.isfinite(psnr_db) else None, "identical": math.isinf(psnr_db)}
-        print(json.dumps({**facts, "evaluations": reached.evaluations, "seconds": seconds}, indent=1))
-        return
+    facts = {"codec": codec.name, "image": args.image, **_facts(coded.point, coded.bitstream, image)}
+    facts |= {"target_bpp": args.bpp, "within": reached.within, "continuous": reached.continuous}
+    facts |= {"psnr_rgb_db": psnr_db, "identical": math.isinf(psnr_db)}
     off = 100 * (coded.bpp / args.bpp - 1)
-    print(
+    show(
+        args,
+        [facts | {"bitstream": args.out, "evaluations": reached.evaluations, "seconds": seconds}],
         f"{coded.point.name}: {len(coded.bitstream)} bytes, {coded.bpp:.4f} bpp ({off:+.1f} %), PSNR {psnr_db:.2f} dB, "
-        f"{reached.evaluations} bitstreams in {seconds:.2f} s"
+        f"{reached.evaluations} bitstreams in {seconds:.2f} s",
     )
     if not reached.continuous:
         say(f"{codec.name} has no continuous rate: this is the nearest of its {len(codec.points)} operating points")
 
 
-def _new_codec(args: argparse.Namespace) -> None:
-    from bench.newcodec import create
-
-    path = create(args.name)
-    print(f"{path}: a working codec called {args.name}. Edit it, then: snakemake --cores")
-
-
-def _publish(args: argparse.Namespace) -> None:
-    from bench.publish import publish
-
-    print(publish(args.name))
-
-
-def _available(codec: Any) -> Any:
-    available, reason = codec.available()
-    if not available:
+def available(codec: Any) -> Any:
+    """``codec``. Raises UsageError with the reason where it cannot run."""
+    runs, reason = codec.available()
+    if not runs:
         raise UsageError(f"codec {codec.name} is not available here: {reason}")
     return codec
 
@@ -153,7 +155,6 @@ def add(commands: Commands) -> None:
         "list",
         _list,
         "Every codec: availability with reason, version, operating points.",
-        argument("--json", action="store_true", help="all of it, for programs"),
         example="rdbench list --json",
     )
     add_command(
@@ -196,23 +197,6 @@ def add(commands: Commands) -> None:
         argument("--bpp", type=float, required=True, help="bits per pixel of the whole file"),
         argument("--tolerance", type=float, default=2.0, metavar="PERCENT", help="of the rate (%(default)s)"),
         argument("--out", type=Path, help="a file for the bitstream"),
-        argument("--json", action="store_true", help="the same for programs"),
         DEVICE,
         example="rdbench rate naive_scaling photo.png --bpp 0.5 --out photo.rdl",
-    )
-    add_command(
-        commands,
-        "new-codec",
-        _new_codec,
-        "Make codecs_wrappers/NAME.py, a working wrapper to edit.",
-        argument("name"),
-        example="rdbench new-codec mine",
-    )
-    add_command(
-        commands,
-        "publish",
-        _publish,
-        "Copy the report of results/NAME into reports/NAME.",
-        argument("name"),
-        example="rdbench publish kodak",
     )

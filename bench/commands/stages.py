@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench.commands import DEVICE, Commands, add_command, argument
+from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
 from bench.errors import RdbenchError, UsageError
 from bench.progress import Progress, log_to, say
 
@@ -17,9 +17,12 @@ def _fetch(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     if args.manifest is None:
+        rows = []
         for name in args.names:
             manifest = fetch(name)
-            print(f"{name}: {len(manifest.images)} images in {Path(manifest.images[0].path).parent}")
+            folder = Path(manifest.images[0].path).parent
+            rows.append({"dataset": name, "images": len(manifest.images), "folder": folder, "status": manifest.status})
+        show(args, rows, "".join(f"{row['dataset']}: {row['images']} images in {row['folder']}\n" for row in rows))
         return
     if len(args.names) != 1:
         raise UsageError("fetch --manifest takes one dataset")
@@ -27,6 +30,8 @@ def _fetch(args: argparse.Namespace) -> None:
     if manifest.status != "ok":
         say(f"dataset {args.names[0]} skipped: {manifest.reason}")
     write_manifest(manifest, args.manifest)
+    about = {"status": manifest.status, "reason": manifest.reason, "manifest": args.manifest}
+    show(args, [{"dataset": manifest.name, "images": len(manifest.images), **about}])
 
 
 def _manifest(args: argparse.Namespace) -> Any:
@@ -54,6 +59,7 @@ def _run(args: argparse.Namespace) -> None:
     records.write(frame, args.out)
     for status, rows in frame[frame.status != "ok"].groupby("status"):
         say(f"{args.codec} on {manifest.name}: {len(rows)} {status}: {rows.reason.iloc[0]}")
+    show(args, table_rows(frame), out=args.out)
 
 
 def _collect(args: argparse.Namespace) -> None:
@@ -66,6 +72,8 @@ def _collect(args: argparse.Namespace) -> None:
     write_atomically(args.folder / "environment.json", to_json(environment()))
     records.write_csv(frame, args.folder / "records.csv")
     records.write(frame, args.folder / "records.parquet")
+    counts = frame.groupby(["dataset", "codec", "status"]).size().rename("rows").reset_index()
+    show(args, table_rows(counts), records=args.folder / "records.parquet")
 
 
 def _time(args: argparse.Namespace) -> None:
@@ -77,13 +85,13 @@ def _time(args: argparse.Namespace) -> None:
         args.codec, manifest, args.log or Path("time.log"), images=args.images, points=args.points, repeats=args.repeats
     )
     records.write(frame, args.out, timing.SCHEMA)
+    show(args, table_rows(frame), out=args.out)
 
 
 def _decode_matrix(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from bench import matrix, records
-    from bench.files import to_json
 
     log_to(args.log)
     manifest = _manifest(args)
@@ -98,7 +106,7 @@ def _decode_matrix(args: argparse.Namespace) -> None:
     table = pd.concat(tables, ignore_index=True)
     if args.out:
         records.write_csv(table, args.out)
-    print(to_json(table.to_dict("records")) if args.json else matrix.as_text(table), end="")
+    show(args, table_rows(table), matrix.as_text(table))
     if not table.ok.all():
         bad = table[~table.ok]
         names = ", ".join(sorted(set(bad.codec)))
@@ -198,7 +206,6 @@ def add(commands: Commands) -> None:
         argument("--images", type=int, help="how many of the dataset; all if absent"),
         argument("--points", type=int, default=3, help="how many of the RD curve (%(default)s)"),
         argument("--out", type=Path, help="a CSV file"),
-        argument("--json", action="store_true", help="JSON on standard output instead of the table"),
         log,
         DEVICE,
         example="rdbench decode-matrix --dataset kodak --out devices.csv",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.commands import DEVICE, Commands, add_command, argument
+from bench.commands import DEVICE, Commands, add_command, argument, show
 
 
 def _study(args: argparse.Namespace) -> None:
@@ -21,6 +21,8 @@ def _study(args: argparse.Namespace) -> None:
     result = run_study(args.study, manifest, args.out, Progress(f"{args.study} on {manifest.name}", args.log))
     if result["status"] != "ok":
         say(f"{args.study} on {manifest.name}: {result['status']}: {result['reason']}")
+    rows = [dict(zip(result["columns"], row, strict=True)) for row in result.pop("rows")]
+    show(args, rows, **result, out=args.out)
 
 
 def add(commands: Commands) -> None:
