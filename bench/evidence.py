@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
@@ -33,17 +33,27 @@ class Missing(Exception):
         self.run, self.codec = run, codec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Evidence:
-    """The part of a run that is about one dataset. studies: by name, as bench.studies writes them."""
+    """The part of a run that is about one dataset. studies: by name, as bench.studies writes them.
+
+    kept: what has been calculated of it, by what it is.
+    """
 
     folder: Path
     dataset: str
     records: pd.DataFrame
     studies: dict[str, dict[str, Any]]
+    kept: dict[tuple[str, ...], Any] = field(default_factory=dict)
 
     def table(self, name: str, metric: str) -> CurveTable:
         """Rate and metric of a measured curve. Raises Missing with the reason why there is none."""
+        key = ("table", name, metric)
+        if key not in self.kept:
+            self.kept[key] = self._table(name, metric)
+        return self.kept[key]
+
+    def _table(self, name: str, metric: str) -> CurveTable:
         study, _, series = name.partition("/")
         if series:
             return curve_table(self._study_curves(study, series), self.dataset, name, metric)
@@ -89,9 +99,9 @@ class Evidence:
         """
         frame, filters = self._study(study), dict(filters)
         if "number" in filters:
-            first = frame.columns[1]
+            first, number = frame.columns[1], int(filters.pop("number"))
             values = list(dict.fromkeys(frame[first]))
-            filters[first] = values[int(number)] if (number := filters.pop("number")) < len(values) else f"no. {number}"
+            filters[first] = values[number] if number < len(values) else f"no. {number}"
         for key in (*filters, column):
             if key not in frame:
                 raise UsageError(f"study {study} has no column {key!r}; it has {', '.join(frame)}")

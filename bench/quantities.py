@@ -138,18 +138,18 @@ def least_gain(data: Evidence, codec: str, anchor: str, metric: str = "psnr_rgb_
 
 
 def _gain(data: Evidence, codec: str, anchor: str, metric: str, part: str, reduce: Callable[..., Any]) -> Quantity:
-    ours, theirs = _pair(data, codec, anchor, metric)
-    if reason := bd_quality(*theirs.averaged(), *ours.averaged()).reason:
-        raise Missing(f"no gain of {codec} over {anchor}: {_REASONS.get(reason, reason)}")
-    first, last = (third * SAMPLES // 3 for third in PARTS[part])
-
-    def gain(counts: np.ndarray) -> np.ndarray:
-        gains = quality_gains(*theirs.averaged(counts), *ours.averaged(counts), samples=SAMPLES)
-        return reduce(gains[:, first:last], axis=1)
-
-    value = float(gain(np.ones((1, len(ours.images))))[0])
-    draws = gain(bootstrap.image_counts(len(ours.images)))
-    return Quantity.drawn(value, _unit_of(metric), draws, ours.images, (codec, anchor))
+    key = ("gain", codec, anchor, metric)
+    if key not in data.kept:
+        ours, theirs = _pair(data, codec, anchor, metric)
+        if reason := bd_quality(*theirs.averaged(), *ours.averaged()).reason:
+            raise Missing(f"no gain of {codec} over {anchor}: {_REASONS.get(reason, reason)}")
+        once, drawn = np.ones((1, len(ours.images))), bootstrap.image_counts(len(ours.images))
+        gains = [quality_gains(*theirs.averaged(counts), *ours.averaged(counts), SAMPLES) for counts in (once, drawn)]
+        data.kept[key] = ours.images, *gains
+    images, gain, draws = data.kept[key]
+    third = slice(*(end * SAMPLES // 3 for end in PARTS[part]))
+    value = float(reduce(gain[0, third]))
+    return Quantity.drawn(value, _unit_of(metric), reduce(draws[:, third], axis=1), images, (codec, anchor))
 
 
 def at_point(data: Evidence, codec: str, column: str, number: int) -> Quantity:

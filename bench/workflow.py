@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.claims import claimed_codecs
 from bench.datasets import read_manifest, source_of
 from bench.devices import requested, usable_gpus
 from bench.errors import UsageError
@@ -90,7 +91,8 @@ def plan(config: Mapping[str, Any]) -> Plan:
         raise UsageError(f"config names codecs that do not exist: {unknown}; there are {sorted(statuses)}")
     controls = [name for name, status in statuses.items() if status.role == "control"]
     specification = read_specification()
-    reproduced = validated_pairs() | named_pairs(specification, names)
+    claimed = {(codec, dataset) for codec in claimed_codecs() for dataset in names}
+    reproduced = validated_pairs() | named_pairs(specification, names) | claimed
     pairs = tuple(
         (codec, dataset)
         for dataset in names

@@ -1,0 +1,514 @@
+"""The ledger of claims: verdicts follow from the records alone, and a slip in claims.yaml is refused with its name."""
+
+from __future__ import annotations
+
+import json
+import math
+import textwrap
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+from conftest import ROOT
+from scipy.interpolate import PchipInterpolator
+
+from bench import records
+from bench.claims import (
+    NOT_REPRODUCED,
+    NOT_TESTABLE,
+    PARTLY,
+    REPRODUCED,
+    VERDICTS,
+    claimed_codecs,
+    judge_run,
+    read_claims,
+)
+from bench.claimtables import COLUMNS, as_text
+from bench.cli import main
+from bench.errors import UsageError
+from bench.expressions import parse
+from bench.files import to_json
+from bench.report import build
+
+DATASET = "kodak"
+IMAGES = [f"image{number}" for number in range(6)]
+RATES = (0.1, 0.2, 0.4, 0.8, 1.6)
+CURVES = {  # dB above BPG at equal rate, over ln(rate); what is not here is 0
+    "plonq": lambda rate: 0.5 + 0.4 * np.log(rate),
+    "spiht": lambda rate: -1.5,
+    "nested_dropout": lambda rate: -2.0,
+    "mean_scale": lambda rate: 0.5,
+    "jpeg2000": lambda rate: -1.2,
+    "resgdn": lambda rate: -0.3,
+    "resgdn_base": lambda rate: -0.4 - 0.5 * np.log(rate / RATES[0]),
+}
+STUDIES: dict[str, dict[str, list]] = {
+    "resgdn_layers": {"point": list("abcde"), "residual_share": [0.02, 0.34, 0.52, 0.68, 0.76]},
+    "resgdn_times": {"part": ["encoder", "quantizer", "decoder"], "ms": [65.0, 2.0, 51.0], "device": ["CPU"] * 3},
+    "stanh_costs": {
+        "weights": ["a", "b"],
+        "trains": ["network", "quantizers (derivation)"],
+        **{"trained_scalars": [5_000_000, 300], "bytes": [20_000_000, 5000], "hours": [4.0, 0.1]},
+    },
+    "stanh_storage": {
+        "kept": ["a network for each rate", "3 anchors, 3 derivations"],
+        **{"bytes": [120_000_000, 60_015_000], "missing": ["", ""]},
+    },
+}
+ORDERS = (
+    "element by sigma",
+    "channel by sigma",
+    "channel by rate",
+    "channel by slope",
+    "pixel by sigma",
+    "pixel by rate",
+)
+
+
+def quality(bpp: np.ndarray, image: int) -> np.ndarray:
+    """PSNR of BPG in dB: three to four a doubling, falling off; images differ in level and slope."""
+    return 34 + 0.8 * image + (4.5 + 0.1 * image) * np.log(bpp) - 0.15 * np.log(bpp) ** 2
+
+
+def rows_of(codec: str, gain: Callable[..., Any], images: list[str], spread: float, saved: float) -> list[dict]:
+    """Records of a codec whose gain over BPG differs between images by up to ``spread`` dB either way."""
+    rates = np.array(RATES) * (1 - saved)
+    rows = []
+    for number, image in enumerate(images):
+        psnr = quality(rates, number) + gain(rates) + spread * math.cos(3 * number)
+        for index, (bpp, value) in enumerate(zip(rates, psnr, strict=True)):
+            about = {"dataset": DATASET, "image": image, "codec": codec, "role": "codec", "status": "ok"}
+            place = {"point": f"p{index}", "point_index": index, "bpp": bpp, "saturated": False, "bytes": 1000}
+            place |= {"width": 100, "height": 100, "bitstream": "none"}
+            place |= dict.fromkeys(("image_sha256", "bitstream_sha256", "reconstruction_sha256"), "0" * 64)
+            # MS-SSIM follows PSNR; only ResGDN's is better than that.
+            ms_ssim_db = value / 2 - 4 + (0.6 - 0.1 * index if codec == "resgdn" else 0.0)
+            quality_of = {"psnr_rgb_db": value, "ms_ssim_db": ms_ssim_db, "ms_ssim": 1 - 10 ** (-ms_ssim_db / 10)}
+            rows.append(about | place | quality_of)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def ideal(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run in which the papers are right, with its claims.json and claims.csv."""
+    folder = writer(tmp_path_factory.mktemp("ideal"))()
+    assert main(["claims", "--folder", str(folder), "--spec", str(ROOT / "claims.yaml"), "--write"]) == 0
+    return folder
+
+
+@pytest.fixture
+def make_run(tmp_path: Path) -> Callable[..., Path]:
+    return writer(tmp_path)
+
+
+def writer(base: Path) -> Callable[..., Path]:
+    """Writes a run that holds what the ledger asks for; arguments change curves, leave codecs out, name images."""
+
+    def make(
+        curves: Mapping[str, Callable[..., Any]] | None = None,
+        without: tuple[str, ...] = (),
+        images: list[str] = IMAGES,
+        spread: float = 0.02,
+        name: str = "run",
+    ) -> Path:
+        folder = base / name
+        rows = [{"dataset": DATASET, "codec": "stanh_zou22", "status": "skipped", "reason": "no weights here"}]
+        gains = CURVES | dict(curves or {})
+        for codec in sorted(claimed_codecs() - {"stanh_zou22", *without}):
+            rows += rows_of(codec, gains.get(codec, lambda rate: 0 * rate), images, spread * ("plonq" in codec), 0.0)
+        folder.mkdir()
+        records.write(records.table(rows), folder / "records.parquet")
+        for study, columns in STUDIES.items():
+            write_study(folder, study, columns, images)
+        orders = {"order": [], "target_bpp": [], "bpp": [], "psnr_rgb_db": []}
+        for number, order in enumerate(ORDERS):
+            for rate in RATES:
+                values = (order, rate, rate, float(quality(np.array(rate), 0)) - 0.4 * number)
+                for column, value in zip(orders.values(), values, strict=True):
+                    column.append(value)
+        write_study(folder, "plonq_orders", orders, images[:3])
+        return folder
+
+    return make
+
+
+def write_study(folder: Path, study: str, columns: dict[str, list], images: list[str]) -> None:
+    rows = [[image, *row] for image in images for row in zip(*columns.values(), strict=True)]
+    content = {"study": study, "dataset": DATASET, "status": "ok", "reason": "", "columns": ["image", *columns]}
+    path = folder / "studies" / DATASET / f"{study}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(to_json(content | {"rows": rows}))
+
+
+def verdicts(folder: Path, *names: str) -> dict[str, dict[str, Any]]:
+    """The committed ledger's verdicts on a run, or those of the named claims."""
+    content = yaml.safe_load((ROOT / "claims.yaml").read_text())
+    content["claims"] = [claim for claim in content["claims"] if not names or claim["name"] in names]
+    path = folder / "claims.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return {claim["name"]: claim for claim in judge_run(folder, path)["claims"]}
+
+
+def ledger(tmp_path: Path, **changes: Any) -> Path:
+    """A claims.yaml of one claim, changed or with fields left out (None)."""
+    entry = {
+        "name": "the_claim",
+        "paper": "p",
+        "where": "here",
+        "says": "it is so",
+        "test": "bd_rate(plonq, spiht) < 0",
+    }
+    entry |= {"tolerance": 1.0, "changes": "training"} | changes
+    entry = {key: value for key, value in entry.items() if value is not None}
+    papers = {"p": {"title": "A paper", "arxiv": "0000.00000", "datasets": [DATASET]}}
+    path = tmp_path / "claims.yaml"
+    path.write_text(yaml.safe_dump({"papers": papers, "claims": [entry]}))
+    return path
+
+
+def judged(tmp_path: Path, folder: Path, test: str, tolerance: float = 0.0) -> dict[str, Any]:
+    (claim,) = judge_run(folder, ledger(tmp_path, test=test, tolerance=tolerance))["claims"]
+    return claim
+
+
+# The ledger of the three papers
+
+
+def test_the_ledger_has_at_least_25_claims_of_all_three_papers_and_no_verdict_typed_by_hand():
+    content = yaml.safe_load((ROOT / "claims.yaml").read_text())
+    assert len(read_claims().claims) == len(content["claims"]) >= 25
+    assert {claim.paper for claim in read_claims().claims} == set(content["papers"]) == {"plonq", "stanh", "resgdn"}
+    assert not any("verdict" in field for claim in content["claims"] for field in claim)
+
+
+def test_every_claim_gets_a_verdict_and_the_ideal_run_reproduces_most(ideal):
+    result = json.loads((ideal / "claims.json").read_text())
+    assert {claim["name"] for claim in result["claims"]} == {claim.name for claim in read_claims().claims}
+    assert {claim["verdict"] for claim in result["claims"]} <= set(VERDICTS)
+    assert result["counts"][REPRODUCED] > 25
+    for claim in result["claims"]:
+        assert (claim["verdict"] == NOT_TESTABLE) == any(part["value"] is None for part in claim["parts"])
+        assert claim["papers_dataset"] == (claim["paper"] in ("plonq", "stanh", "resgdn"))
+
+
+def test_what_cannot_be_tested_says_why_and_what_to_run(make_run):
+    found = verdicts(
+        make_run(without=("qsf",)),
+        *("naive_scaling_comparable_to_qsf", "stanh_on_zou22_comparable", "uneven_levels_above_uniform_ones"),
+        "resgdn_times_on_titan_x",
+    )
+    assert found["naive_scaling_comparable_to_qsf"]["reason"] == "codec qsf is not in the run"
+    assert "codecs='[naive_scaling,qsf]'" in found["naive_scaling_comparable_to_qsf"]["run"]
+    assert found["stanh_on_zou22_comparable"]["reason"] == "codec stanh_zou22 was skipped: no weights here"
+    assert found["uneven_levels_above_uniform_ones"]["run"].startswith("rdbench study plonq_levels --dataset kodak")
+    assert "'*TITAN X*'" in found["resgdn_times_on_titan_x"]["reason"]
+
+
+def test_a_run_without_learned_codecs_makes_no_claim_about_them(make_run):
+    classical = {"bpg444", "bpg420", "jpeg", "jpeg2000", "webp", "spiht"}
+    folder = make_run(without=tuple(claimed_codecs() - classical))
+    for path in (folder / "studies" / DATASET).iterdir():
+        path.unlink()
+    found = verdicts(folder)
+    assert {name for name, claim in found.items() if claim["verdict"] != NOT_TESTABLE} == {"bpg444_as_published"}
+
+
+# Verdicts again by hand, from the Parquet file and without bench
+
+
+def by_hand(folder: Path, codec: str) -> tuple[np.ndarray, np.ndarray]:
+    """Rate and PSNR of a codec, images x points, by pandas alone."""
+    frame = pd.read_parquet(folder / "records.parquet")
+    frame = frame[(frame.codec == codec) & (frame.status == "ok")]
+    grid = [frame.pivot(index="image", columns="point_index", values=column) for column in ("bpp", "psnr_rgb_db")]
+    return grid[0].to_numpy(), grid[1].to_numpy()
+
+
+def resamples(images: int) -> np.ndarray:
+    """Another bootstrap than bench's: indices, 4000 x images."""
+    return np.random.default_rng(99).integers(0, images, (4000, images))
+
+
+def test_by_hand_the_bd_rate_claim_has_the_same_number_interval_and_verdict(make_run):
+    folder = make_run(spread=0.5)
+    (bpp, psnr), (anchor_bpp, anchor_psnr) = by_hand(folder, "plonq"), by_hand(folder, "spiht")
+    rates = []
+    for image in range(len(bpp)):
+        low, high = max(psnr[image, 0], anchor_psnr[image, 0]), min(psnr[image, -1], anchor_psnr[image, -1])
+        integrals = [
+            PchipInterpolator(quality, np.log(rate)).integrate(low, high)
+            for quality, rate in ((psnr[image], bpp[image]), (anchor_psnr[image], anchor_bpp[image]))
+        ]
+        rates.append(100 * (math.exp((integrals[0] - integrals[1]) / (high - low)) - 1))
+    low, high = np.quantile(np.array(rates)[resamples(len(rates))].mean(axis=1), [0.025, 0.975])
+    (claim,) = verdicts(folder, "plonq_saves_rate_against_spiht").values()
+    (part,) = claim["parts"]
+    assert part["value"] == pytest.approx(np.mean(rates), abs=1e-9)
+    assert (part["ci_low"], part["ci_high"]) == pytest.approx((low, high), abs=0.1 * (high - low))
+    assert np.mean(rates) < -10 and high < -10 + 2
+    assert claim["verdict"] == REPRODUCED
+
+
+def test_by_hand_the_whole_curve_claim_has_the_same_number_interval_and_verdict(make_run):
+    # Far above SPIHT at high rates, below it at the lowest: better on average, not at every rate.
+    folder = make_run(curves={"plonq": lambda rate: -1.5 + 2 * np.log(rate / 0.15)}, spread=0.05)
+    (bpp, psnr), (anchor_bpp, anchor_psnr) = by_hand(folder, "plonq"), by_hand(folder, "spiht")
+
+    def gains(images: np.ndarray) -> np.ndarray:
+        rates = [np.log(each[images].mean(axis=0)) for each in (bpp, anchor_bpp)]
+        grid = np.linspace(max(rate[0] for rate in rates), min(rate[-1] for rate in rates), 2001)
+        ours = PchipInterpolator(rates[0], psnr[images].mean(axis=0))(grid)
+        return ours - PchipInterpolator(rates[1], anchor_psnr[images].mean(axis=0))(grid)
+
+    everything = gains(np.arange(len(bpp)))
+    lows = np.quantile([gains(draw).min() for draw in resamples(len(bpp))[:500]], [0.025, 0.975])
+    (claim,) = verdicts(folder, "plonq_uniformly_above_spiht").values()
+    least, mean = claim["parts"]
+    assert least["value"] == pytest.approx(everything.min(), abs=1e-3)
+    assert mean["value"] == pytest.approx(everything.mean(), abs=0.01)
+    assert (least["ci_low"], least["ci_high"]) == pytest.approx(tuple(lows), abs=0.02)
+    assert lows[1] < -0.1 and everything.mean() > 0.1
+    assert (least["verdict"], mean["verdict"], claim["verdict"]) == (NOT_REPRODUCED, REPRODUCED, PARTLY)
+
+
+@pytest.mark.parametrize(("longer", "verdict"), [(0.0005, REPRODUCED), (0.0015, PARTLY), (0.01, NOT_REPRODUCED)])
+def test_by_hand_the_claim_of_no_overhead_has_the_same_number_and_verdict(make_run, longer, verdict):
+    folder = make_run()
+    frame = records.read(folder / "records.parquet")
+    frame.loc[(frame.codec == "plonq_percent") & (frame.point_index == 4), "bpp"] *= 1 + longer
+    records.write(frame, folder / "records.parquet")
+    embedded, plain = by_hand(folder, "plonq_percent")[0][:, -1], by_hand(folder, "naive_scaling")[0][:, -1]
+    expected = embedded.mean() / plain.mean() - 1
+    (claim,) = verdicts(folder, "nesting_costs_no_rate_at_the_finest_level").values()
+    assert claim["parts"][0]["value"] == pytest.approx(expected, abs=1e-12) == pytest.approx(longer, abs=1e-12)
+    assert claim["verdict"] == verdict
+
+
+# How a verdict follows
+
+
+@pytest.mark.parametrize(
+    ("saved", "spread", "verdict"),
+    [(0.2, 0.0, REPRODUCED), (-0.2, 0.0, NOT_REPRODUCED), (0.002, 1.0, PARTLY), (-0.005, 0.0, PARTLY)],
+    ids=["clearly better", "clearly worse", "the images do not decide", "worse by less than the tolerance"],
+)
+def test_each_verdict_follows_from_the_interval_and_the_tolerance(tmp_path, saved, spread, verdict):
+    rows = rows_of("spiht", lambda rate: 0, IMAGES, 0, 0) + rows_of("plonq", lambda rate: 0, IMAGES, spread, 0)
+    frame = records.table(rows)
+    frame.loc[frame.codec == "plonq", "bpp"] *= 1 - saved
+    (tmp_path / "run").mkdir()
+    records.write(frame, tmp_path / "run" / "records.parquet")
+    claim = judged(tmp_path, tmp_path / "run", "bd_rate(plonq, spiht) < 0", 1.0)
+    assert claim["verdict"] == verdict
+    assert bool(claim["reason"]) == (verdict == PARTLY)
+    if not spread:
+        assert claim["parts"][0]["value"] == pytest.approx(-100 * saved, abs=1e-6)
+
+
+def test_one_image_reproduces_nothing_but_can_refute(make_run, tmp_path):
+    folder = make_run(images=IMAGES[:1])
+    assert judged(tmp_path, folder, "bd_rate(plonq, spiht) < 0")["verdict"] == PARTLY
+    assert judged(tmp_path, folder, "bd_rate(plonq, spiht) > 0")["verdict"] == NOT_REPRODUCED
+
+
+def test_a_tie_does_not_reproduce_a_strict_claim(make_run, tmp_path):
+    folder = make_run()
+    assert judged(tmp_path, folder, "bd_rate(stanh, stanh_6anchors) > 0")["verdict"] == NOT_REPRODUCED
+    assert judged(tmp_path, folder, "bd_rate(stanh, stanh_6anchors) >= 0")["verdict"] == REPRODUCED
+    assert judged(tmp_path, folder, "bd_rate(stanh, stanh_6anchors) > 0", 0.1)["verdict"] == PARTLY
+
+
+def test_both_ends_of_a_range_count(make_run, tmp_path):
+    folder = make_run()
+    value = judged(tmp_path, folder, "bd_rate(plonq, spiht) < 0")["parts"][0]["value"]
+    for low, high, verdict in (
+        (value - 9, value + 9, REPRODUCED),
+        (value + 9, value + 20, NOT_REPRODUCED),
+        (value - 20, value - 9, NOT_REPRODUCED),
+    ):
+        assert judged(tmp_path, folder, f"{low} <= bd_rate(plonq, spiht) <= {high}")["verdict"] == verdict
+    assert judged(tmp_path, folder, f"{value + 9} > bd_rate(plonq, spiht)")["verdict"] == REPRODUCED
+
+
+def test_curves_that_have_too_little_in_common_are_not_judged(make_run, tmp_path):
+    folder = make_run(curves={"plonq": lambda rate: 60.0})
+    claim = judged(tmp_path, folder, "bd_rate(plonq, spiht) < 0")
+    assert (claim["verdict"], claim["parts"][0]["value"]) == (NOT_TESTABLE, None)
+    assert "do not meet" in claim["reason"]
+
+
+def test_a_difference_is_taken_resample_by_resample(make_run, tmp_path):
+    # Both gains vary between images in the same way: their difference does not.
+    folder = make_run(spread=0.5)
+    parts = [
+        judged(tmp_path, folder, f"{test} > 0")["parts"][0]
+        for test in ("mean_gain(plonq, spiht, part=high)", "mean_gain(plonq, spiht, part=low)")
+    ]
+    test = "mean_gain(plonq, spiht, part=high) - mean_gain(plonq, spiht, part=low) > 0"
+    difference = judged(tmp_path, folder, test)["parts"][0]
+    width, *widths = (part["ci_high"] - part["ci_low"] for part in (difference, *parts))
+    assert difference["value"] == pytest.approx(parts[0]["value"] - parts[1]["value"])
+    assert width < 0.1 * min(widths)
+
+
+def test_numbers_of_a_study_are_means_with_intervals_or_exact_facts(make_run, tmp_path):
+    folder = make_run()
+    shares = judged(tmp_path, folder, "study_mean(resgdn_layers, residual_share, number=3) <= 0.68")["parts"][0]
+    assert (shares["value"], shares["n_images"]) == (pytest.approx(0.68), len(IMAGES))
+    fact = judged(tmp_path, folder, "fact(stanh_costs, bytes, trains='*derivation*') <= 5000")
+    assert (fact["verdict"], fact["parts"][0]["value"], fact["parts"][0]["unit"]) == (REPRODUCED, 5000, "bytes")
+    with pytest.raises(UsageError, match=r"the_claim.*take="):
+        judged(tmp_path, folder, "fact(stanh_costs, bytes) > 0")
+
+
+def test_a_published_curve_can_be_an_anchor(make_run, tmp_path):
+    claim = judged(tmp_path, make_run(), "bd_rate(bpg444, 'tfc/bpg444') < 1000")
+    assert claim["verdict"] == REPRODUCED and claim["parts"][0]["names"] == ["bpg444", "tfc/bpg444"]
+
+
+def test_a_published_curve_of_another_dataset_is_no_anchor(make_run, tmp_path):
+    folder = make_run()
+    records.write(records.read(folder / "records.parquet").assign(dataset="sample"), folder / "records.parquet")
+    claim = judged(tmp_path, folder, "bd_rate(bpg444, 'tfc/bpg444') < 1000")
+    assert claim["verdict"] == NOT_TESTABLE and "it is on kodak, tecnick" in claim["reason"]
+    assert "datasets='[kodak,tecnick]'" in claim["run"]
+
+
+# A slip in claims.yaml
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ("__import__('os').getcwd() < 0", "is no quantity"),
+        ("bd_rate.__class__(plonq) < 0", "is no quantity"),
+        ("(lambda: 1)() < 0", "is no quantity"),
+        ("bd_rate(plonq, [x for x in y]) < 0", "a number expected"),
+        ("bd_rate(plonq, open('x')) < 0", "a number expected"),
+        ("bd_rate(*plonq) < 0", "a number expected"),
+        ("bd_rate(**plonq) < 0", "is not allowed"),
+        ("bd_rate(plonq) < 0", "missing a required argument: 'anchor'"),
+        ("bd_rate(plonq, spiht, speed=1) < 0", "unexpected keyword argument 'speed'"),
+        ("bd_rate(plonq, spiht, metric=psnr) < 0", "metric is one of"),
+        ("mean_gain(plonq, spiht, part=top) < 0", "part is one of"),
+        ("at_point(plonq, bpp, 1.5) < 0", "a whole number"),
+        ("bd_rate(plonq, spiht)", "is no comparison"),
+        ("bd_rate(plonq, spiht) == 0", "is no comparison"),
+        ("bd_rate(plonq, spiht) < 0 or 1 > 0", "is no comparison"),
+        ("bd_rate(plonq, spiht) < bd_rate(plonq, bpg444)", "one quantity expected"),
+        ("1 < 2", "one quantity expected"),
+        ("bd_rate(plonq, spiht) ** 2 < 0", "a number expected"),
+        ("bd_rate(plonq, spiht) <", "is no expression"),
+    ],
+)
+def test_a_test_that_is_no_comparison_of_quantities_is_refused_with_the_claims_name(tmp_path, test, message):
+    with pytest.raises(UsageError, match=r"claim 1 \(the_claim\).*") as refused:
+        read_claims(ledger(tmp_path, test=test))
+    assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"where": None}, "expected the fields"),
+        ({"verdict": "reproduced"}, "expected the fields"),
+        ({"says": ""}, "says has to be a text"),
+        ({"tolerance": -1}, "0 or more"),
+        ({"tolerance": "1 %"}, "0 or more"),
+        ({"paper": "q"}, "no paper is called 'q'"),
+    ],
+)
+def test_a_wrong_field_is_refused_with_the_claims_name(tmp_path, changes, message):
+    with pytest.raises(UsageError, match=r"claim 1 \(the_claim\)") as refused:
+        read_claims(ledger(tmp_path, **changes))
+    assert message in str(refused.value)
+
+
+def test_a_name_used_twice_is_refused(tmp_path):
+    path = ledger(tmp_path)
+    content = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(content | {"claims": content["claims"] * 2}))
+    with pytest.raises(UsageError, match=r"claim 2 \(the_claim\): an earlier claim"):
+        read_claims(path)
+
+
+@pytest.mark.parametrize(
+    ("test", "message"),
+    [
+        ("least_gain(plonq, spiht) > 0 and bd_rate(plonq, spiht) < 0", "one tolerance cannot hold in % and dB"),
+        ("bd_rate(plonq, spiht) - bd_rate(qsf, spiht) < 0", "cannot be calculated with"),
+        ("at_point(plonq, bpp, 0) - at_point(plonq, psnr_rgb_db, 0) < 0", "bpp - dB has no meaning"),
+        ("study_mean(resgdn_layers, shares) > 0", "has no column 'shares'"),
+    ],
+)
+def test_a_test_without_meaning_is_refused_with_the_claims_name(make_run, tmp_path, test, message):
+    with pytest.raises(UsageError, match="the_claim") as refused:
+        judged(tmp_path, make_run(), test)
+    assert message in str(refused.value)
+
+
+def test_a_comparison_knows_the_codecs_it_needs():
+    (comparison,) = parse('bd_rate(resgdn, "tfc/bpg444") - bd_rate("plonq_orders/x", anchor=spiht) < 0')
+    assert comparison.curves() == {"resgdn", "spiht"}
+
+
+# What is written
+
+
+def test_the_files_hold_every_verdict(ideal):
+    result, table = json.loads((ideal / "claims.json").read_text()), pd.read_csv(ideal / "claims.csv")
+    assert list(table.columns) == list(COLUMNS)
+    assert len(table) == sum(len(claim["parts"]) for claim in result["claims"])
+    assert dict(table.groupby("claim").verdict.first()) == {it["name"]: it["verdict"] for it in result["claims"]}
+
+
+def test_the_same_run_gives_the_same_bytes(make_run, tmp_path):
+    folder, path = make_run(), ledger(tmp_path, test="mean_gain(plonq, spiht) > 0 and least_gain(plonq, spiht) > 0")
+    arguments = ["claims", "--folder", str(folder), "--spec", str(path), "--write"]
+    written = []
+    for _ in range(2):
+        assert main(arguments) == 0
+        written.append([(folder / name).read_bytes() for name in ("claims.json", "claims.csv")])
+    assert written[0] == written[1]
+
+
+def test_the_command_prints_text_or_json(make_run, tmp_path, capsys):
+    folder, path = make_run(), ledger(tmp_path)
+    arguments = ["claims", "--folder", str(folder), "--spec", str(path)]
+    result = judge_run(folder, path)
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == as_text(result)
+    assert main([*arguments, "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["rows"] == result["claims"] and document["about"]["counts"] == result["counts"]
+    assert not (folder / "claims.json").exists()
+
+
+def test_a_users_mistake_is_a_sentence_and_exit_code_2(tmp_path, make_run, capsys):
+    assert main(["claims", "--folder", str(tmp_path / "nowhere")]) == 2
+    assert "records.parquet is missing" in capsys.readouterr().err
+    wrong = ledger(tmp_path, test="bd_rate(plonq) < 0")
+    assert main(["claims", "--folder", str(make_run()), "--spec", str(wrong)]) == 2
+    assert "the_claim" in capsys.readouterr().err
+
+
+def test_the_page_shows_every_verdict_first_with_links_that_resolve(ideal):
+    folder, page = ideal, build(ideal)
+    text = page.read_text(encoding="utf-8")
+    assert text.index('id="claims"') < text.index('id="summary"')
+    for claim in json.loads((folder / "claims.json").read_text())["claims"]:
+        row = text[text.index(f'id="claim-{DATASET}-{claim["name"]}"') :].split("</tr>")[0]
+        assert f">{claim['verdict']}</span>" in row
+        assert row.count("<code>") == len(claim["parts"]) + bool(claim["run"])
+    for name in ("claims.json", "claims.csv"):
+        assert (page.parent / "claims" / name).read_bytes() == (folder / name).read_bytes()
+    assert "claims/kodak.resgdn_layers.json" in text and (page.parent / "claims/kodak.resgdn_layers.json").is_file()
+
+
+def test_without_verdicts_the_page_says_how_to_get_them(make_run):
+    text = build(make_run()).read_text(encoding="utf-8")
+    assert "claims.json is absent" in textwrap.dedent(text) and "rdbench claims --folder" in text
