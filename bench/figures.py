@@ -119,8 +119,8 @@ def _wanted(
         if only and spec["name"] not in only:
             continue
         for dataset in datasets_of(spec, context.datasets):
-            anchors = anchors_of(spec) or [None]
-            anchor = next((name for name in anchors if (dataset, name) in measured), anchors[0])
+            anchors = anchors_of(spec)
+            anchor = next((name for name in anchors if (dataset, name) in measured), (*anchors, None)[0])
             yield spec | {"anchor": anchor}, dataset
 
 

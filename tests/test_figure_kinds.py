@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import PIL.Image
 import pytest
 import yaml
 from test_workflow import project  # noqa: F401  (a fixture)
 
 from bench import bd, figures, records
-from bench.codec import codecs
+from bench.codec import Point, codecs, load
 from bench.errors import UsageError
-from bench.plots import tables
+from bench.files import sha256, sha256_pixels
+from bench.manifest import ImageFile, Manifest, write_manifest
+from bench.metrics import psnr_rgb_db
+from bench.plots import matched, tables
 from bench.plots.context import Context
 from bench.specification import SPECIFICATION, codecs_of, datasets_of, named_pairs, needs, read_specification
 
@@ -49,8 +54,6 @@ def _draw(folder: Path, *specs: dict, frame: pd.DataFrame | None = None, **more:
 
 def _comments(folder: Path, entry: dict) -> str:
     """The texts of a figure, which Matplotlib writes into its SVG as comments."""
-    import re
-
     return " ".join(re.findall(r"<!-- (.*?) -->", (folder / entry["files"]["svg"]).read_text()))
 
 
@@ -212,6 +215,73 @@ def test_a_table_of_a_study_that_was_skipped_says_why(tmp_path):
     assert entry["status"] == "missing" and "resgdn: no weights" in entry["reason"]
 
 
+# Pictures at one rate
+
+
+def _coded(folder: Path, image: np.ndarray) -> pd.DataFrame:
+    """Records of real bitstreams of a photograph: WebP once, JPEG at three qualities, and the photograph itself."""
+    rows = []
+    for codec, points in (("webp", ["q40"]), ("jpeg", ["q05", "q50", "q95"]), ("identity", ["lossless"])):
+        for index, point in enumerate(load(codec).point(name) for name in points):
+            bitstream = load(codec).encode(image, point)
+            (folder / f"{codec}.{point.name}").write_bytes(bitstream)
+            pixels = load(codec).decode(bitstream)
+            rows.append(
+                {"dataset": "kodak", "image": "coffee", "codec": codec, "role": "codec", "status": "ok"}
+                | {"point": point.name, "point_index": index, "parameters": json.dumps(dict(point.parameters))}
+                | {"bytes": len(bitstream), "bpp": 8 * len(bitstream) / image[..., 0].size, "saturated": False}
+                | {"psnr_rgb_db": psnr_rgb_db(image, pixels), "identical": codec == "identity"}
+                | {"bitstream": f"{codec}.{point.name}", "bitstream_sha256": sha256(bitstream)}
+                | {"reconstruction_sha256": sha256_pixels(pixels)}
+            )
+    return records.table(rows)
+
+
+def test_codecs_are_coded_anew_to_the_rate_of_the_one_they_are_compared_with(tmp_path, photographs):
+    image, path = photographs["coffee"], tmp_path / "coffee.png"
+    frame = _coded(tmp_path, image)
+    spec = {"name": "pictures", "kind": "pictures", "codecs": ["identity", "webp", "jpeg"], "match": "webp"}
+    (entry,) = _draw(tmp_path, spec, frame=frame)
+    rows = pd.read_csv(tmp_path / entry["files"]["csv"]).set_index("codec")
+    assert rows.point["jpeg"] in ("q05", "q50", "q95"), "without the image the nearest point of the run has to do"
+    PIL.Image.fromarray(image).save(path)
+    (tmp_path / "datasets").mkdir()
+    manifest = Manifest("kodak", images=[ImageFile("coffee", str(path), *image.shape[1::-1], "", "")])
+    write_manifest(manifest, tmp_path / "datasets" / "kodak.json")
+    (entry,) = _draw(tmp_path, spec, frame=frame)
+    rows = pd.read_csv(tmp_path / entry["files"]["csv"]).set_index("codec")
+    jpeg = rows.loc["jpeg"]
+    quality = int(jpeg.point.removeprefix("quality"))
+    bitstream = load("jpeg").encode(image, Point("q", quality=quality))
+    assert (tmp_path / jpeg.bitstream).read_bytes() == bitstream and jpeg.bitstream_sha256 == sha256(bitstream)
+    assert jpeg.psnr_rgb_db == pytest.approx(psnr_rgb_db(image, load("jpeg").decode(bitstream)))
+    target = rows.bpp["webp"]
+    lengths = [len(load("jpeg").encode(image, Point("q", quality=quality))) for quality in range(5, 96)]
+    distances = [abs(np.log(8 * length / image[..., 0].size / target)) for length in lengths]
+    assert abs(np.log(jpeg.bpp / target)) <= max(min(distances), np.log(1 + matched.TOLERANCE)) + 1e-12
+    assert "Original" in _comments(tmp_path, entry)
+
+
+def test_a_rate_outside_a_codec_s_points_is_not_coded(tmp_path, photographs):
+    frame = _coded(tmp_path, photographs["coffee"])
+    jpeg = frame[frame.codec == "jpeg"]
+    assert matched.coded_at(2 * jpeg.bpp.max(), jpeg, photographs["coffee"], tmp_path) is None
+    assert matched.coded_at(jpeg.bpp.min() / 2, jpeg, photographs["coffee"], tmp_path) is None
+    named = jpeg.assign(parameters=[json.dumps({"model": name}) for name in "abc"])
+    assert matched.coded_at(jpeg.bpp.median() * 1.1, named, photographs["coffee"], tmp_path) is None
+
+
+def test_the_page_has_tables_as_tables(tmp_path):
+    from bench.report.build import build
+
+    _study(tmp_path)
+    frame = _records()
+    _draw(tmp_path, TABLE, frame=frame[frame.codec == "absent"])
+    page = build(tmp_path).read_text()
+    assert '<th scope="col">Share [%]</th>' in page and '<td class="n">300</td>' in page
+    assert (tmp_path / "report" / "figures" / "shares_kodak.md").is_file()
+
+
 # Figures by their names
 
 
@@ -287,11 +357,9 @@ def test_validation_codecs_run_where_a_figure_names_them():
 
 
 def test_snakemake_draws_a_figure_by_its_name_from_the_codecs_it_needs(project, photographs, tmp_path):  # noqa: F811
-    from PIL import Image
-
     images = tmp_path / "images"
     images.mkdir()
-    Image.fromarray(photographs["coffee"][:64, :96]).save(images / "coffee.png")
+    PIL.Image.fromarray(photographs["coffee"][:64, :96]).save(images / "coffee.png")
     settings = {"name": "test", "datasets": [f"folder:{images}"], "codecs": ["jpeg", "webp", "jpegxl"]}
     (project / "config" / "test.yaml").write_text(json.dumps(settings))
     command, config = [sys.executable, "-m", "snakemake", "--cores", "1"], ["--configfile", "config/test.yaml"]
@@ -303,4 +371,5 @@ def test_snakemake_draws_a_figure_by_its_name_from_the_codecs_it_needs(project, 
     assert kodak["reason"] == "dataset kodak is not part of this run"
     assert sorted(path.name for path in (run / "parts").glob("*/*")) == ["jpeg", "webp"]
     listed = subprocess.run([*command, "stanh_figures", "-n", *config], cwd=project, capture_output=True, text=True)
-    assert listed.returncode == 0 and "figures/by_name/stanh_fig4.json" in listed.stdout + listed.stderr
+    of_paper = [spec for spec in read_specification()["figures"] if spec["name"].startswith("stanh_")]
+    assert re.search(rf"^figure +{len(of_paper)}$", listed.stdout, re.MULTILINE), listed.stdout

@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from bench.coding import decode_files
 from bench.files import sha256_pixels
 from bench.plots.context import Context, Missing
+from bench.plots.matched import coded_at, original
 from bench.plots.style import GREY, titles
 
 COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb_db", "bitstream", "bitstream_sha256"]
@@ -32,7 +33,8 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     """COLUMNS: for each codec and rate (bit/pixel) the bitstream whose rate is nearest, as a ratio.
 
     The image is the one ``spec`` names, or the first of the set. Instead of `rates`, `match` names a codec: the rate is
-    that of its operating point which the others come nearest to, of those `between` two rates if there are any.
+    that of its operating point which the others come nearest to, of those `between` two rates if there are any, and the
+    others are coded anew at that rate where their points allow it and the image is here.
     """
     rows = context.records[(context.records.dataset == dataset) & (context.records.status == "ok")]
     wanted = spec.get("images", {}).get(dataset) or min(rows.image)
@@ -40,17 +42,23 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     found = []
     codecs = context.codecs(spec, dataset)
     rates = spec["rates"] if "rates" in spec else [_matched(rows, codecs, spec)]
+    pixels = original(context.folder, dataset, wanted) if "match" in spec else None
     for codec in codecs:
         for rate in rates:
             part = rows[rows.codec == codec]
-            if len(part):
-                row = part.iloc[int(np.abs(np.log(part.bpp / rate)).argmin())]
-                found.append(
-                    {**row[row.index.intersection(COLUMNS)], "label": context.style(codec).label, "rate": rate}
-                )
+            if part.empty:
+                continue
+            row = part.iloc[int(np.abs(np.log(part.bpp / rate)).argmin())]
+            if pixels is not None and codec != spec["match"] and not row.identical:
+                row = coded_at(rate, part, pixels, context.folder) or row
+            found.append({**{key: row[key] for key in COLUMNS if key in row}, **_labels(context, codec, rate)})
     if not found:
         raise Missing(f"none of {', '.join(spec['codecs'])} was measured on image {wanted} of {dataset}")
     return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _labels(context: Context, codec: str, rate: float) -> dict[str, Any]:
+    return {"label": context.style(codec).label, "rate": rate}
 
 
 def _matched(rows: pd.DataFrame, codecs: list[str], spec: dict[str, Any]) -> float:
@@ -88,7 +96,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     for axes in cells:
         axes.set_axis_off()
     titles(
-        figure, context.title(spec, dataset), f"{frame.image.iloc[0]}; nearest bitstreams to {_list(rates)} bit/pixel"
+        figure, context.title(spec, dataset), f"{frame.image.iloc[0]}; bitstreams nearest to {_list(rates)} bit/pixel"
     )
     return figure
 

@@ -1,6 +1,6 @@
-"""A run's folder turned into a static page: index.html, records.html, and what they refer to.
+"""A run's folder turned into static pages: index.html, explore.html, records.html, and what they refer to.
 
-The page needs no network and no server: scripts and styles are files beside it, data stands in the HTML. The same
+The pages need no network and no server: scripts and styles are files beside it, data stands in the HTML. The same
 inputs give the same bytes.
 """
 
@@ -19,15 +19,20 @@ from bench.files import write_if_changed
 from bench.report import checks, tables
 from bench.report.bdtable import bd_tables
 from bench.report.claims import claim_tables
-from bench.report.data import metrics_of, page_data, records_data
-from bench.report.gallery import NOT_PUBLISHED, build_gallery
+from bench.report.data import curves_data, records_data
+from bench.report.explore import explorer_data, make_thumbs
+from bench.report.gallery import NOT_PUBLISHED, build_gallery, sweep
 from bench.report.originals import load_originals
+from bench.report.player import STEPS, build_player
 from bench.report.run import Run, read_run
 
 HERE = Path(__file__).parent
 EMBEDDED = "sample"  # the one dataset whose pictures may be committed
-ASSETS = ("report.css", "report.js", "plots.js", "compare.js", "records.js")
-FIGURE_FILES = ("svg", "pdf", "png", "csv", "webp")
+STYLES = ("report.css", "explore.css")
+SHARED_SCRIPTS = ("report.js", "records.js")
+EXPLORER_SCRIPTS = ("bd.js", "state.js", "plots.js", "bdtable.js", "gallery.js", "viewer.js", "player.js", "keys.js")
+PUBLISHED_STEPS = 6  # of the progressive player: what is committed stays small
+FIGURE_FILES = ("svg", "pdf", "png", "csv", "webp", "md")
 
 
 def build(
@@ -55,36 +60,26 @@ def build(
         return not published or dataset == EMBEDDED
 
     originals = load_originals(run, gallery_images)
-    gallery = build_gallery(
-        run,
-        originals,
-        target,
-        gallery_bpp,
-        published=published,
-        may_show=may_show,
-        progress=progress,
-    )
-    data = page_data(run, gallery)
-    shared = {
-        "run": run,
-        "identity": _identity(run),
-        "published": published,
-        "plotly": _plotly(target, offline, published),
-    }
+    pictures: dict[str, Any] = {"published": published, "may_show": may_show, "progress": progress}
+    gallery = build_gallery(run, originals, target, gallery_bpp, **pictures)
+    player = build_player(run, originals, target, steps=PUBLISHED_STEPS if published else STEPS, **pictures)
+    thumbs = make_thumbs(run, target, may_show)
+    sweep(target, gallery, player, thumbs)
+    curves = curves_data(run)
+    shared = {"run": run, "identity": _identity(run), "published": published}
     page = (
         _environment()
         .get_template("index.html")
         .render(
             **shared,
-            data=data,
-            metrics=metrics_of(run),
+            metrics=curves["metrics"],
             claims=claim_tables(run, target),
             bd_tables=bd_tables(run),
             events=tables.events(run),
             controls=checks.controls(run, originals),
             ceilings=checks.ceilings(run, originals),
             ceiling_images={dataset: len(images) for dataset, images in originals.items()},
-            curve_tables=tables.curve_tables(run, data),
+            curve_tables=tables.curve_tables(run, curves),
             figures=_figures(run, target, may_show),
             speed=tables.speed(run),
             validation=tables.validation_rows(run),
@@ -92,9 +87,20 @@ def build(
             datasets=tables.datasets(run),
         )
     )
+    explorer = (
+        _environment()
+        .get_template("explore.html")
+        .render(
+            **shared,
+            plotly=_plotly(target, offline, published),
+            scripts=EXPLORER_SCRIPTS,
+            data=explorer_data(run, curves, gallery, player, thumbs),
+        )
+    )
     records = _environment().get_template("records.html").render(**shared, data=records_data(run, links=not published))
-    for name in ASSETS:
+    for name in (*STYLES, *SHARED_SCRIPTS, *EXPLORER_SCRIPTS):
         write_if_changed(target / "assets" / name, (HERE / "assets" / name).read_bytes())
+    write_if_changed(target / "explore.html", explorer)
     write_if_changed(target / "records.html", records)
     write_if_changed(target / "index.html", page)
     (target / "index.html").touch()  # newer than its inputs, as Snakemake wants it
