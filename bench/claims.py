@@ -166,7 +166,7 @@ def verdict_of(test: Any, value: float, interval: tuple[float, float] | None, to
     if interval is None:
         if test.misses(value, value, tolerance):
             return NOT_REPRODUCED, ""
-        return PARTLY, "there is no interval: it takes several images"
+        return PARTLY, "there is no interval: a single image, or many resamples without a value"
     if test.misses(*interval, tolerance):
         return NOT_REPRODUCED, ""
     if not test.holds(value):

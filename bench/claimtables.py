@@ -67,15 +67,18 @@ def summary(claims: Iterable[dict[str, Any]]) -> str:
 
 
 def measured(part: dict[str, Any]) -> str:
-    """The number of a comparison with unit and interval; empty if there is none."""
+    """The number of a comparison with unit, interval and count of images; empty if there is none."""
     if part["value"] is None:
         return ""
-    unit = f" {part['unit']}" if part["unit"] not in ("", "ratio", None) else ""
-    if part["ci_low"] is None:
-        return f"{part['value']:.4g}{unit}"
-    if part["ci_low"] == part["ci_high"]:
-        return f"{part['value']:.4g}{unit} (exact)"
-    return f"{part['value']:.4g}{unit} [{part['ci_low']:.4g}, {part['ci_high']:.4g}]"
+    number = f"{part['value']:.4g}" + (f" {part['unit']}" if part["unit"] not in ("", "ratio") else "")
+    if not part["n_images"]:
+        return f"{number} (exact)"
+    over = f"over {part['n_images']} image{'s' * (part['n_images'] > 1)}"
+    return (
+        f"{number} {over}"
+        if part["ci_low"] is None
+        else f"{number} [{part['ci_low']:.4g}, {part['ci_high']:.4g}] {over}"
+    )
 
 
 def to_json(result: dict[str, Any]) -> str:

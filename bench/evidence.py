@@ -18,7 +18,6 @@ import pandas as pd
 
 from bench import records
 from bench.curves import CurveTable, curve_table
-from bench.errors import UsageError
 from bench.published import load_published, published_curve
 
 
@@ -104,7 +103,8 @@ class Evidence:
             filters[first] = values[number] if number < len(values) else f"no. {number}"
         for key in (*filters, column):
             if key not in frame:
-                raise UsageError(f"study {study} has no column {key!r}; it has {', '.join(frame)}")
+                reason = f"study {study} has no column {key!r}, it has {', '.join(frame)}"
+                raise Missing(reason, self._run_study(study))
         for key, wanted in filters.items():
             frame = frame[[_matches(value, wanted) for value in frame[key]]]
         frame = frame[frame[column].notna()]
@@ -138,7 +138,8 @@ class Evidence:
     def _study_curves(self, study: str, series: str) -> pd.DataFrame:
         frame = self._study(study)
         if absent := {"bpp", "psnr_rgb_db", "target_bpp"} - set(frame):
-            raise UsageError(f"study {study} holds no curves: it has no column {', '.join(sorted(absent))}")
+            reason = f"study {study} holds no curves: it has no column {', '.join(sorted(absent))}"
+            raise Missing(reason, self._run_study(study))
         first = frame.columns[1]
         if series not in set(frame[first]):
             raise Missing(

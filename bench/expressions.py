@@ -65,6 +65,15 @@ class Comparison:
         }
         return {name for name in found if "/" not in name}
 
+    def columns(self) -> set[tuple[str, str]]:
+        """(study, column) of everything it asks of a study, columns that rows are chosen by included."""
+        found = set()
+        for node in ast.walk(self.quantity):
+            if isinstance(node, ast.Call) and "study" in (arguments := _bind(node).arguments):
+                names = {arguments["column"], *arguments.get("filters", {})} - {"number"}
+                found |= {(str(arguments["study"]), str(name)) for name in names}
+        return found
+
 
 def parse(text: str) -> tuple[Comparison, ...]:
     """The comparisons of a test. Raises UsageError that says what is not allowed or not known."""

@@ -185,11 +185,12 @@ def study_mean(data: Evidence, study: str, column: str, **filters: str | float) 
 
 
 def fact(data: Evidence, study: str, column: str, take: str = "only", **filters: str | float) -> Quantity:
-    """A number of a study that is the same for every image: the ``only`` row that matches, or their min, max or sum."""
+    """A number of a study that is the same for every image: the ``only`` row that matches, or their min, max, mean
+    or sum."""
     rows = data.rows(study, column, filters)
     rows = rows[rows.image == rows.image.iloc[0]]
     if take == "only" and len(rows) > 1:
-        raise UsageError(f"{len(rows)} rows of study {study} match; say which with take=min, max or sum")
+        raise UsageError(f"{len(rows)} rows of study {study} match; say which with take=min, max, mean or sum")
     value = rows[column].iloc[0] if take == "only" else rows[column].agg(take)
     return Quantity.constant(float(value), _unit_of(column), (study,))
 
@@ -225,6 +226,6 @@ CHOICES = {  # what an argument of that name may be
     "column": {"bpp", *CURVE_METRICS},
     "part": set(PARTS),
     "averaging": set(bd.AVERAGINGS),
-    "take": {"only", "min", "max", "sum"},
+    "take": {"only", "min", "max", "mean", "sum"},
 }
 FREE_COLUMNS = {"study_mean", "fact"}  # whose columns are those of the study

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from bench.codec import Image, check_image
@@ -62,20 +63,16 @@ class PlonqZoo(Plonq):
         self.entries = tuple(sorted(zoo, key=lambda name: weights.entry(name)["rate_weight"])[-1:])
 
 
-def _orders(image: Image) -> Iterator[dict[str, Any]]:
+def _rows(study: str, image: Image) -> Iterator[dict[str, Any]]:
     from codecs_wrappers.learned import plonq_study
 
-    return plonq_study.orders(CODECS[0].model(CODECS[0].entries[0]), image)
-
-
-def _breakdown(image: Image) -> Iterator[dict[str, Any]]:
-    from codecs_wrappers.learned import plonq_study
-
-    return plonq_study.breakdown(CODECS[0].model(CODECS[0].entries[0]), image)
+    return getattr(plonq_study, study)(CODECS[0].model(CODECS[0].entries[0]), image)
 
 
 CODECS = [Plonq(), PlonqAtPercent(), PlonqZoo()]
+_CURVE = ("target_bpp", "bpp", "psnr_rgb_db")
 STUDIES = [
-    Study("plonq_orders", "plonq", ("order", "target_bpp", "bpp", "psnr_rgb_db"), _orders, images=3),
-    Study("plonq_breakdown", "plonq", ("stream", "part", "bpp"), _breakdown, images=24),
+    Study("plonq_orders", "plonq", ("order", *_CURVE), partial(_rows, "orders"), images=3),
+    Study("plonq_levels", "plonq", ("levels", *_CURVE), partial(_rows, "grids"), images=8),
+    Study("plonq_breakdown", "plonq", ("stream", "part", "bpp"), partial(_rows, "breakdown"), images=24),
 ]

@@ -29,10 +29,12 @@ from bench.claims import (
 )
 from bench.claimtables import COLUMNS, as_text
 from bench.cli import main
+from bench.codec import discover
 from bench.errors import UsageError
 from bench.expressions import parse
 from bench.files import to_json
 from bench.report import build
+from bench.studies import studies
 
 DATASET = "kodak"
 IMAGES = [f"image{number}" for number in range(6)]
@@ -442,7 +444,6 @@ def test_a_name_used_twice_is_refused(tmp_path):
         ("least_gain(plonq, spiht) > 0 and bd_rate(plonq, spiht) < 0", "one tolerance cannot hold in % and dB"),
         ("bd_rate(plonq, spiht) - bd_rate(qsf, spiht) < 0", "cannot be calculated with"),
         ("at_point(plonq, bpp, 0) - at_point(plonq, psnr_rgb_db, 0) < 0", "bpp - dB has no meaning"),
-        ("study_mean(resgdn_layers, shares) > 0", "has no column 'shares'"),
     ],
 )
 def test_a_test_without_meaning_is_refused_with_the_claims_name(make_run, tmp_path, test, message):
@@ -451,9 +452,24 @@ def test_a_test_without_meaning_is_refused_with_the_claims_name(make_run, tmp_pa
     assert message in str(refused.value)
 
 
-def test_a_comparison_knows_the_codecs_it_needs():
+def test_a_comparison_knows_the_codecs_and_studies_it_needs():
     (comparison,) = parse('bd_rate(resgdn, "tfc/bpg444") - bd_rate("plonq_orders/x", anchor=spiht) < 0')
-    assert comparison.curves() == {"resgdn", "spiht"}
+    assert comparison.curves() == {"resgdn", "spiht"} and comparison.columns() == set()
+    (comparison,) = parse('fact(costs, bytes, take=max, trains="net*") / study_mean(layers, share, number=0) < 0')
+    assert comparison.columns() == {("costs", "bytes"), ("costs", "trains"), ("layers", "share")}
+
+
+def test_a_column_that_a_study_lacks_is_said(make_run, tmp_path):
+    claim = judged(tmp_path, make_run(), "study_mean(resgdn_layers, shares) > 0")
+    assert claim["verdict"] == NOT_TESTABLE and "no column 'shares', it has image, point" in claim["reason"]
+
+
+def test_every_codec_and_study_column_of_the_ledger_exists():
+    tests = [test for claim in read_claims().claims for test in claim.tests]
+    codecs = {codec.name for wrapper in discover() for codec in wrapper.codecs}
+    assert {name for test in tests for name in test.curves()} <= codecs
+    columns = {(study.name, column) for study in studies().values() for column in study.columns}
+    assert {pair for test in tests for pair in test.columns()} <= columns
 
 
 # What is written

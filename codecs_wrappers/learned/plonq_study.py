@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 CROP = 256  # of the orders' study, in pixels a side
 BPP = (0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2, 1.6, 2.0)
+UNIFORM = levels_of((27, 27), (9, 9), (3, 3), (1, 1))  # the best of those below on validation images: docs/plonq.md
 FAMILIES = (
     plonq.LEVELS,
     levels_of((8, 15), (4, 7), (2, 3), (1, 1)),  # the dead zone doubles with the step, as in bit-plane coding
@@ -50,7 +51,7 @@ FAMILIES = (
     levels_of((27, 33), (9, 15), (3, 3), (1, 1)),
     levels_of((18, 17), (6, 5), (2, 5), (1, 1)),
     # uniform: every bin of a level is equally wide
-    levels_of((27, 27), (9, 9), (3, 3), (1, 1)),
+    UNIFORM,
     levels_of((45, 45), (9, 9), (3, 3), (1, 1)),
     levels_of((45, 45), (15, 15), (5, 5), (1, 1)),
     levels_of((45, 45), (15, 15), (3, 3), (1, 1)),
@@ -186,6 +187,13 @@ def orders(model: Model, image: Image) -> Iterator[dict[str, Any]]:
     }
     for row in measure(model, "", _middle(image, CROP), variants, BPP):
         yield {"order": row.variant, **row._asdict()}
+
+
+def grids(model: Model, image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of the study behind PLONQ's section 5: uneven levels and the best uniform ones, as :func:`orders`."""
+    variants = {"uneven": (plonq.LEVELS, plonq.BY_SIGMA), "uniform": (UNIFORM, plonq.BY_SIGMA)}
+    for row in measure(model, "", _middle(image, CROP), variants, BPP):
+        yield {"levels": row.variant, **row._asdict()}
 
 
 def breakdown(model: Model, image: Image) -> Iterator[dict[str, Any]]:
