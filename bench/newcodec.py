@@ -1,4 +1,4 @@
-"""A new wrapper file for a codec author: a copy of the template that works at once."""
+"""A new wrapper file for a codec author: a copy of the template, or two programs, and it works at once."""
 
 from __future__ import annotations
 
@@ -10,19 +10,27 @@ import codecs_wrappers
 from bench.codec import discover
 from bench.errors import UsageError
 from bench.files import write_atomically
+from bench.newprogram import Programs, wrap
 
 FOLDER = Path(codecs_wrappers.__path__[0])
 
 
-def create(name: str, folder: str | Path | None = None) -> Path:
+def create(name: str, folder: str | Path | None = None, programs: Programs | None = None) -> Path:
     """The path of a new wrapper ``folder/NAME.py``, a working codec of that name.
 
-    folder: codecs_wrappers/ if None, or the last folder of RDBENCH_WRAPPERS where that is set. Raises UsageError for a
-    name that is taken or that no module can have.
+    folder: codecs_wrappers/ if None, or the last folder of RDBENCH_WRAPPERS where that is set. programs: what the codec
+    runs; the template's code if None. Raises UsageError for a name that is taken or that no module can have, and for
+    programs that are installed and do not code a small photograph.
     """
     folder = Path(folder or list(codecs_wrappers.__path__)[-1])
     _check(name, folder)
     title = "".join(part.capitalize() for part in name.split("_"))
+    source = wrap(name, title, programs) if programs else _copy(name, title)
+    return write_atomically(folder / f"{name}.py", source)
+
+
+def _copy(name: str, title: str) -> str:
+    """The template under another name."""
     source = (FOLDER / "_template.py").read_text(encoding="utf-8")
     for pattern, replacement in (
         (r'\A"""How to add a codec.*', f'"""{title}: say here what it is and where it comes from.'),
@@ -31,7 +39,7 @@ def create(name: str, folder: str | Path | None = None) -> Path:
         (r"\bTemplate\b", title),
     ):
         source = re.sub(pattern, replacement, source)
-    return write_atomically(folder / f"{name}.py", source)
+    return source
 
 
 def _check(name: str, folder: Path) -> None:

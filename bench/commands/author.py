@@ -1,4 +1,4 @@
-"""Commands for who writes a codec: begin one, and try it on an image."""
+"""Commands for who writes a codec, at a terminal: begin one, try it on an image, complete what is typed."""
 
 from __future__ import annotations
 
@@ -7,14 +7,24 @@ import shutil
 from pathlib import Path
 
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
+from bench.completion import SHELLS
 from bench.errors import RdbenchError, UsageError
 
 
 def _new_codec(args: argparse.Namespace) -> None:
     from bench.newcodec import create
+    from bench.newprogram import Programs, values
 
-    path = create(args.name)
-    text = f"{path}: a working codec called {args.name}. Edit it, then: snakemake --cores"
+    if bool(args.command) != bool(args.decode):
+        raise UsageError("new-codec: an encoder and a decoder are needed, --command and --decode; one is missing")
+    if not args.command and (args.points or args.images or args.extension or args.version_command):
+        raise UsageError("new-codec: --points, --images, --extension and --version-command go with --command")
+    programs = None
+    if args.command:
+        given = (values(args.points), args.images or "", args.extension or "", args.version_command or "")
+        programs = Programs(args.command, args.decode, *given)
+    path = create(args.name, programs=programs)
+    text = f"{path}: a working codec called {args.name}. Next: rdbench try {args.name} photo.png --against jpeg"
     show(args, [{"codec": args.name, "wrapper": path}], text)
 
 
@@ -41,15 +51,29 @@ def _try(args: argparse.Namespace) -> None:
         raise RdbenchError(f"try: {len(failed)} of {len(frame)} points failed; {where}: {first.reason}")
 
 
+def _completion(args: argparse.Namespace) -> None:
+    from bench.completion import shell_code
+
+    code = shell_code(args.shell)
+    show(args, [{"shell": args.shell, "code": code}], code)
+
+
 def add(commands: Commands) -> None:
     """Adds the commands of this module."""
     add_command(
         commands,
         "new-codec",
         _new_codec,
-        "Make codecs_wrappers/NAME.py, a working wrapper to edit.",
+        "Make codecs_wrappers/NAME.py, a working wrapper to edit: of two programs, or a codec written out.",
         argument("name"),
-        example="rdbench new-codec mine",
+        argument("--command", metavar="LINE", help="the encoder, with {in}, {out} and a setting such as {q}"),
+        argument("--decode", metavar="LINE", help="the decoder, with {in} and {out}"),
+        argument("--points", default="", metavar="VALUE,...", help="values of the setting"),
+        argument("--images", choices=("png", "ppm"), help="what the programs read and write; the first that works"),
+        argument("--extension", help="of its bitstream files; .NAME if absent"),
+        argument("--version-command", metavar="LINE", help="prints the version; hashes of the programs if absent"),
+        example="""rdbench new-codec mine
+  rdbench new-codec mine --command 'enc -q {q} {in} {out}' --decode 'dec {in} {out}' --points 10,20,40,80""",
     )
     add_command(
         commands,
@@ -63,4 +87,13 @@ def add(commands: Commands) -> None:
         argument("--out", type=Path, metavar="PNG", help="the picture; ./IMAGE.CODEC.png if absent"),
         DEVICE,
         example="rdbench try avif photo.png --against jpeg,webp",
+    )
+    add_command(
+        commands,
+        "completion",
+        _completion,
+        "Print what makes a shell complete commands, codecs, points and datasets.",
+        argument("shell", choices=SHELLS),
+        example="""eval "$(rdbench completion bash)"     # in ~/.bashrc; zsh likewise
+  rdbench completion fish | source      # in ~/.config/fish/config.fish""",
     )
