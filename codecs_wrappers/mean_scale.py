@@ -26,7 +26,7 @@ class MeanScale(SteppedCodec):
 
     def _uses(self, entry: dict) -> bool:
         is_plain = entry["architecture"]["family"] == entry.get("scheme", "mean_scale") == "mean_scale"
-        return is_plain and entry["source"] == self.source
+        return is_plain and entry["source"] == self.source and entry.get("distortion", "mse") == "mse"
 
     def models(self) -> tuple[str, ...]:
         return self.entries

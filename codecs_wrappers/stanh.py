@@ -7,7 +7,7 @@ from functools import partial
 from bench.studies import Study
 from codecs_wrappers.learned import stanh_study
 from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS
-from codecs_wrappers.learned.stanh_rates import ANCHORS, Stanh
+from codecs_wrappers.learned.stanh_rates import ANCHORS, MS_SSIM_ANCHORS, MS_SSIM_LADDER, Stanh
 
 _NUMBERED = {n: Stanh(f"stanh_{n}anchors", n, f"STanH ({n} anchors)", "validation") for n in (2, 4, 5, 6)}
 CODECS = [
@@ -15,7 +15,7 @@ CODECS = [
     Stanh("stanh_1anchor", 1, "STanH (1 anchor)"),
     *_NUMBERED.values(),
     Stanh("stanh_zou22", 3, "STanH on Zou22 (3 anchors, 3 derivations)", prefix="stanh_zou22"),
-    Stanh("stanh_ms_ssim", 3, "STanH tuned for MS-SSIM", prefix="stanh_ms_ssim"),
+    Stanh("stanh_ms_ssim", MS_SSIM_ANCHORS, "STanH (1 anchor) for MS-SSIM", "codec", "stanh_ms_ssim", MS_SSIM_LADDER),
 ]
 _BY_ANCHORS = _NUMBERED | {1: CODECS[1], 3: CODECS[0]}
 STUDIES = [

@@ -27,7 +27,14 @@ from codecs_wrappers.learned.entropy.gaussian import SCALES  # noqa: E402
 from codecs_wrappers.learned.entropy.tables import PRECISION  # noqa: E402
 from codecs_wrappers.learned.model import Model  # noqa: E402
 from codecs_wrappers.learned.stanh import STanH  # noqa: E402
-from codecs_wrappers.learned.stanh_rates import ANCHORS, LADDER, Stanh, quantizers_of  # noqa: E402
+from codecs_wrappers.learned.stanh_rates import (  # noqa: E402
+    ANCHORS,
+    LADDER,
+    MS_SSIM_ANCHORS,
+    MS_SSIM_LADDER,
+    Stanh,
+    quantizers_of,
+)
 from codecs_wrappers.learned.training import annealing, export, trainer, validation  # noqa: E402
 from codecs_wrappers.learned.training import config as configs  # noqa: E402
 from codecs_wrappers.learned.training.schemes.stanh import StanhLearner  # noqa: E402
@@ -364,6 +371,9 @@ def test_derivations_are_from_the_nearest_anchor():
         settings = configs.load(name)
         assert settings.rate_weight == LADDER[name.split("_")[1]]
         assert settings.base == f"mean_scale_{name.split('_')[-1]}"
+    for name in quantizers_of(MS_SSIM_ANCHORS, "stanh_ms_ssim", MS_SSIM_LADDER):
+        settings = configs.load(name)
+        assert settings.rate_weight == MS_SSIM_LADDER[name.split("_")[3]] and settings.distortion == "ms_ssim"
 
 
 @pytest.mark.parametrize("size", [(190, 250), (1, 1), (17, 33), (64, 64)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.codec import Image, Point, VariableRate, check_image
@@ -26,18 +27,22 @@ ANCHORS = {  # by their number: the rates whose own network is kept
     5: ("0.00513", "0.0089", "0.0154", "0.0277", "0.1538"),
     6: tuple(LADDER),
 }
+MS_SSIM_LADDER = {"4.58": 4.58, "8.73": 8.73, "16.64": 16.64, "31.73": 31.73, "60.5": 60.5}  # CompressAI's, inner five
+MS_SSIM_ANCHORS = ("16.64",)
 _FRACTION_UNIT = 10_000
 _BETWEEN = struct.Struct(">4s4sH")
 
 
-def quantizers_of(anchors: tuple[str, ...], prefix: str = "stanh") -> tuple[str, ...]:
-    """The manifest entries of the six rates: anchors, and derivations from the anchor nearest in ln lambda."""
+def quantizers_of(
+    anchors: tuple[str, ...], prefix: str = "stanh", ladder: Mapping[str, float] = LADDER
+) -> tuple[str, ...]:
+    """The manifest entries of a ladder's rates: anchors, and derivations from the anchor nearest in ln lambda."""
 
     def name(rate: str) -> str:
-        nearest = min(anchors, key=lambda anchor: abs(math.log(LADDER[rate] / LADDER[anchor])))
+        nearest = min(anchors, key=lambda anchor: abs(math.log(ladder[rate] / ladder[anchor])))
         return f"{prefix}_{rate}" if nearest == rate else f"{prefix}_{rate}_of_{nearest}"
 
-    return tuple(map(name, LADDER))
+    return tuple(map(name, ladder))
 
 
 class Stanh(LearnedCodec, VariableRate):
@@ -51,17 +56,27 @@ class Stanh(LearnedCodec, VariableRate):
     extension = ".rdl"
     parameter = "position"
 
-    def __init__(self, name: str, anchors: int, label: str, role: str = "codec", prefix: str = "stanh"):
-        self.name, self.role, self.anchors = name, role, anchors
-        self.description = f"learned quantizers, {anchors} of 6 rates with a network of their own"
-        wanted, manifest = quantizers_of(ANCHORS[anchors], prefix), set(weights.names())
+    def __init__(
+        self,
+        name: str,
+        anchors: int | tuple[str, ...],
+        label: str,
+        role: str = "codec",
+        prefix: str = "stanh",
+        ladder: Mapping[str, float] = LADDER,
+    ):
+        """anchors: the rates of ``ladder`` whose own network is kept, or how many of LADDER's six."""
+        kept = ANCHORS[anchors] if isinstance(anchors, int) else anchors
+        self.name, self.role, self.anchors = name, role, len(kept)
+        self.description = f"learned quantizers, {len(kept)} of {len(ladder)} rates with a network of their own"
+        wanted, manifest = quantizers_of(kept, prefix, ladder), set(weights.names())
         self.quantizers = tuple(entry for entry in wanted if entry in manifest)
         self.missing = tuple(entry for entry in wanted if entry not in manifest)
         complete = not (self.quantizers and self.missing)
         self.label = label if complete else f"{label}, {len(self.quantizers)} of {len(wanted)} rates"
         self.bases = tuple(weights.entry(entry).get("base", {"name": entry})["name"] for entry in self.quantizers)
         self.entries = (*dict.fromkeys(self.bases), *self.quantizers)
-        rates = [weights.entry(entry)["rate_weight"] for entry in self.quantizers] or list(LADDER.values())
+        rates = [weights.entry(entry)["rate_weight"] for entry in self.quantizers] or list(ladder.values())
         self.points = tuple(Point(f"lambda{rate}", position=float(number)) for number, rate in enumerate(rates))
         self.limits = (0.0, max(1.0, len(rates) - 1.0))
 
