@@ -1,7 +1,7 @@
-"""The numbers behind the page's plots and its records view, as JSON-ready values.
+"""The run's curves and its records, as JSON-ready values for the report, the explorer and the records view.
 
-JSON has no infinity: an infinite value (identical reconstruction) becomes null in plots, where it has no place, and the
-text "inf" in the records view.
+JSON has no infinity: an infinite value (identical reconstruction) is left out of curves, where it has no place, and is
+the text "inf" in the records view.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ PLOTLY_MARKERS = {
     "<": "triangle-left",
     ">": "triangle-right",
 }
-DECIMALS = 6  # of bpp and metrics in plots; the records view has every digit
+DECIMALS = 6  # of bpp and metrics in averaged and claimed curves; explorer and records view have every digit
 
 
 def metrics_of(run: Run) -> list[dict[str, str]]:
@@ -50,8 +50,8 @@ def metrics_of(run: Run) -> list[dict[str, str]]:
     ]
 
 
-def page_data(run: Run, gallery: dict[str, Any]) -> dict[str, Any]:
-    """All that the page's scripts need: metrics, datasets, looks, averaged and per-image curves, the gallery."""
+def curves_data(run: Run) -> dict[str, Any]:
+    """Metrics, datasets, codecs in the page's order, how each curve looks, averaged and claimed curves by dataset."""
     metrics = metrics_of(run)
     keys = [metric["key"] for metric in metrics]
     published = load_published()
@@ -68,9 +68,7 @@ def page_data(run: Run, gallery: dict[str, Any]) -> dict[str, Any]:
             dataset: {codec: {key: _averaged(run, dataset, codec, key) for key in keys} for codec in drawn}
             for dataset in run.measured_datasets
         },
-        "images": _per_image(run, drawn, sorted({metric["column"] for metric in metrics})),
         "claimed": claimed,
-        "gallery": gallery,
     }
 
 
@@ -97,16 +95,6 @@ def _averaged(run: Run, dataset: str, codec: str, metric: str) -> dict[str, list
         "value": [number(value) for value in curve.value],
         "n": [int(count) for count in curve.n_images],
     }
-
-
-def _per_image(run: Run, codecs: list[str], columns: list[str]) -> dict[str, Any]:
-    """dataset -> image -> codec -> lists point, bpp and one per metric column, points in order of the RD curve."""
-    curves: dict[str, Any] = {}
-    rows = run.measured[run.measured.codec.isin(codecs)]
-    for (dataset, image, codec), part in rows.groupby(["dataset", "image", "codec"], sort=True):
-        curve = {"point": list(part.point)} | {key: [number(x) for x in part[key]] for key in ("bpp", *columns)}
-        curves.setdefault(dataset, {}).setdefault(image, {})[codec] = curve
-    return curves
 
 
 def _claimed(run: Run, dataset: str, keys: list[str], published: pd.DataFrame) -> list[dict[str, Any]]:
@@ -140,7 +128,7 @@ def records_data(run: Run, links: bool) -> dict[str, Any]:
     frame = run.records
     columns: list[dict[str, Any]] = []
     for name in SCHEMA.names:
-        values = [_cell(value) for value in frame[name]]
+        values = [cell(value) for value in frame[name]]
         if any(isinstance(value, str) and value != "inf" for value in values):
             distinct = sorted({value for value in values if value is not None})
             place: dict[Any, int | None] = {value: index for index, value in enumerate(distinct)} | {None: None}
@@ -150,7 +138,8 @@ def records_data(run: Run, links: bool) -> dict[str, Any]:
     return {"rows": len(frame), "columns": columns, "base": "../" if links else None}
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
+    """One cell of the records for JSON: every digit, whole numbers as integers, "inf" and null as above."""
     if value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, float) and math.isinf(value):

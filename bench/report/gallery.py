@@ -1,6 +1,6 @@
 """Pictures of originals and reconstructions at matched rates, decoded anew from the bitstreams that the records list.
 
-Every picture is lossless PNG. A reconstruction whose pixels do not have the hash in the records is not shown; the page
+Every picture is a lossless WebP file, or PNG where a side is too long for that. A reconstruction whose pixels do not have the hash in the records is not shown; the page
 says so instead. A file's name holds the hash of its pixels, so one that exists is right and is not made again.
 """
 
@@ -26,19 +26,19 @@ from bench.report.originals import Originals
 from bench.report.run import Run
 
 PNG_LEVEL = 3
+LONGEST_WEBP_SIDE = 16383
+WEBP: dict[str, Any] = {"lossless": True, "method": 2, "quality": 50}  # two thirds of PNG, 0.3 s a megapixel
 METRICS = ("psnr_rgb_db", "ms_ssim_db")
 NOT_PUBLISHED = "pictures of this dataset are not part of a published report"
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One reconstruction to show at one rate: where in the gallery, its row of the records, and its PNG file."""
+    """One reconstruction to show: its row of the records, its file, and for which of the gallery's rates."""
 
-    dataset: str
-    image: str
-    rate: int
     row: Any
     path: Path
+    rate: int = 0
 
 
 def build_gallery(
@@ -55,17 +55,16 @@ def build_gallery(
 
     {dataset: {"rates", "left_out", "images": {image: {"original": facts, "shown": [per rate {codec: facts}]}}}}; facts
     have a src relative to ``folder``, or a reason for having none. ``published`` leaves out links to bitstream files;
-    ``may_show`` tells of which datasets pictures may be written. Pictures of earlier builds that are not shown any more
-    are removed.
+    ``may_show`` tells of which datasets pictures may be written.
     """
     pictures = [
-        Picture(dataset, image, rate, row, _path(folder, dataset, row))
+        Picture(row, picture_path(folder, row), rate)
         for dataset, images in originals.items()
         for image in images
         for rate, bpp in enumerate(rates_bpp)
         for row in nearest_rows(run, dataset, image, bpp)
     ]
-    reasons = _make(run, [picture for picture in pictures if may_show(picture.dataset)], progress)
+    reasons = make_pictures(run, pictures, may_show, progress)
     gallery: dict[str, Any] = {}
     for dataset, images in originals.items():
         rows = run.measured[run.measured.dataset == dataset].drop_duplicates("image").set_index("image")
@@ -75,10 +74,9 @@ def build_gallery(
             group["images"][image] = {"original": facts, "shown": [{} for _ in rates_bpp]}
         gallery[dataset] = group
     for picture in pictures:
-        reason = reasons.get(picture.path) if may_show(picture.dataset) else NOT_PUBLISHED
-        shown = gallery[picture.dataset]["images"][picture.image]["shown"][picture.rate]
-        shown[picture.row.codec] = _facts(picture.row, picture.path.relative_to(folder), reason, not published)
-    _sweep(folder, gallery)
+        shown = gallery[picture.row.dataset]["images"][picture.row.image]["shown"][picture.rate]
+        reason = reasons.get(picture.path)
+        shown[picture.row.codec] = picture_facts(picture.row, picture.path.relative_to(folder), reason, not published)
     return gallery
 
 
@@ -89,18 +87,28 @@ def nearest_rows(run: Run, dataset: str, image: str, bpp: float) -> list[Any]:
     return [part.iloc[np.abs(np.log(part.bpp / bpp)).argmin()] for _, part in rows.groupby("codec")]
 
 
-def _path(folder: Path, dataset: str, row: pd.Series) -> Path:
-    return folder / "images" / dataset / f"{row.image}.{row.codec}.{row.point}.{row.reconstruction_sha256[:12]}.png"
+def picture_path(folder: Path, row: Any) -> Path:
+    """The file of a reconstruction: its name holds the hash of its pixels."""
+    name = f"{row.image}.{row.codec}.{row.point}.{row.reconstruction_sha256[:12]}"
+    return folder / "images" / row.dataset / (name + _suffix(int(row.width), int(row.height)))
 
 
-def _make(run: Run, pictures: Sequence[Picture], progress: Callable[[int, int], None]) -> dict[Path, str]:
+def _suffix(width: int, height: int) -> str:
+    return ".webp" if max(width, height) <= LONGEST_WEBP_SIDE else ".png"
+
+
+def make_pictures(
+    run: Run, pictures: Sequence[Picture], may_show: Callable[[str], bool], progress: Callable[[int, int], None]
+) -> dict[Path, str]:
     """Decodes what is missing, two codecs at a time; returns why a picture could not be made, by its path."""
     missing: dict[str, dict[Path, Picture]] = {}
+    reasons: dict[Path, str] = {}
     for picture in pictures:
-        if not picture.path.is_file():
+        if not may_show(picture.row.dataset):
+            reasons[picture.path] = NOT_PUBLISHED
+        elif not picture.path.is_file():
             missing.setdefault(picture.row.codec, {})[picture.path] = picture
     total, done = sum(map(len, missing.values())), 0
-    reasons: dict[Path, str] = {}
     with ThreadPoolExecutor(2) as pool:
         wanted = [list(by_path.values()) for by_path in missing.values()]
         for count, failed in pool.map(partial(_make_codec, run), missing, wanted):
@@ -124,7 +132,7 @@ def _make_codec(run: Run, codec: str, pictures: list[Picture]) -> tuple[int, dic
             picture = waiting.pop(0)
             found, expected = sha256_pixels(pixels), picture.row.reconstruction_sha256
             if found == expected:
-                _write_png(picture.path, pixels)
+                _write_picture(picture.path, pixels)
             else:
                 reasons[picture.path] = f"decoded again it has pixels {found[:12]}, recorded are {expected[:12]}"
     except RdbenchError as error:
@@ -132,9 +140,10 @@ def _make_codec(run: Run, codec: str, pictures: list[Picture]) -> tuple[int, dic
     return len(pictures), reasons
 
 
-def _write_png(path: Path, pixels: np.ndarray) -> None:
+def _write_picture(path: Path, pixels: np.ndarray) -> None:
+    options: dict[str, Any] = WEBP if path.suffix == ".webp" else {"compress_level": PNG_LEVEL}
     buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels).save(buffer, "PNG", compress_level=PNG_LEVEL)
+    PIL.Image.fromarray(pixels).save(buffer, path.suffix[1:], **options)
     write_atomically(path, buffer.getvalue(), sync=False)
 
 
@@ -142,13 +151,15 @@ def _original(folder: Path, dataset: str, row: pd.Series, pixels: np.ndarray | s
     facts = {"width": int(row.width), "height": int(row.height), "sha256": row.image_sha256}
     if isinstance(pixels, str):
         return {**facts, "reason": pixels}
-    path = folder / "images" / dataset / f"{row.name}.original.{row.image_sha256[:12]}.png"
+    path = folder / "images" / dataset / f"{row.name}.original.{row.image_sha256[:12]}"
+    path = path.with_name(path.name + _suffix(int(row.width), int(row.height)))
     if not path.is_file():
-        _write_png(path, pixels)
+        _write_picture(path, pixels)
     return {**facts, "src": path.relative_to(folder).as_posix()}
 
 
-def _facts(row: pd.Series, src: Path, reason: str | None, link: bool) -> dict[str, Any]:
+def picture_facts(row: Any, src: Path, reason: str | None, link: bool) -> dict[str, Any]:
+    """What the page shows of one bitstream: point, bytes, bpp, metrics, sha256, and src or the reason for none."""
     facts: dict[str, Any] = {"point": row.point, "bytes": int(row.bytes), "bpp": float(row.bpp)}
     facts |= {key: float(row[key]) if math.isfinite(row[key]) else None for key in METRICS}
     facts |= {"identical": bool(row.identical), "sha256": row.bitstream_sha256}
@@ -157,11 +168,18 @@ def _facts(row: pd.Series, src: Path, reason: str | None, link: bool) -> dict[st
     return facts | ({"reason": reason} if reason else {"src": src.as_posix()})
 
 
-def _sweep(folder: Path, gallery: dict[str, Any]) -> None:
-    """Removes pictures that the gallery does not show."""
-    images = [image for group in gallery.values() for image in group["images"].values()]
-    shown = [facts for image in images for at_rate in image["shown"] for facts in at_rate.values()]
-    used = {folder / facts["src"] for facts in [*shown, *(image["original"] for image in images)] if "src" in facts}
-    for path in (folder / "images").glob("*/*.png"):
+def sweep(folder: Path, *described: Any) -> None:
+    """Removes the files below ``folder``/images that none of the described (nested lists and dicts) names."""
+    used: set[Path] = set()
+
+    def collect(item: Any) -> None:
+        if isinstance(item, str):
+            used.add(folder / item)
+        elif isinstance(item, dict | list):
+            for part in item.values() if isinstance(item, dict) else item:
+                collect(part)
+
+    collect(list(described))
+    for path in (folder / "images").glob("*/*"):
         if path not in used:
             path.unlink()

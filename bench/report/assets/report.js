@@ -42,10 +42,57 @@ const rdbench = {
       .join("&");
   },
 
+  /** A colour of report.css as the present scheme has it. */
   colour(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    const probe = rdbench.element("i", { hidden: "", style: `color: var(--${name})` });
+    document.body.append(probe);
+    const colour = getComputedStyle(probe).color;
+    probe.remove();
+    return colour;
+  },
+
+  dark() {
+    return (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  },
+
+  /** Calls `draw` whenever the page turns light or dark, and for paper, which is always light. */
+  onTheme(draw) {
+    rdbench.themed.push(draw);
+  },
+  themed: [],
+  setTheme(theme) {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    rdbench.themed.forEach((draw) => draw());
+  },
+  /** The other scheme, kept for all pages where the browser lets files keep anything. */
+  turnTheme() {
+    const theme = rdbench.dark() ? "light" : "dark";
+    try {
+      localStorage.setItem("rdbench-theme", theme);
+    } catch {
+      /* a browser that keeps nothing for files */
+    }
+    rdbench.setTheme(theme);
   },
 };
+
+(() => {
+  try {
+    const kept = localStorage.getItem("rdbench-theme");
+    if (kept === "light" || kept === "dark") rdbench.setTheme(kept);
+  } catch {
+    /* as above */
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => rdbench.themed.forEach((draw) => draw()));
+  let before;
+  addEventListener("beforeprint", () => {
+    before = document.documentElement.dataset.theme;
+    rdbench.setTheme("light");
+  });
+  addEventListener("afterprint", () => rdbench.setTheme(before));
+  document.querySelector("[data-turn-theme]")?.addEventListener("click", rdbench.turnTheme);
+})();
 
 /** Shows of every group of panels only those whose data attributes equal the group's selects. */
 (() => {
