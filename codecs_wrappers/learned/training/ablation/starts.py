@@ -17,11 +17,13 @@ from bench.files import write_atomically
 HERE = Path(__file__).parent
 MODEL = "mean_scale_0.0154"
 SAME: dict[str, Any] = {"batch": 4, "crop": 256, "precision": "bf16", "validation_images": 5, "ema_decay": 0.98}
-SAME |= {"lr": 1e-4, "warm_up_steps": 50}
+SAME |= {"lr": 1e-4, "warm_up_steps": 50, "optimiser": "adam", "steep_lr": 0.1, "decay_from": 0.4}
 STAGED: dict[str, Any] = {"start_from": ("linear",), "hyperprior_steps": 1000}
 STARTS: dict[str, dict[str, Any]] = {
     "default": {"start_from": ("default",)},
+    "default_soap": {"start_from": ("default",), "optimiser": "soap", "lr": 1e-3, "steep_lr": 1.0},
     "linear": {"start_from": ("linear",)},
+    "linear_soap": {"start_from": ("linear",), "optimiser": "soap", "normalise": True, "steep_lr": 1.0},
     "staged": STAGED,
     "staged_noise": {**STAGED, "quantisation": "noise"},
 }
