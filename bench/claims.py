@@ -122,7 +122,8 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
 def judge(claim: Claim, data: Any) -> dict[str, Any]:
     """One claim on one dataset (:class:`bench.evidence.Evidence`); see :func:`judge_run`."""
     try:
-        parts = [_judge_part(test, claim.tolerance, data) for test in claim.tests]
+        codecs = set().union(*(test.curves() for test in claim.tests))
+        parts = [_judge_part(test, claim.tolerance, data, codecs) for test in claim.tests]
     except UsageError as error:
         raise UsageError(f"judging claim {claim.name} on {data.dataset}: {error}") from error
     if len(units := {part["unit"] for part in parts if part["unit"] is not None}) > 1:
@@ -143,7 +144,7 @@ def judge(claim: Claim, data: Any) -> dict[str, Any]:
     }
 
 
-def _judge_part(test: Any, tolerance: float, data: Any) -> dict[str, Any]:
+def _judge_part(test: Any, tolerance: float, data: Any, codecs: set[str]) -> dict[str, Any]:
     from bench.evidence import Missing
 
     empty: dict[str, Any] = dict.fromkeys(("value", "unit", "ci_low", "ci_high"))
@@ -151,7 +152,7 @@ def _judge_part(test: Any, tolerance: float, data: Any) -> dict[str, Any]:
     try:
         quantity = test.evaluate(data)
     except Missing as missing:
-        run = data.command(test.curves()) if missing.codec else missing.run
+        run = data.command(codecs) if missing.codec else missing.run
         return part | {"verdict": NOT_TESTABLE, "reason": str(missing), "run": run}
     low, high = quantity.interval or (None, None)
     verdict, reason = verdict_of(test, quantity.value, quantity.interval, tolerance)

@@ -52,7 +52,8 @@ def as_text(result: dict[str, Any]) -> str:
             for claim in claims:
                 out.write(f"\n  {claim['verdict'].upper()}  {claim['name']} ({claim['where']})\n    {claim['says']}\n")
                 for part in claim["parts"]:
-                    out.write(f"    {part['test']}: {measured(part) or part['reason']}\n")
+                    number = f"{measured(part)} {over(part)}" if measured(part) else part["reason"]
+                    out.write(f"    {part['test']}: {number}\n")
                 if claim["run"]:
                     out.write(f"    to run: {claim['run']}\n")
             out.write("\n")
@@ -67,18 +68,19 @@ def summary(claims: Iterable[dict[str, Any]]) -> str:
 
 
 def measured(part: dict[str, Any]) -> str:
-    """The number of a comparison with unit, interval and count of images; empty if there is none."""
+    """The number of a comparison with unit and interval; empty if there is none."""
     if part["value"] is None:
         return ""
     number = f"{part['value']:.4g}" + (f" {part['unit']}" if part["unit"] not in ("", "ratio") else "")
-    if not part["n_images"]:
-        return f"{number} (exact)"
-    over = f"over {part['n_images']} image{'s' * (part['n_images'] > 1)}"
-    return (
-        f"{number} {over}"
-        if part["ci_low"] is None
-        else f"{number} [{part['ci_low']:.4g}, {part['ci_high']:.4g}] {over}"
-    )
+    if part["ci_low"] is None or not part["n_images"]:
+        return number
+    return f"{number} [{part['ci_low']:.4g}, {part['ci_high']:.4g}]"
+
+
+def over(part: dict[str, Any]) -> str:
+    """What a measured number is a mean over."""
+    count = part["n_images"]
+    return f"over {count} image{'s' * (count > 1)}" if count else "(the same for every image)"
 
 
 def to_json(result: dict[str, Any]) -> str:

@@ -109,8 +109,8 @@ class Evidence:
             frame = frame[[_matches(value, wanted) for value in frame[key]]]
         frame = frame[frame[column].notna()]
         if frame.empty:
-            asked = " and ".join(f"{key} {wanted!r}" for key, wanted in filters.items())
-            raise Missing(f"study {study} has no {column}{' of ' if asked else ''}{asked}", self._run_study(study))
+            asked = " and ".join(f"{key} is {wanted!r}" for key, wanted in filters.items())
+            raise Missing(f"study {study} has no {column} where {asked or 'it was run'}", self._run_study(study))
         return frame[["image", column]]
 
     def command(self, codecs: set[str]) -> str:

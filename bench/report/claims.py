@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED
-from bench.claimtables import measured, summary
+from bench.claimtables import measured, over, summary
 from bench.files import write_if_changed
 from bench.published import load_published
 from bench.report.run import Run
@@ -47,7 +47,7 @@ def _of_dataset(run: Run, target: Path, dataset: str, urls: dict[str, str]) -> d
                 "mark": MARKS[claim["verdict"]],
                 "parts": [
                     part
-                    | {"measured": measured(part), "mark": MARKS[part["verdict"]]}
+                    | {"measured": measured(part), "over": over(part), "mark": MARKS[part["verdict"]]}
                     | {"links": [(it, _link(run, target, dataset, it, urls)) for it in part["names"]]}
                     for part in claim["parts"]
                 ],
