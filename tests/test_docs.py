@@ -9,29 +9,28 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
-import json
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from itertools import dropwhile
-from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, shell
-from docpages import ASSIGNMENT, DOCS, LEARNED, Block, blocks, inline_commands, pages
-from PIL import Image
-from skimage import data
+from conftest import ROOT
+from docpages import DOCS, LEARNED, blocks, inline_commands, pages
+from docproject import Project
 
 from bench.cli import parser
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None and importlib.util.find_spec("compressai") is not None
 ALL_BLOCKS = [block for page in pages() for block in blocks(page)]
-RUN_PAGES = sorted({block.page for block in ALL_BLOCKS if block.runs}, key=lambda page: page.name != "first-report.md")
+REPORT, COSTS = DOCS / "tutorial" / "first-report.md", DOCS / "reproduce" / "index.md"
+# The report on the sample is made in the background while other pages run; what reads it comes after it.
+LATE = {block.page: None for block in ALL_BLOCKS if block.runs and "sample" in block.text}
+EARLY = {block.page: None for block in ALL_BLOCKS if block.runs and block.page not in {*LATE, COSTS}}
+RUN_PAGES = [*EARLY, REPORT, *(page for page in LATE if page != REPORT)]
 PROGRAMS = {
     "python",
     "python3",
@@ -51,129 +50,14 @@ PROGRAMS = {
 PROGRAMS |= {".", "exit", "bash", "docker", "gh", "mkdocs"}
 NUMBER = re.compile(r"\b[0-9a-f]{12}\b|[-+]?\d+(\.\d+)?| +")
 
-# Runs `rdbench` and Python files in forks of a process that has imported what takes long, one JSON request a line.
-SERVER = """
-import json, os, runpy, sys
-try:
-    import torch, compressai.models
-except ImportError:
-    pass
-import bench.cli, bench.metrics, bench.bd, pandas
-for line in sys.stdin:
-    request = json.loads(line)
-    child = os.fork()
-    if not child:
-        os.environ.update(request["environment"])
-        output = os.open(request["output"], os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        errors = os.open(request["output"] + ".err", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(output, 1), os.dup2(errors, 2)
-        code = 1
-        try:
-            sys.argv = request["words"]
-            if sys.argv[0] == "rdbench":
-                code = bench.cli.main(sys.argv[1:])
-            else:
-                code = runpy.run_path(sys.argv[0], run_name="__main__") and 0
-        except SystemExit as exit:
-            code = exit.code or 0
-        finally:
-            sys.stdout.flush(), sys.stderr.flush()
-            os._exit(code)
-    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
-
-
-class Project:
-    """A copy of the project to run a reader's commands in."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        for name in (
-            "bench",
-            "codecs_wrappers",
-            "tests/conftest.py",
-            "docs/reproduce",
-            "Snakefile",
-            "profiles",
-            "rules",
-            "config",
-        ):
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy2
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            copy(ROOT / name, folder / name)
-        for path in ROOT.glob("*.yaml"):
-            shutil.copy2(path, folder)
-        self._make_small()
-        paths = {
-            "PYTHONPATH": str(folder),
-            "RDBENCH_CACHE": str(folder / ".cache"),
-            "RDBENCH_MIRROR": str(folder / "mirror"),
-        }
-        self.environment = {**shell(), **paths, "RDBENCH_DEVICE": "cpu"}
-        self.environment |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
-        self.server: subprocess.Popen[str] | None = None
-
-    def _make_small(self) -> None:
-        """The set `sample` is two crops, and a run draws one figure."""
-        crops = {"chelsea": data.chelsea()[40:216, 100:292], "coffee": data.coffee()[100:265, 200:401]}
-        (self.folder / "mirror" / "sample").mkdir(parents=True)
-        for name, crop in crops.items():
-            Image.fromarray(crop).save(self.folder / "mirror" / "sample" / f"{name}.png")
-        sets = {"sample": {"title": "Two crops", "split": "test", "licence": "CC0"}}
-        sets["sample"]["files"] = {f"{name}.png": None for name in crops}
-        (self.folder / "datasets.yaml").write_text(yaml.safe_dump(sets))
-        figures = yaml.safe_load((self.folder / "figures.yaml").read_text())
-        figures["figures"] = [figure for figure in figures["figures"] if figure["name"] == "rd_psnr"]
-        (self.folder / "figures.yaml").write_text(yaml.safe_dump(figures))
-        run = {"datasets": ["sample"], "studies": [], "timing": {"points": 1, "repeats": 1}, "gallery_bpp": [0.5]}
-        (self.folder / "config" / "sample.yaml").write_text(yaml.safe_dump(run))
-
-    def run(self, block: Block) -> str:
-        """What the block prints to standard output. An error in it is one here."""
-        output = ""
-        for line in [block.text] if "<<" in block.text else block.text.replace("\\\n", " ").splitlines():
-            words = [] if "<<" in line else shlex.split(line, comments=True)
-            plain = list(dropwhile(ASSIGNMENT.match, words))
-            settings = dict(word.split("=", 1) for word in words[: len(words) - len(plain)])
-            if plain[:1] == ["python"] and plain[1].endswith(".py"):
-                plain.pop(0)
-            if plain and (plain[0] == "rdbench" or plain[0].endswith(".py")) and not {"&&", "||", "|"} & set(plain):
-                output += self._serve(block, plain, settings)
-            elif words or "<<" in line:
-                done = subprocess.run(
-                    ["bash", "-euo", "pipefail", "-c", line],
-                    **{
-                        "cwd": self.folder,
-                        "env": self.environment,
-                        "text": True,
-                        "capture_output": True,
-                        "timeout": 300,
-                    },
-                )
-                assert done.returncode == 0, f"{block}: {line}\n{done.stdout[-1000:]}{done.stderr[-3000:]}"
-                output += done.stdout
-        return output
-
-    def _serve(self, block: Block, words: list[str], settings: dict[str, str]) -> str:
-        if self.server is None:
-            command = [sys.executable, "-c", SERVER]
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            self.server = subprocess.Popen(command, cwd=self.folder, env=self.environment, text=True, **pipes)
-        output = self.folder / "output"
-        request = {"words": words, "environment": settings, "output": str(output)}
-        print(json.dumps(request), file=self.server.stdin, flush=True)
-        code = int(self.server.stdout.readline())
-        assert code == 0, f"{block}: {shlex.join(words)}: exit code {code}\n{output.with_suffix('.err').read_text()}"
-        return output.read_text()
-
-    def close(self) -> None:
-        if self.server:
-            self.server.communicate()
-
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project = Project(tmp_path_factory.mktemp("docs") / "project")
+    (pipeline,) = (
+        line for block in blocks(REPORT) if block.runs for line in block.text.splitlines() if "snakemake" in line
+    )
+    project.start(pipeline)
     yield project
     project.close()
 
@@ -244,8 +128,16 @@ def check_snakemake(arguments: list[str]) -> None:
     if args.workflow_profile or args.profile:
         assert (ROOT / str(args.profile or args.workflow_profile)).is_dir()
     for target in args.targets or ():
-        name = re.sub(r"^train_(?!all)\w.*", "train", str(target))
-        assert re.search(rf"^rule {re.escape(name)}:", pipeline, re.M), f"no rule is called {target}"
+        assert re.search(rf"^rule {re.escape(str(target))}:", pipeline, re.M) or is_named(str(target)), target
+
+
+def is_named(target: str) -> bool:
+    """Whether a rule made in a loop has this name: of a model, a figure, or a paper's figures."""
+    from codecs_wrappers.learned.training import config
+
+    figures = [figure["name"] for figure in yaml.safe_load((ROOT / "figures.yaml").read_text())["figures"]]
+    papers = {f"{name.split('_')[0]}_figures" for name in figures}
+    return target in {*figures, *papers} or target.removeprefix("train_") in config.names()
 
 
 PARSER = parser(families=True)
@@ -270,8 +162,7 @@ def test_links_of_the_readme_lead_somewhere():
 def test_the_costs_on_the_page_are_those_the_script_prints(project):
     if not HAS_TORCH:
         pytest.skip("needs the extra rdbench[learned]")
-    page = DOCS / "reproduce" / "index.md"
-    (block,) = (block for block in blocks(page) if "cost.py" in block.text)
-    shown = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    (block,) = (block for block in blocks(COSTS) if block.runs)
+    shown = [line for line in COSTS.read_text().splitlines() if line.startswith("|")]
     printed = [line for line in project.run(block).splitlines() if line.startswith("|")]
     assert printed and not [line for line in printed if line not in shown]

@@ -1,7 +1,7 @@
 """What training each paper's networks at full size takes: `python docs/reproduce/cost.py` prints the page's tables.
 
-torch counts the operations of one step's forward and backward pass for one crop, on the real networks. Hours follow from
-a sustained rate.
+torch counts the operations of one step's forward and backward pass for one crop, on the real networks. Hours
+follow from a sustained rate.
 """
 
 from __future__ import annotations
