@@ -1,7 +1,7 @@
 """Figures by their names, and the papers': each made of the codecs and studies that it needs, and of nothing else.
 
-snakemake --cores resgdn_fig4 --configfile config/kodak.yaml
-snakemake --cores plonq_figures stanh_figures resgdn_figures
+snakemake --cores all resgdn_fig4 --configfile config/kodak.yaml
+snakemake --cores all plonq_figures stanh_figures resgdn_figures
 """
 
 
