@@ -31,7 +31,7 @@ EXAMPLES = """examples:
   rdbench compare jpeg webp avif --dataset kodak BD-rates against JPEG
   rdbench try avif photo.png --against jpeg,webp one image at every operating point, beside others
   rdbench new-codec mine                         a working wrapper to edit
-  snakemake --cores                              everything, with the report
+  snakemake --cores all                          everything, with the report
 """
 
 

@@ -52,7 +52,7 @@ def folder_of(dataset: str, results: Path = Path("results")) -> Path:
             return path.parent
     raise UsageError(
         f"no run under {results.resolve()} holds dataset {dataset!r}; make one: "
-        f"snakemake --cores --config datasets='[{dataset}]'"
+        f"snakemake --cores all --config datasets='[{dataset}]'"
     )
 
 

@@ -22,7 +22,9 @@ def publish(name: str, results: Path = Path("results"), reports: Path = Path("re
     """
     if not (results / name / "records.parquet").is_file():
         known = ", ".join(sorted(path.parent.name for path in results.glob("*/records.parquet"))) or "none yet"
-        raise UsageError(f"no run called {name!r} in {results}; there are: {known}. Make one first: snakemake --cores")
+        raise UsageError(
+            f"no run called {name!r} in {results}; there are: {known}. Make one first: snakemake --cores all"
+        )
     part = reports / f".{name}.part"
     shutil.rmtree(part, ignore_errors=True)
     build(results / name, out=part, published=True, gallery_bpp=GALLERY_BPP, gallery_images=GALLERY_IMAGES)

@@ -8,7 +8,7 @@ zlib. Replace what it does and keep what it promises; tests/test_contract.py hol
 * any height and width from 1 x 1 up; a damaged bitstream is an error, never a crash or a picture of another size.
 
 Then `python tests/fixtures/make_bitstreams.py NAME` stores a bitstream that later versions must still decode,
-`pytest tests/test_contract.py -k NAME` tests it, and `snakemake --cores` draws its curve beside all others.
+`pytest tests/test_contract.py -k NAME` tests it, and `snakemake --cores all` draws its curve beside all others.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Do bitstreams of learned codecs decode alike on every device of this machine? `snakemake --cores decode_matrix`."""
+"""Do bitstreams of learned codecs decode alike on every device of this machine? `snakemake --cores all decode_matrix`."""
 
 
 rule decode_matrix:

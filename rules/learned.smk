@@ -1,7 +1,7 @@
 """Training of the learned codecs' networks, from their first step on; nothing of the benchmark waits for it.
 
-    snakemake --cores train_mean_scale_0.0154 --config 'training={data: [FOLDER, FOLDER], validation: [FOLDER]}'
-    snakemake --cores train_all --configfile ...
+    snakemake --cores all train_mean_scale_0.0154 --config 'training={data: [FOLDER, FOLDER], validation: [FOLDER]}'
+    snakemake --cores all train_all --configfile ...
 
 A model that starts from another waits for that one. A training that was cut short goes on where it stood.
 """

@@ -79,7 +79,7 @@ def read_run(folder: Path, figures_yaml: Path = ROOT / "figures.yaml") -> Run:
     path = folder / "records.parquet"
     if not path.is_file():
         raise UsageError(
-            f"building a report: {path} is missing; a run writes it: snakemake --cores (or rdbench collect)"
+            f"building a report: {path} is missing; a run writes it: snakemake --cores all (or rdbench collect)"
         )
     figures = folder / "figures" / "index.json"
     specification = yaml.safe_load(figures_yaml.read_text(encoding="utf-8")) if figures_yaml.is_file() else None
