@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
-from skimage import data
+from smallrun import small_run, write
 
 from bench import records
-from bench.codec import load
 from bench.errors import UsageError
-from bench.files import sha256, sha256_pixels, to_json
-from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
+from bench.files import sha256, sha256_pixels
 from bench.report import build
 from bench.report.checks import controls
 from bench.report.originals import load_originals
 from bench.report.run import read_run
-from bench.status import status
 
 CODECS = ("jpeg", "webp", "identity", "grey")
 FAILURE = "decode: ValueError: <b>& not a bitstream"
@@ -39,26 +36,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     Real bitstreams of identity, grey, JPEG and WebP; one codec skipped, one piece failed.
     """
-    base = tmp_path_factory.mktemp("run")
-    folder = base / "results" / "small"
-    manifest = {
-        "name": "photos",
-        "status": "ok",
-        "reason": "",
-        "licence": "CC0",
-        "source": "scikit-image",
-        "images": [],
-    }
-    photographs = {"astronaut": data.astronaut()[60:236, 150:342], "coffee": data.coffee()[100:265, 200:401]}
-    for name, pixels in photographs.items():
-        path = base / "originals" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
-        Image.fromarray(pixels).save(path)
-        facts = {"name": name, "path": str(path), "width": pixels.shape[1], "height": pixels.shape[0]}
-        manifest["images"].append({**facts, "sha256": sha256_pixels(pixels), "file_sha256": ""})
-    rows = [
-        row for codec in CODECS for name, pixels in photographs.items() for row in coded(folder, codec, name, pixels)
-    ]
+    folder, rows = small_run(tmp_path_factory.mktemp("run"), CODECS)
     failed = next(
         row for row in rows if row["codec"] == "webp" and row["image"] == "coffee" and row["point_index"] == 1
     )
@@ -68,10 +46,6 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.append({"dataset": "photos", "codec": "nosuch", "role": "codec", "status": "skipped", "reason": SKIP})
     records.write(records.table(rows), folder / "records.parquet")
     write(folder / "logs" / "webp.log", "ValueError")
-    write(folder / "datasets" / "photos.json", to_json(manifest))
-    write(folder / "environment.json", to_json({"git_commit": "a" * 40, "git_dirty": True, "processor": "one"}))
-    for codec in CODECS:
-        status(load(codec)).write(folder / "status")
     records.write_csv(pd.DataFrame(BD_ROWS), folder / "bd.csv")
     build(folder)
     return folder
@@ -88,37 +62,6 @@ def index(built: Path) -> Path:
     return built / "report" / "index.html"
 
 
-def coded(folder: Path, name: str, image: str, pixels: np.ndarray) -> Iterator[dict[str, Any]]:
-    """The rows of one codec and image, with their bitstreams on disk. Every sixth point, to save time."""
-    codec, reference = load(name), Reference(pixels)
-    for index, point in list(enumerate(codec.points))[:: 6 if len(codec.points) > 1 else 1]:
-        data = codec.encode(pixels, point)
-        path = folder / "bitstreams" / "photos" / name / f"{image}.{point.name}{codec.extension}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-        decoded = codec.decode(data)
-        yield {
-            "dataset": "photos",
-            "image": image,
-            "image_sha256": sha256_pixels(pixels),
-            "width": pixels.shape[1],
-            "height": pixels.shape[0],
-            "codec": name,
-            "role": codec.role,
-            "point": point.name,
-            "point_index": index // 6,
-            "parameters": point.to_json(),
-            "status": "ok",
-            "bytes": len(data),
-            "bpp": 8 * len(data) / (pixels.shape[0] * pixels.shape[1]),
-            "bitstream": str(path.relative_to(folder)),
-            "bitstream_sha256": sha256(data),
-            "reconstruction_sha256": sha256_pixels(decoded),
-            "metric_versions": METRIC_VERSIONS_JSON,
-            **measure(reference, decoded),
-        }
-
-
 def bd_row(averaging: str, method: str, value: float | None, **more: Any) -> dict[str, Any]:
     row = {"dataset": "photos", "metric": "psnr_rgb_db", "anchor": "jpeg", "codec": "webp"}
     row |= {"averaging": averaging, "method": method, "bd_rate_percent": value, "ci_low": None, "ci_high": None}
@@ -132,11 +75,6 @@ BD_ROWS = [
     bd_row("per_image", "cubic", -30.875),
     bd_row("averaged_curve", "pchip", None, overlap=0.4, overlap_note="withheld", reason="overlap_under_half"),
 ]
-
-
-def write(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
 
 
 def change_records(folder: Path, change: Callable[[pd.DataFrame], None]) -> None:
@@ -217,6 +155,10 @@ def column(data: dict[str, Any], name: str) -> list[Any]:
     return found["values"] if codes is None else [None if code is None else found["values"][code] for code in codes]
 
 
+def explorer(folder: Path) -> dict[str, Any]:
+    return Page(folder / "report" / "explore.html").json["page-data"]
+
+
 def test_every_skip_and_failure_stands_on_the_page_with_its_reason_and_log(index: Path) -> None:
     page = Page(index)
     assert "1 failure, 1 skipped" in page.text
@@ -237,18 +179,24 @@ def test_numbers_of_the_bd_table_are_those_of_bd_csv(index: Path) -> None:
     assert 'class="mark amber" title="under 0.75' in page.source
 
 
-def test_plotted_numbers_are_those_of_the_records(built: Path, index: Path) -> None:
-    page = Page(index).json["page-data"]
+def test_the_explorer_holds_every_measured_number_with_every_digit(built: Path) -> None:
+    page = explorer(built)
     frame = records.measured(records.read(built / "records.parquet"))
-    jpeg = frame[frame.codec == "jpeg"]
-    means = jpeg.groupby("point_index")[["bpp", "psnr_rgb_db"]].mean()
-    curve = page["averaged"]["photos"]["jpeg"]["psnr_rgb_db"]
-    assert curve["bpp"] == pytest.approx(list(means.bpp), abs=1e-6)
-    assert curve["value"] == pytest.approx(list(means.psnr_rgb_db), abs=1e-6)
-    assert curve["n"] == [2] * len(means)
-    coffee = page["images"]["photos"]["coffee"]["jpeg"]
-    assert coffee["psnr_rgb_db"] == pytest.approx(list(jpeg[jpeg.image == "coffee"].psnr_rgb_db), abs=1e-6)
-    assert page["averaged"]["photos"]["webp"]["psnr_rgb_db"]["n"] == [1] * 4, "coffee failed at one point"
+    for codec in ("jpeg", "webp"):
+        held = page["measured"]["photos"][codec]
+        for image, rows in frame[frame.codec == codec].groupby("image"):
+            at = [held["points"].index(point) for point in rows.point]
+            for column in ("bytes", "psnr_rgb_db", "psnr_y_db", "ms_ssim_db", "ms_ssim"):
+                assert [held["images"][image][column][place] for place in at] == list(rows[column])
+    assert page["measured"]["photos"]["webp"]["images"]["coffee"]["bytes"].count(None) == 1, "one failed"
+    assert set(page["measured"]["photos"]) == {"jpeg", "webp"}, "controls are not plotted"
+
+
+def test_the_table_of_plotted_numbers_is_that_of_the_records(built: Path, index: Path) -> None:
+    frame = records.measured(records.read(built / "records.parquet"))
+    point = frame[(frame.codec == "jpeg") & (frame.point_index == 1)]
+    row = Page(index).row("JPEG", point.point.iloc[0])
+    assert f"{point.bpp.mean():.4f} {point.psnr_rgb_db.mean():.3f}" in row
 
 
 def test_the_records_view_holds_every_row_and_links_to_every_bitstream(built: Path) -> None:
@@ -264,7 +212,7 @@ def test_the_records_view_holds_every_row_and_links_to_every_bitstream(built: Pa
 
 
 def test_the_page_loads_nothing_from_the_network_and_every_relative_link_resolves(index: Path) -> None:
-    for path in (index, index.parent / "records.html"):
+    for path in (index, index.parent / "explore.html", index.parent / "records.html"):
         page = Page(path)
         assert not [url for url in page.resources if re.match(r"(https?:)?//", url)]
         for link in [*page.links, *(url for url in page.resources if not url.startswith("data:"))]:
@@ -274,13 +222,13 @@ def test_the_page_loads_nothing_from_the_network_and_every_relative_link_resolve
             assert (path.parent / target).exists(), link
             if fragment and not target:
                 assert fragment in page.ids, link
-    style = (index.parent / "assets" / "report.css").read_text()
-    assert "url(" not in style and "@import" not in style
+    for style in (index.parent / "assets").glob("*.css"):
+        assert "url(" not in style.read_text() and "@import" not in style.read_text()
 
 
 def test_gallery_pictures_have_the_recorded_pixels_and_are_made_once(run_folder: Path) -> None:
     index = build(run_folder)
-    shown = Page(index).json["page-data"]["gallery"]["photos"]
+    shown = explorer(run_folder)["gallery"]["photos"]
     measured = records.measured(records.read(run_folder / "records.parquet"))
     frame = measured.set_index(["image", "codec", "point"])
     pictures = {}
@@ -314,7 +262,8 @@ def test_a_bitstream_that_no_longer_gives_the_recorded_pixels_is_not_shown(run_f
     paths[3].write_bytes(b"no JPEG")
     frame = records.read(run_folder / "records.parquet")
     mine = frame[(frame.codec == "jpeg") & (frame.image == "astronaut")].sort_values("bitstream")
-    page = Page(build(run_folder, gallery_bpp=mine.bpp, gallery_images=["astronaut"])).json["page-data"]
+    build(run_folder, gallery_bpp=mine.bpp, gallery_images=["astronaut"])
+    page = explorer(run_folder)
     assert set(page["gallery"]["photos"]["images"]) == {"astronaut"}
     shown = [at_rate["jpeg"] for at_rate in page["gallery"]["photos"]["images"]["astronaut"]["shown"]]
     assert "decoded again it has pixels" in shown[0]["reason"]
@@ -398,15 +347,17 @@ def test_a_published_report_stands_without_its_run(run_folder: Path, tmp_path: P
     page = Page(index)
     assert not [link for link in page.links if link.startswith("../")]
     assert (index.parent / "../assets/plotly.min.js").is_file()
-    assert not list(index.parent.rglob("*.png")), "pictures of a user's images are not published"
+    assert not list(index.parent.rglob("images/**/*.*")), "pictures of a user's images are not published"
     assert Page(index.parent / "records.html").json["records-data"]["base"] is None
-    entry = page.json["page-data"]["gallery"]["photos"]["images"]["coffee"]
+    explored = Page(index.parent / "explore.html")
+    assert not [link for link in explored.links if link.startswith("../")]
+    entry = explored.json["page-data"]["gallery"]["photos"]["images"]["coffee"]
     assert "not part of a published report" in entry["original"]["reason"]
     assert "bitstream" not in entry["shown"][0]["jpeg"]
 
 
 def test_the_online_page_pins_plotly_by_its_hash(run_folder: Path) -> None:
-    page = build(run_folder, offline=False)
+    page = build(run_folder, offline=False).with_name("explore.html")
     assert re.search(r'src="https://cdn\.plot\.ly/plotly-[\d.]+\.min\.js" integrity="sha256-\S{44}"', page.read_text())
     assert not (page.parent / "assets" / "plotly.min.js").exists()
 
@@ -414,119 +365,10 @@ def test_the_online_page_pins_plotly_by_its_hash(run_folder: Path) -> None:
 def test_every_table_has_a_caption(index: Path) -> None:
     page = Page(index)
     assert page.tables == page.captions > 5
+    explored = Page(index.with_name("explore.html"))
+    assert explored.tables == explored.captions == 2
 
 
 def test_a_folder_without_records_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"records\.parquet is missing.*snakemake"):
         build(tmp_path)
-
-
-# ---------------------------------------------------------------- in a real browser
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-
-
-def is_remote(url: str) -> bool:
-    return not url.startswith(("file:", "data:", "blob:"))
-
-
-@pytest.fixture
-def browser_page() -> Iterator[Any]:
-    """A page of headless Chromium; anything on its console fails the test."""
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    complaints: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        page = browser.new_page(viewport={"width": 1200, "height": 900})
-        page.set_default_timeout(10_000)
-        page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on(
-            "request",
-            lambda request: (
-                complaints.append(request.url)
-                if "file:" not in request.url[:5] and not request.url.startswith(("data:", "blob:"))
-                else None
-            ),
-        )
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        yield page
-        browser.close()
-    assert complaints == []
-
-
-needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)")
-
-
-@pytest.mark.browser
-@needs_chromium
-def test_in_a_browser_the_pickers_change_the_plot_and_the_legend_hides_curves(index: Path, browser_page: Any) -> None:
-    page = browser_page
-    page.goto(index.as_uri())
-    values = "[...document.getElementById('plot').data].map((trace) => [trace.name, ...trace.y])"
-    page.wait_for_selector("#plot .plot-container")
-    before = page.evaluate(values)
-    assert [trace[0] for trace in before] == ["JPEG", "WebP"]
-    page.select_option("select[data-switch=plot][name=metric]", "ms_ssim_db")
-    assert page.evaluate("document.getElementById('plot').layout.yaxis.title.text").startswith("MS-SSIM")
-    assert page.evaluate(values) != before
-    page.select_option("select[data-switch=plot][name=scale]", "linear")
-    assert page.evaluate("document.getElementById('plot').layout.xaxis.type") == "linear"
-    page.uncheck("#legend input[value=webp]")
-    assert [trace[0] for trace in page.evaluate(values)] == ["JPEG"]
-
-
-@pytest.mark.browser
-@needs_chromium
-def test_in_a_browser_the_swipe_follows_mouse_and_keyboard(index: Path, browser_page: Any) -> None:
-    page = browser_page
-    page.goto(index.as_uri())
-    split = "getComputedStyle(document.getElementById('over')).clipPath"
-    page.wait_for_function("[...document.querySelectorAll('#stage img')].every((picture) => picture.naturalWidth > 0)")
-    start = page.evaluate(split)
-    page.focus("#swipe")
-    page.keyboard.press("ArrowRight")
-    moved = page.evaluate(split)
-    assert moved != start
-    box = page.locator("#stage").bounding_box()
-    page.mouse.move(box["x"] + 0.75 * box["width"], box["y"] + 5)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 0.25 * box["width"], box["y"] + 5)
-    page.mouse.up()
-    assert float(page.input_value("#swipe")) == pytest.approx(25, abs=1)
-    assert page.evaluate(split) != moved
-    page.select_option("[name=mode]", "oa")
-    assert page.text_content("#left-name") == "original"
-    assert "original" in page.get_attribute("#over", "src")
-
-
-@pytest.mark.browser
-@needs_chromium
-def test_in_a_browser_a_number_leads_to_its_records(index: Path, browser_page: Any) -> None:
-    page = browser_page
-    page.goto(index.as_uri())
-    page.click("#facts a:text('record')")
-    page.wait_for_url("**/records.html#*")
-    assert page.text_content("#found").startswith("1 of ")
-    assert page.locator("td.details").count() == 1
-    page.goto((index.parent / "records.html").as_uri() + "#codec=jpeg&image=coffee&sort=bytes.desc")
-    page.wait_for_function("document.querySelectorAll('#records tr.row').length === 4")
-    sizes = [
-        int(re.sub(r"\D", "", text)) for text in page.locator("#records tbody td:nth-child(6)").all_text_contents()
-    ]
-    assert sizes == sorted(sizes, reverse=True)
-    page.select_option("#filters [name=codec]", "webp")
-    assert "codec=webp" in page.url and "image=coffee" in page.url
-
-
-@pytest.mark.browser
-@needs_chromium
-@pytest.mark.parametrize("name", ["index.html", "records.html"])
-def test_in_a_browser_a_phone_scrolls_only_down(index: Path, browser_page: Any, name: str) -> None:
-    browser_page.set_viewport_size({"width": 360, "height": 740})
-    browser_page.goto((index.parent / name).as_uri())
-    assert browser_page.evaluate("document.documentElement.scrollWidth") <= 360

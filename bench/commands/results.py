@@ -124,6 +124,7 @@ def add(commands: Commands) -> None:
         "Build the page of a run.",
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
+        argument("--gallery-images", nargs="+", metavar="IMAGE", help="images shown (default: all of up to 8, or 4)"),
         DEVICE,
         log,
         example="rdbench report --folder results/sample",

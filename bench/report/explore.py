@@ -33,13 +33,10 @@ def explorer_data(
     curves: looks, codecs and claimed curves of :func:`bench.report.data.curves_data`; gallery, player and thumbs as
     :func:`bench.report.gallery.build_gallery`, :func:`bench.report.player.build_player` and :func:`make_thumbs` give.
     """
-    metrics = [
-        {**metric, "column": "ms_ssim", "of_mean": True}
-        if metric["key"] == DB_OF_MEAN
-        else {**metric, "of_mean": False}
-        for metric in metrics_of(run)
-    ]
-    columns = sorted({metric["column"] for metric in metrics})
+    metrics: list[dict[str, Any]] = [{**metric, "of_mean": metric["key"] == DB_OF_MEAN} for metric in metrics_of(run)]
+    for metric in metrics:
+        metric["column"] = "ms_ssim" if metric["of_mean"] else metric["column"]
+    columns: list[str] = sorted({metric["column"] for metric in metrics})
     shown = [codec["name"] for codec in curves["codecs"]]
     return {
         "metrics": metrics,

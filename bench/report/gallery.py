@@ -1,7 +1,8 @@
 """Pictures of originals and reconstructions at matched rates, decoded anew from the bitstreams that the records list.
 
-Every picture is a lossless WebP file, or PNG where a side is too long for that. A reconstruction whose pixels do not have the hash in the records is not shown; the page
-says so instead. A file's name holds the hash of its pixels, so one that exists is right and is not made again.
+Every picture is a lossless WebP file, or PNG where a side is too long for that. A reconstruction whose pixels do not
+have the hash in the records is not shown; the page says so instead. A file's name holds the hash of its pixels, so one
+that exists is right and is not made again.
 """
 
 from __future__ import annotations

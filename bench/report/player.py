@@ -31,8 +31,8 @@ def build_player(
 ) -> dict[str, Any]:
     """Writes pictures of each dataset's first shown image below ``folder``/images.
 
-    {dataset: {"image", "codecs": {codec: [facts by rising bytes]}}} with the embedded codecs of the run, facts as in the
-    gallery; no entry for a dataset of which nothing may be shown or on which no embedded codec was measured.
+    {dataset: {"image", "codecs": {codec: [facts by rising bytes]}}} with the embedded codecs of the run, facts as in
+    the gallery; no entry for a dataset of which nothing may be shown or on which no embedded codec was measured.
     """
     embedded = {name for name, status in run.statuses.items() if status.get("embedded")}
     wanted: dict[tuple[str, str], list[Picture]] = {}

@@ -32,7 +32,7 @@ rdbench.explorer = (() => {
     a: oneOf((now) => ["original", ...compared(now.dataset)]),
     b: oneOf((now) => ["original", ...compared(now.dataset)], (list, now) => (list.includes(now.anchor) ? now.anchor : (list[1] ?? list[0]))),
     c: oneOf((now) => ["none", "original", ...compared(now.dataset)], (list, now) => list.slice(2).find((name) => name !== now.b) ?? "none"),
-    zoom: within(0.05, 32, 0), // pixels of the screen for one of the image; 0: all of it
+    zoom: within(0, 32, 0), // pixels of the screen for one of the image; 0: all of it
     x: within(0, 1, 0.5), // what is in the middle, as a share of width and height
     y: within(0, 1, 0.5),
     gain: within(1, 32, 8),
