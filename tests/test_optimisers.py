@@ -44,7 +44,7 @@ def test_soap_fits_a_convolution_of_smooth_images_far_closer_than_adam_at_its_be
     assert soap < adam / 2, (soap, adam)
 
 
-@pytest.mark.parametrize("layer", [nn.Conv2d(3, 6, 3), nn.ConvTranspose2d(6, 3, 3), nn.Linear(4, 4)], ids=str)
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 6, 3), nn.ConvTranspose2d(6, 3, 3)], ids=str)
 def test_soap_in_a_turned_basis_takes_adams_steps_in_that_basis(layer):
     """A gradient of one mode at a time: the step's spectrum is flat, whatever the gradient's."""
     weight = layer.weight
