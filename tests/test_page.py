@@ -101,6 +101,10 @@ def test_bd_rates_against_any_anchor_are_those_of_bd_csv(folder: Path, page: Any
             for row in expected.itertuples():
                 value = shown[row.codec][row.averaging]
                 assert value == (None if pd.isna(row.bd_rate_percent) else pytest.approx(row.bd_rate_percent, rel=1e-9))
+            bounds = "(cells) => cells.flatMap((cell) => cell.dataset.interval.split(' ').map(Number))"
+            held = page.locator("#bd [data-interval]").evaluate_all(bounds)
+            headline = expected[(expected.averaging == "per_image") & expected.ci_low.notna()]
+            assert sorted(held) == sorted([*headline.ci_low, *headline.ci_high])
     assert table.bd_rate_percent.notna().sum() > 20, "the comparison compared something"
     page.select_option("[name=anchor]", "webp")
     frame = records.read(folder / "records.parquet")
@@ -108,7 +112,7 @@ def test_bd_rates_against_any_anchor_are_those_of_bd_csv(folder: Path, page: Any
     assert page.evaluate(ROWS)["jpeg"]["per_image"] == pytest.approx(fresh.bd_rate_percent, rel=1e-9), "not in bd.csv"
 
 
-def test_intervals_differ_from_bd_csv_by_the_draws_alone(folder: Path, page: Any) -> None:
+def test_intervals_drawn_in_the_page_differ_from_the_bootstraps_by_the_draws_alone(folder: Path, page: Any) -> None:
     values = [-31.0, -22.5, -40.25, -28.0, -35.5, -19.75, -30.0, -26.0]
     low, high = bootstrap.interval(bootstrap.image_counts(len(values)) @ values / len(values))
     found = opened(page, folder).evaluate("(values) => rdbench.bd.interval(values)", values)
@@ -240,6 +244,10 @@ def test_the_player_shows_embedded_codecs_at_equal_bytes(folder: Path, page: Any
         assert row.reconstruction_sha256[:12] in src
         assert (folder / "report" / src).is_file()
     assert f"bytes={own.bytes.iloc[-1]}" in address(page, "bytes=")
+    page.click("#play-bytes")
+    page.wait_for_function("document.getElementById('bytes').value === '1'")
+    page.wait_for_function("document.getElementById('play-bytes').textContent === 'Play'")
+    assert page.input_value("#bytes") == str(len(own) - 1), "from the end it starts anew, and stops at the end"
 
 
 def test_a_run_without_embedded_codecs_has_no_player(folder: Path, page: Any, tmp_path: Path) -> None:

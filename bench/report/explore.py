@@ -47,6 +47,7 @@ def explorer_data(
         "anchors": {dataset: _anchor(run, dataset, shown) for dataset in run.measured_datasets},
         "sizes": {dataset: _sizes(run, dataset) for dataset in run.measured_datasets},
         "measured": {dataset: _measured(run, dataset, shown, columns) for dataset in run.measured_datasets},
+        "intervals": _intervals(run),
         "gallery": gallery,
         "player": player,
         "thumbs": thumbs,
@@ -59,6 +60,18 @@ def _anchor(run: Run, dataset: str, codecs: list[str]) -> str:
     named = [] if run.bd is None else list(run.bd[run.bd.dataset == dataset].anchor)
     measured = set(run.measured[run.measured.dataset == dataset].codec)
     return next((codec for codec in [*named, *codecs] if codec in measured), "")
+
+
+def _intervals(run: Run) -> dict[str, Any]:
+    """dataset -> metric -> anchor -> codec -> [low, high] of the headline BD-rate, of those that bd.csv has."""
+    found: dict[str, Any] = {}
+    if run.bd is None or run.bd.empty:
+        return found
+    rows = run.bd[(run.bd.averaging == "per_image") & (run.bd.method == "pchip") & run.bd.ci_low.notna()]
+    for row in rows.itertuples():
+        of_metric = found.setdefault(row.dataset, {}).setdefault(row.metric, {})
+        of_metric.setdefault(row.anchor, {})[row.codec] = [cell(row.ci_low), cell(row.ci_high)]
+    return found
 
 
 def _sizes(run: Run, dataset: str) -> dict[str, list[int]]:

@@ -178,8 +178,9 @@ rdbench.bd = (() => {
     return [quantile(0.025), quantile(0.975)];
   };
 
-  /** The two averagings of one codec against an anchor, over the images that both have whole. */
-  const compare = (anchor, codec) => {
+  /** The two averagings of one codec against an anchor, over the images that both have whole; `known` is the interval
+      where it has been computed before. */
+  const compare = (anchor, codec, known) => {
     const common = anchor.images.filter((image) => codec.images.includes(image));
     if (!common.length) {
       const reason = !anchor.images.length ? "anchor_missing" : !codec.images.length ? "codec_missing" : "no_common_images";
@@ -193,7 +194,7 @@ rdbench.bd = (() => {
     const reasons = [...new Set(pairs.map(({ reason }) => reason))];
     const overlap = mean(pairs.map((one) => one.overlap).filter((one) => one !== null));
     const without = pairs.length - rates.length;
-    const [low, high] = enough ? interval(rates) : [null, null];
+    const [low, high] = enough ? (known ?? interval(rates)) : [null, null];
     const perImage = {
       rate: enough ? mean(rates) : null, low, high, overlap, without,
       quality: 2 * qualities.length >= pairs.length ? mean(qualities) : null,

@@ -40,7 +40,7 @@
     const note = perImage.without ? ` (${perImage.without} without)` : "";
     return rdbench.element("tr", { "data-codec": row.codec }, head,
       cell(percent(perImage), { class: "n strong", "data-column": "per_image" }),
-      cell(rdbench.element("span", { class: "interval" }, interval), {}),
+      cell(rdbench.element("span", { class: "interval" }, interval), { "data-interval": perImage.low === null ? null : `${perImage.low} ${perImage.high}` }),
       cell(forest(perImage, scale), {}),
       cell(percent(averaged), { class: "n", "data-column": "averaged_curve" }),
       cell(ofImage ? percent({ ...ofImage, note: ofImage.rate === null ? "withheld" : "" }) : "–", { class: "n", "data-column": "image" }),
@@ -51,8 +51,9 @@
 
   const draw = () => {
     const anchor = table(get("anchor"));
+    const known = page.intervals[get("dataset")]?.[metric().key]?.[get("anchor")];
     const rows = measured(get("dataset")).filter((codec) => codec !== get("anchor")).map((codec) => {
-      const result = rdbench.bd.compare(anchor, table(codec));
+      const result = rdbench.bd.compare(anchor, table(codec), known?.[codec]);
       const validation = page.codecs.find(({ name }) => name === codec).role === "validation";
       return { codec, validation: Number(validation), key: result.perImage.rate ?? result.averaged.rate, ...result };
     });
@@ -64,7 +65,7 @@
     const unit = metric().unit ? ` [${metric().unit}]` : "";
     document.getElementById("bd-quality").textContent = `${metric().key.startsWith("psnr") ? "BD-PSNR" : "BD-quality"}${unit}`;
     document.getElementById("bd-image").textContent = get("image");
-    document.getElementById("bd-caption").textContent = `Rate against ${label(get("anchor"))} at equal ${metric().label}; negative means fewer bits. PCHIP, computed in this page from the records; the interval by 10,000 draws of images made here, so its last digits are not those of bd.csv.`;
+    document.getElementById("bd-caption").textContent = `Rate against ${label(get("anchor"))} at equal ${metric().label}; negative means fewer bits. PCHIP, computed in this page from the records. ${known ? "Intervals are those of the report." : "Intervals by 10,000 draws of images made here; the report has none against this anchor."}`;
   };
 
   on(["dataset", "metric", "anchor", "image"], draw);

@@ -7,6 +7,7 @@ rdbench.player = (() => {
   const section = document.getElementById("player");
   const slider = document.getElementById("bytes");
   const panes = document.getElementById("player-panes");
+  const STEP_MS = 700;
   const here = () => page.player[get("dataset")];
 
   /* The slider's stops: the numbers of bytes at which some codec has a step, so that all can be shown at equal bytes. */
@@ -49,6 +50,25 @@ rdbench.player = (() => {
       caption.replaceChildren(element("strong", {}, label(pane.dataset.codec)), " ", ...told);
     }
   };
+
+  /* Plays from where it stands, from the start if it stands at the end; stops there. */
+  const button = document.getElementById("play-bytes");
+  let timer = null;
+  const stop = () => {
+    clearInterval(timer);
+    timer = null;
+    button.textContent = "Play";
+  };
+  const play = () => {
+    if (timer !== null) return stop();
+    if (Number(slider.value) === stops().length - 1) set({ bytes: stops()[0] });
+    button.textContent = "Stop";
+    timer = setInterval(() => {
+      step(1);
+      if (Number(slider.value) === stops().length - 1) stop();
+    }, STEP_MS);
+  };
+  button.addEventListener("click", play);
 
   slider.addEventListener("input", () => set({ bytes: stops()[Number(slider.value)] }));
   on(["dataset"], layOut);

@@ -236,4 +236,7 @@
     listening = true;
   });
   rdbench.onTheme(draw);
+  /* Paper has a width of its own, which plotly does not learn of. */
+  addEventListener("beforeprint", () => Plotly.relayout(target, { width: 680, height: 470 }));
+  addEventListener("afterprint", () => Plotly.relayout(target, { width: null, height: null, autosize: true }));
 })();
