@@ -137,4 +137,4 @@ def _verdict(row: dict[str, Any]) -> str:
 
 def default_picture(codec: str, image: Path) -> Path:
     """Where the PNG goes if nothing is said: the current folder."""
-    return Path(os.curdir, f"{image.stem}.{codec}.png")
+    return Path(os.curdir, f"try_{image.stem}_{codec}.png")

@@ -84,7 +84,7 @@ def add(commands: Commands) -> None:
         argument("image", type=Path),
         argument("--against", default="", metavar="CODEC,...", help="others to draw and to take the BD-rate against"),
         argument("--metric", default="psnr_rgb_db", help="a quality column of the records (%(default)s)"),
-        argument("--out", type=Path, metavar="PNG", help="the picture; ./IMAGE.CODEC.png if absent"),
+        argument("--out", type=Path, metavar="PNG", help="the picture; ./try_IMAGE_CODEC.png if absent"),
         DEVICE,
         example="rdbench try avif photo.png --against jpeg,webp",
     )
