@@ -94,6 +94,6 @@ def add(commands: Commands) -> None:
         _completion,
         "Print what makes a shell complete commands, codecs, points and datasets.",
         argument("shell", choices=SHELLS),
-        example="""eval "$(rdbench completion bash)"     # in ~/.bashrc; zsh likewise
-  rdbench completion fish | source      # in ~/.config/fish/config.fish""",
+        example=""". <(rdbench completion bash)     # in ~/.bashrc; zsh likewise
+  rdbench completion fish | source # in ~/.config/fish/config.fish""",
     )
