@@ -43,7 +43,7 @@ $(VENV)/.report: pyproject.toml requirements.lock
 	touch $@
 
 $(VENV)/.test: $(VENV)/.report
-	$(PIP) -e '.[learned,test]'
+	$(PIP) -e '.[learned,test,docs]'
 	touch $@
 
 clean:

@@ -1,8 +1,8 @@
 """rdbench: from datasets.yaml and codecs_wrappers/ to results/<config>/report/index.html.
 
-    snakemake --cores                                       the embedded images
-    snakemake --cores --configfile config/kodak.yaml        Kodak
-    snakemake --cores --config datasets='[kodak,clic]'      any sets of datasets.yaml, or folder:PATH
+    snakemake --cores all                                       the embedded images
+    snakemake --cores all --configfile config/kodak.yaml        Kodak
+    snakemake --cores all --config datasets='[kodak,clic]'      any sets of datasets.yaml, or folder:PATH
 
 images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> measure -> records -> BD, figures, report
 """

@@ -101,7 +101,8 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
     from bench.evidence import evidence
 
     if not (folder / "records.parquet").is_file():
-        raise UsageError(f"judging claims: {folder / 'records.parquet'} is missing; a run writes it: snakemake --cores")
+        records_path = folder / "records.parquet"
+        raise UsageError(f"judging claims: {records_path} is missing; a run writes it: snakemake --cores all")
     ledger, frame = read_claims(path), records.read(folder / "records.parquet")
     datasets = sorted(set(frame.dataset))
     parts = {dataset: evidence(folder, dataset, frame) for dataset in datasets}

@@ -87,7 +87,7 @@ class Evidence:
             known = self._published[(self._published.source == source) & (self._published.codec == codec)]
             places = sorted(set(known[known.metric == metric].dataset))
             where = f"it is on {', '.join(places)}" if places else "on no dataset"
-            run = f"snakemake --cores --config datasets='[{','.join(places)}]'" if places else ""
+            run = f"snakemake --cores all --config datasets='[{','.join(places)}]'" if places else ""
             raise Missing(f"{name} was not published in {metric} on {self.dataset}; {where}", run)
         return curve
 
@@ -115,9 +115,8 @@ class Evidence:
 
     def command(self, codecs: set[str]) -> str:
         """A run of the named codecs on this dataset, in a folder of its own."""
-        return (
-            f"snakemake --cores --config datasets='[{self.dataset}]' codecs='[{','.join(sorted(codecs))}]' name=claim"
-        )
+        named = ",".join(sorted(codecs))
+        return f"snakemake --cores all --config datasets='[{self.dataset}]' codecs='[{named}]' name=claim"
 
     @cached_property
     def _published(self) -> pd.DataFrame:

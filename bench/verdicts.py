@@ -50,7 +50,7 @@ def advice(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> list[tu
         commands.append((update, "forgets those that shall not be measured any more"))
     if any("file" in verdict.breached for verdict in verdicts):
         records = shlex.quote(str(folder / "records.parquet"))
-        commands.append((f"snakemake --cores --forceall {records}", "puts the bitstreams back"))
+        commands.append((f"snakemake --cores all --forceall {records}", "puts the bitstreams back"))
     return commands
 
 

@@ -77,7 +77,7 @@ def _records(folder: Path) -> pd.DataFrame:
 
     path = folder / "records.parquet"
     if not path.is_file():
-        raise UsageError(f"no records at {path}; make them: snakemake --cores {path}")
+        raise UsageError(f"no records at {path}; make them: snakemake --cores all {path}")
     return records.read(path)
 
 
