@@ -27,9 +27,7 @@ def pchip_values(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
     shape = at.shape
     x, y, at = np.atleast_2d(x), np.atleast_2d(y), np.atleast_2d(at)
     slopes = pchip_slopes(x, y)
-    left = sum(
-        (inner[:, None] <= at for inner in x.T[1:-1]), np.zeros(at.shape, int)
-    )
+    left = sum((inner[:, None] <= at for inner in x.T[1:-1]), np.zeros(at.shape, int))
 
     def of(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
         return np.take_along_axis(rows, index, axis=1)
