@@ -31,6 +31,7 @@ EMBEDDED = "sample"  # the one dataset whose pictures may be committed
 STYLES = ("report.css", "explore.css")
 SHARED_SCRIPTS = ("report.js", "records.js")
 EXPLORER_SCRIPTS = ("bd.js", "state.js", "plots.js", "bdtable.js", "gallery.js", "viewer.js", "player.js", "keys.js")
+PLOTLY = "plotly.min.js"
 PUBLISHED_STEPS = 6  # of the progressive player: what is committed stays small
 FIGURE_FILES = ("svg", "pdf", "png", "csv", "webp", "md")
 
@@ -98,7 +99,11 @@ def build(
         )
     )
     records = _environment().get_template("records.html").render(**shared, data=records_data(run, links=not published))
-    for name in (*STYLES, *SHARED_SCRIPTS, *EXPLORER_SCRIPTS):
+    assets = (*STYLES, *SHARED_SCRIPTS, *EXPLORER_SCRIPTS)
+    for path in (target / "assets").glob("*"):
+        if path.name not in (*assets, PLOTLY):
+            path.unlink()  # of an earlier version's page
+    for name in assets:
         write_if_changed(target / "assets" / name, (HERE / "assets" / name).read_bytes())
     write_if_changed(target / "explore.html", explorer)
     write_if_changed(target / "records.html", records)
@@ -126,19 +131,19 @@ def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
     """Where the page finds plotly.js; the file is put there if it is to lie beside the page."""
     import plotly
 
-    source = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
+    source = Path(plotly.__file__).parent / "package_data" / PLOTLY
     if not offline:
         from plotly.offline import get_plotlyjs_version
 
-        (target / "assets" / "plotly.min.js").unlink(missing_ok=True)
+        (target / "assets" / PLOTLY).unlink(missing_ok=True)
         digest = base64.b64encode(hashlib.sha256(source.read_bytes()).digest()).decode()
         return {
             "src": f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js",
             "integrity": f"sha256-{digest}",
         }
     place = target.parent / "assets" if published else target / "assets"
-    write_if_changed(place / "plotly.min.js", source.read_bytes())
-    return {"src": "../assets/plotly.min.js" if published else "assets/plotly.min.js", "integrity": ""}
+    write_if_changed(place / PLOTLY, source.read_bytes())
+    return {"src": f"{'../' if published else ''}assets/{PLOTLY}", "integrity": ""}
 
 
 def _figures(run: Run, target: Path, may_show: Callable[[str], bool]) -> list[dict[str, Any]]:

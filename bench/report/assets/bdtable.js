@@ -51,9 +51,9 @@
 
   const draw = () => {
     const anchor = table(get("anchor"));
-    const known = page.intervals[get("dataset")]?.[metric().key]?.[get("anchor")];
+    const intervals = page.intervals[get("dataset")]?.[metric().key]?.[get("anchor")];
     const rows = measured(get("dataset")).filter((codec) => codec !== get("anchor")).map((codec) => {
-      const result = rdbench.bd.compare(anchor, table(codec), known?.[codec]);
+      const result = rdbench.bd.compare(anchor, table(codec), intervals?.[codec]);
       const validation = page.codecs.find(({ name }) => name === codec).role === "validation";
       return { codec, validation: Number(validation), key: result.perImage.rate ?? result.averaged.rate, ...result };
     });
@@ -65,7 +65,7 @@
     const unit = metric().unit ? ` [${metric().unit}]` : "";
     document.getElementById("bd-quality").textContent = `${metric().key.startsWith("psnr") ? "BD-PSNR" : "BD-quality"}${unit}`;
     document.getElementById("bd-image").textContent = get("image");
-    document.getElementById("bd-caption").textContent = `Rate against ${label(get("anchor"))} at equal ${metric().label}; negative means fewer bits. PCHIP, computed in this page from the records. ${known ? "Intervals are those of the report." : "Intervals by 10,000 draws of images made here; the report has none against this anchor."}`;
+    document.getElementById("bd-caption").textContent = `Rate against ${label(get("anchor"))} at equal ${metric().label}; negative means fewer bits. PCHIP, computed in this page from the records. ${intervals ? "Intervals are those of the report." : "Intervals by 10,000 draws of images made here; the report has none against this anchor."}`;
   };
 
   on(["dataset", "metric", "anchor", "image"], draw);
