@@ -322,3 +322,31 @@ def test_a_record_is_one_step_from_its_number(folder: Path, page: Any) -> None:
     assert sizes == sorted(sizes, reverse=True)
     page.select_option("#filters [name=codec]", "webp")
     assert "codec=webp" in page.url and "image=coffee" in page.url
+
+
+def test_two_fingers_zoom_the_pictures_and_one_moves_them(folder: Path, chromium: Any) -> None:
+    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
+    page = opened(context.new_page(), folder, "#view=swipe")
+    frame = page.locator("#viewer .frame").first
+    frame.scroll_into_view_if_needed()
+    box = frame.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    session = context.new_cdp_session(page)
+
+    def touch(kind: str, *fingers: tuple[float, float]) -> None:
+        points = [{"x": left, "y": top, "id": index} for index, (left, top) in enumerate(fingers)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    touch("touchStart", (x - 20, y), (x + 20, y))
+    for apart in (30, 45, 60, 80):
+        touch("touchMove", (x - apart, y), (x + apart, y))
+    touch("touchEnd")
+    page.wait_for_function("rdbench.explorer.get('zoom') > 0")
+    before = page.evaluate("[rdbench.explorer.get('x'), rdbench.explorer.get('y')]")
+    touch("touchStart", (x + 50, y + 50))
+    touch("touchMove", (x + 20, y + 30))
+    touch("touchMove", (x - 20, y + 10))
+    touch("touchEnd")
+    page.wait_for_function("(before) => rdbench.explorer.get('x') > before[0]", arg=before)
+    assert page.evaluate("rdbench.explorer.get('y')") > before[1]
+    context.close()
