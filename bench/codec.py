@@ -311,5 +311,10 @@ def load(name: str, package: Any = codecs_wrappers) -> Codec:
 
 
 def module_of(codec: Codec) -> str:
-    """The file name (without .py) of the wrapper that gives ``codec``."""
+    """The file name (without .py) of the wrapper that gives ``codec``; its class may be defined elsewhere."""
+    package = codecs_wrappers.__name__
+    for name, module in list(sys.modules.items()):
+        parent, _, stem = name.rpartition(".")
+        if parent == package and any(given is codec for given in getattr(module, "CODECS", ())):
+            return stem
     return Path(sys.modules[type(codec).__module__].__file__ or "").stem

@@ -13,6 +13,7 @@ from typing import Any
 
 import codecs_wrappers
 from bench.codec import Codec, discover, module_of
+from bench.errors import RdbenchError
 from bench.files import to_json, write_if_changed
 
 
@@ -90,7 +91,11 @@ def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
     What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
+    Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
     """
+    if _file(module) is None:
+        places = ", ".join(codecs_wrappers.__path__)
+        raise RdbenchError(f"hashing the code of wrapper {module!r}: there is no such file in {places}")
     digest = hashlib.sha256()
     seen: set[str] = set()
     queue = [module]

@@ -26,6 +26,7 @@ from bench.codec import Codec, Embedded, codecs, discover, module_of
 from bench.errors import UsageError
 from bench.files import sha256, sha256_pixels
 from bench.newcodec import create
+from bench.status import code_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures" / "bitstreams"
@@ -94,6 +95,14 @@ def test_every_codec_class_of_a_module_is_given(module):
     classes = [c for _, c in inspect.getmembers(sys.modules[module], inspect.isclass) if c.__module__ == module]
     missing = [c.__name__ for c in classes if issubclass(c, Codec) and not any(isinstance(g, c) for g in given)]
     assert missing == [], f"not in CODECS of {module}"
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_the_wrapper_file_that_gives_a_codec_is_known_and_its_code_hashed(name):
+    """Its class may lie elsewhere; the hash of the wrong file, or of nothing, would keep stale results in the cache."""
+    wrapper = module_of(CODECS[name])
+    assert any(given is CODECS[name] for given in importlib.import_module(f"codecs_wrappers.{wrapper}").CODECS)
+    assert code_sha256(wrapper) != sha256(b"")
 
 
 @pytest.mark.parametrize("name", CODECS)
@@ -263,7 +272,7 @@ def damage(codec: Codec, bitstream: bytes):
     yield "foreign", b"this is no bitstream, but a sentence that someone saved under its name\n" * 3
     yield "foreign", random.bytes(500)
     yield "foreign", bytes(500)
-    family = {c.name for c in CODECS.values() if type(c).__module__ == type(codec).__module__}
+    family = {c.name for c in CODECS.values() if module_of(c) == module_of(codec)}
     for name, entry in json.loads((FIXTURES / "index.json").read_text()).items():
         if name not in family and Path(entry["file"]).suffix != codec.extension:
             yield "foreign", (FIXTURES / entry["file"]).read_bytes()
@@ -300,7 +309,7 @@ def in_a_fresh_process(codec: Codec, streams: dict[str, bytes], folder: Path, en
     for i, bitstream in enumerate(streams.values()):
         (folder / f"{i:05}.bin").write_bytes(bitstream)
     np.save(folder / "image.npy", photograph())
-    command = [sys.executable, "-c", WITNESS, str(folder), type(codec).__module__, codec.name]
+    command = [sys.executable, "-c", WITNESS, str(folder), f"codecs_wrappers.{module_of(codec)}", codec.name]
     with open(folder / "out", "w") as out, open(folder / "err", "w") as err:
         try:
             code = subprocess.run(
