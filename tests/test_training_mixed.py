@@ -60,7 +60,7 @@ def test_scales_learn_the_real_rate_and_the_latent_the_noisy_one(monkeypatch, la
 
 def test_steep_layers_step_by_their_part_of_the_rate():
     image = torch.randint(0, 256, (3, 96, 96), dtype=torch.uint8)
-    settings = config.load("mean_scale_0.0154", **TINY, hyperprior_steps=0, lr=1e-3, steep_lr=0.1)
+    settings = config.load("mean_scale_0.0154", **TINY, hyperprior_steps=0, lr=1e-3, steep_lr=0.1, optimiser="adam")
     learner = MeanScaleLearner(settings, [image], torch.device("cpu"))
     learner.begin()
     before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}
