@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import codecs_wrappers
 from bench.codec import Codec, discover, module_of
 from bench.errors import RdbenchError
 from bench.files import to_json, write_if_changed
+
+PARSING = threading.Lock()  # two threads in ast.parse of Python 3.11 can raise SystemError (python/cpython#106905)
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,8 @@ def code_sha256(module: str) -> str:
         seen.add(name)
         source = path.read_bytes()
         try:
-            tree = ast.parse(source)
+            with PARSING:
+                tree = ast.parse(source)
         except (SyntaxError, ValueError):
             digest.update(source)
             continue
