@@ -100,10 +100,10 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
     from bench import records
     from bench.evidence import evidence
 
-    if not (folder / "records.parquet").is_file():
-        records_path = folder / "records.parquet"
+    records_path = folder / "records.parquet"
+    if not records_path.is_file():
         raise UsageError(f"judging claims: {records_path} is missing; a run writes it: snakemake --cores all")
-    ledger, frame = read_claims(path), records.read(folder / "records.parquet")
+    ledger, frame = read_claims(path), records.read(records_path)
     datasets = sorted(set(frame.dataset))
     parts = {dataset: evidence(folder, dataset, frame) for dataset in datasets}
     judged = [

@@ -310,6 +310,15 @@ def load(name: str, package: Any = codecs_wrappers) -> Codec:
     raise UsageError("; ".join([f"no codec is called {name!r}; there are {', '.join(sorted(known))}", *broken]))
 
 
+def load_available(name: str) -> Codec:
+    """The codec of that name. Raises UsageError if there is none, or with the reason where it cannot run here."""
+    codec = load(name)
+    runs, reason = codec.available()
+    if not runs:
+        raise UsageError(f"codec {name} is not available here: {reason}")
+    return codec
+
+
 def module_of(codec: Codec) -> str:
     """The file name (without .py) of the wrapper that gives ``codec``; its class may be defined elsewhere."""
     package = codecs_wrappers.__name__

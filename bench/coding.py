@@ -180,7 +180,7 @@ def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.nd
 def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) -> Iterator[np.ndarray]:
     """The reconstructions (uint8, H x W x 3) of bitstream files, decoded in another process. Raises WorkerError."""
     with (
-        lent(bool(status(load(codec)).weights_sha256)) as device,
+        lent(bool(load(codec).weights_digest())) as device,
         Worker("decode", codec, log, device=device.environment()) as decoder,
     ):
         for path in paths:

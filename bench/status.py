@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ast
 import hashlib
-import threading
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,6 @@ import codecs_wrappers
 from bench.codec import Codec, discover, module_of
 from bench.errors import RdbenchError
 from bench.files import to_json, write_if_changed
-
-PARSING = threading.Lock()  # two threads in ast.parse of Python 3.11 can raise SystemError (python/cpython#106905)
 
 
 @dataclass(frozen=True)
@@ -108,16 +106,20 @@ def code_sha256(module: str) -> str:
         if name in seen or path is None:
             continue
         seen.add(name)
-        source = path.read_bytes()
-        try:
-            with PARSING:
-                tree = ast.parse(source)
-        except (SyntaxError, ValueError):
-            digest.update(source)
-            continue
-        digest.update(f"{name}\n{ast.dump(tree)}\n".encode())
-        queue += sorted(_imports(tree, name if path.stem == "__init__" else name.rpartition(".")[0]))
+        code, imports = _parsed(path.read_bytes(), name, name if path.stem == "__init__" else name.rpartition(".")[0])
+        digest.update(code)
+        queue += imports
     return digest.hexdigest()
+
+
+@cache  # codecs share most of what they import
+def _parsed(source: bytes, name: str, package: str) -> tuple[bytes, tuple[str, ...]]:
+    """What of a module ``name`` in ``package`` is hashed, and the modules of codecs_wrappers that it imports."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return source, ()
+    return f"{name}\n{ast.dump(tree)}\n".encode(), tuple(sorted(_imports(tree, package)))
 
 
 def _file(module: str) -> Path | None:

@@ -15,9 +15,8 @@ from typing import Any
 import pandas as pd
 
 from bench import records
-from bench.codec import check_image, load
+from bench.codec import check_image, load, load_available
 from bench.coding import Job
-from bench.errors import UsageError
 from bench.files import cache_dir, sha256_file, sha256_pixels, write_atomically
 from bench.images import load_image
 from bench.manifest import ImageFile, Manifest
@@ -36,9 +35,7 @@ def measure(codecs: Sequence[str], image: Path) -> pd.DataFrame:
     manifest = Manifest(image.stem, images=[file], source=str(path))
     rows: list[dict[str, Any]] = []
     for name in codecs:
-        runs, reason = load(name).available()
-        if not runs:
-            raise UsageError(f"codec {name} is not available here: {reason}")
+        load_available(name)
     with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
         for name in codecs:
             log = cache_dir() / "logs" / f"try_{name}.log"

@@ -58,7 +58,7 @@ def _report(args: argparse.Namespace) -> None:
     from bench.report.build import build
 
     log_to(args.log)
-    page = build(args.folder, gallery_bpp=tuple(args.gallery_bpp)).resolve()
+    page = build(args.folder, gallery_bpp=tuple(args.gallery_bpp), gallery_images=args.gallery_images).resolve()
     show(args, [{"page": page}], str(page))
 
 

@@ -30,11 +30,11 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _encode(args: argparse.Namespace) -> None:
-    from bench.codec import Point, check_image, load
+    from bench.codec import Point, check_image, load_available
     from bench.datasets import load_image
     from bench.files import sha256, write_atomically
 
-    codec = available(load(args.codec))
+    codec = load_available(args.codec)
     image = check_image(load_image(args.image))
     point = codec.point(args.point) if args.point else codec.points[len(codec.points) // 2]
     if args.set:
@@ -59,14 +59,14 @@ def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
 def _decode(args: argparse.Namespace) -> None:
     from PIL import Image
 
-    from bench.codec import load
+    from bench.codec import load_available
     from bench.files import sha256_pixels, write_atomically
 
     rows: list[dict[str, Any]] = []
     text = ""
     if not args.image and not args.progressive:
         raise UsageError("decoding: expected a PNG file for the picture, or --progressive and a folder for several")
-    codec = available(load(args.codec))
+    codec = load_available(args.codec)
     try:
         bitstream = args.bitstream.read_bytes()
     except OSError as error:
@@ -100,13 +100,13 @@ def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, 
 
 
 def _rate(args: argparse.Namespace) -> None:
-    from bench.codec import check_image, load
+    from bench.codec import check_image, load_available
     from bench.datasets import load_image
     from bench.files import write_atomically
     from bench.metrics import psnr_rgb_db
     from bench.rate import reach
 
-    codec = available(load(args.codec))
+    codec = load_available(args.codec)
     image = check_image(load_image(args.image))
     codec.prepare()
     start = time.perf_counter()
@@ -127,14 +127,6 @@ def _rate(args: argparse.Namespace) -> None:
     )
     if not reached.continuous:
         say(f"{codec.name} has no continuous rate: this is the nearest of its {len(codec.points)} operating points")
-
-
-def available(codec: Any) -> Any:
-    """``codec``. Raises UsageError with the reason where it cannot run."""
-    runs, reason = codec.available()
-    if not runs:
-        raise UsageError(f"codec {codec.name} is not available here: {reason}")
-    return codec
 
 
 def _assignment(text: str) -> tuple[str, Any]:

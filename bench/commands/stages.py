@@ -115,15 +115,11 @@ def _decode_matrix(args: argparse.Namespace) -> None:
 
 def _codecs_with_weights(names: list[str]) -> list[Any]:
     """The codecs of these names, which must be available; where none is named, all that have weights here."""
-    from bench.codec import codecs, load
+    from bench.codec import codecs, load_available
     from bench.status import status
 
     if names:
-        for codec in (found := [load(name) for name in names]):
-            available, reason = codec.available()
-            if not available:
-                raise UsageError(f"codec {codec.name} is not available here: {reason}")
-        return found
+        return [load_available(name) for name in names]
     found = [codec for codec in codecs().values() if status(codec).weights_sha256 and codec.role == "codec"]
     if not found:
         raise UsageError(

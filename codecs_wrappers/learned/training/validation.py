@@ -17,10 +17,13 @@ DISTORTIONS = ("mse", "ms_ssim")
 LEAST_SSIM_CROP = 192  # MS-SSIM needs more than 160
 
 
-def distortion(kind: str, x_hat: Tensor, x: Tensor) -> Tensor:
-    """What a rate weight weighs, mean over the batch (B, 3, H, W) in 0..1: 255^2 MSE, or 1 - MS-SSIM."""
+def distortion(kind: str, mse: Tensor, x_hat: Tensor, x: Tensor) -> Tensor:
+    """What a rate weight weighs, mean over the batch (B, 3, H, W) in 0..1: 255^2 MSE, or 1 - MS-SSIM.
+
+    mse: the 255^2 MSE, which every caller has.
+    """
     if kind == "mse":
-        return 255**2 * (x_hat - x).square().mean()
+        return mse
     from pytorch_msssim import ms_ssim
 
     return 1 - ms_ssim(with_finite_gradient(x_hat), x, data_range=1.0)
@@ -62,9 +65,18 @@ def tf32(allowed: bool) -> Iterator[None]:
         torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
 
 
-def score(model: nn.Module, images: Sequence[Tensor], rate_weight: float, kind: str = "mse") -> Score:
-    """The :class:`Score` of a mean-scale hyperprior on uint8 images (3, H, W) of any size, in fp32, in eval mode."""
-    return score_points(model, lambda x: [networks.forward(model, x)], images, [rate_weight], kind)[0]
+def score(
+    model: nn.Module,
+    images: Sequence[Tensor],
+    rate_weight: float,
+    kind: str = "mse",
+    forward: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]] = networks.forward,
+) -> Score:
+    """The :class:`Score` of a network of one rate on uint8 images (3, H, W) of any size, in fp32, in eval mode.
+
+    forward: its (x_hat, bits) as :func:`networks.forward` gives them, which is a mean-scale hyperprior's.
+    """
+    return score_points(model, lambda x: [forward(model, x)], images, [rate_weight], kind)[0]
 
 
 @torch.no_grad()
@@ -90,8 +102,8 @@ def score_points(
                 x_hat = (x_hat[..., :height, :width].clamp(0, 1) * 255).round()
                 mse = (x_hat - x).square().mean(dtype=torch.float64).clamp(min=1e-10)  # of 0..255
                 bpp = bits[0].double() / (height * width)
-                lost = mse if kind == "mse" else distortion(kind, x_hat / 255, x / 255)
-                total += torch.stack([rate_weight * lost + bpp, bpp, 10 * torch.log10(255**2 / mse)])
+                loss = rate_weight * distortion(kind, mse, x_hat / 255, x / 255) + bpp
+                total += torch.stack([loss, bpp, 10 * torch.log10(255**2 / mse)])
     return [Score(*means) for means in (totals / len(images)).tolist()]
 
 

@@ -19,7 +19,7 @@ from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.linear_start import linear_start
 from codecs_wrappers.learned.training.optimisers import optimiser
 from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score_points
+from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score
 
 QUANTISATIONS = ("noise", "mixed")
 BATCHES = 8  # of crops for the principal components
@@ -61,6 +61,10 @@ class MeanScaleLearner(Learner):
 
     def build(self) -> nn.Module:
         self._latents: Crops | None = None
+        return self.untrained()
+
+    def untrained(self) -> nn.Module:
+        """The network as its class initialises it."""
         return networks.build(self.config.architecture)
 
     def first_weights(self) -> dict[str, Any]:
@@ -90,8 +94,7 @@ class MeanScaleLearner(Learner):
         return networks.forward(model, x, self.precision if model.training else None, self._mixed)
 
     def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
-        weights, kind = [self.config.rate_weight], self.config.distortion
-        return score_points(model, lambda x: [self.forward(model, x)], images, weights, kind)[0]
+        return score(model, images, self.config.rate_weight, self.config.distortion, self.forward)
 
     def identity(self) -> dict[str, Any]:
         facts = {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight}
@@ -106,11 +109,11 @@ class MeanScaleLearner(Learner):
         Constants stay fp32: a likelihood bound of 1e-9 is zero in fp16.
         """
         model.update(force=True, update_quantiles=True)
-        shipped = networks.build(self.config.architecture).to(self.device)
-        return networks.load_weights(shipped, trained_in_fp16(model)).eval()
+        shipped = self.untrained().to(self.device)
+        return networks.load_weights(shipped, _trained_in_fp16(model)).eval()
 
     def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
-        return {**shipped.state_dict(), **trained_in_fp16(shipped)}
+        return {**shipped.state_dict(), **_trained_in_fp16(shipped)}
 
     def stage(self) -> tuple[float, int]:
         if self._in_first_stage:
@@ -154,10 +157,8 @@ class MeanScaleLearner(Learner):
         x_hat, bits = self.forward(self.model, x)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / self.config.crop**2
-        return self.config.rate_weight * self._distortion(x_hat, x, mse) + bpp, bpp, mse
-
-    def _distortion(self, x_hat: Tensor, x: Tensor, mse: Tensor) -> Tensor:
-        return 255**2 * mse if self.config.distortion == "mse" else distortion(self.config.distortion, x_hat, x)
+        lost = distortion(self.config.distortion, 255**2 * mse, x_hat, x)
+        return self.config.rate_weight * lost + bpp, bpp, mse
 
     def _rate_loss(self) -> tuple[Tensor, Tensor, Tensor]:
         """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""
@@ -183,7 +184,7 @@ class MeanScaleLearner(Learner):
         return latents
 
 
-def trained_in_fp16(model: nn.Module) -> dict[str, Tensor]:
+def _trained_in_fp16(model: nn.Module) -> dict[str, Tensor]:
     return {name: tensor.half() for name, tensor in model.state_dict().items() if not networks.is_derived(name)}
 
 

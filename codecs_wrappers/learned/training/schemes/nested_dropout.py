@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training.data import to_float
 from codecs_wrappers.learned.training.schemes import mean_scale
-from codecs_wrappers.learned.training.validation import Score, mean_of, score_points
+from codecs_wrappers.learned.training.validation import Score, distortion, mean_of, score_points
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,8 @@ class NestedDropoutLearner(mean_scale.MeanScaleLearner):
         x_hat = networks.run(self.model.g_s, y_hat, self.precision)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / config.crop**2
-        return config.rate_weight * self._distortion(x_hat, x, mse) + bpp, bpp, mse
+        lost = distortion(config.distortion, 255**2 * mse, x_hat, x)
+        return config.rate_weight * lost + bpp, bpp, mse
 
     def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
         """The mean over evenly spaced cuts, as the training weighs them."""

@@ -161,7 +161,7 @@ class StanhLearner(Learner):
         x_hat = networks.run(self._network(self.model).g_s, y_hat, self.precision)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / config.crop**2
-        lost = 255**2 * mse if config.distortion == "mse" else distortion(config.distortion, x_hat, x)
+        lost = distortion(config.distortion, 255**2 * mse, x_hat, x)
         return config.rate_weight * lost + bpp, bpp, mse
 
     def advance(self, progress: float) -> Tensor:

@@ -34,7 +34,7 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def untrained(self) -> nn.Module:
         if self.config.hyperprior_steps or self.config.normalise:
             raise UsageError(f"training {self.config.name}: the scheme zou22 has no hyperprior_steps and no normalise")
         return wacnn.build(self.config.architecture)
@@ -57,12 +57,6 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
             part.y_hat = values + ((values - part.means).round() + part.means - values).detach()
             parts.append(part)
         return model.g_s(torch.cat([part.y_hat for part in parts], 1)), bits
-
-    def as_shipped(self, model: nn.Module) -> nn.Module:
-        """As a mean-scale hyperprior's."""
-        model.update(force=True, update_quantiles=True)
-        shipped = wacnn.build(self.config.architecture).to(self.device)
-        return networks.load_weights(shipped, mean_scale.trained_in_fp16(model)).eval()
 
     def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
         """The transforms' weights have a basis, the many small layers of the entropy model go without."""
