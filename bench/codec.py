@@ -107,6 +107,15 @@ class Codec:
         """sha256 of the trained weights it uses; empty for a codec without."""
         return ""
 
+    def training(self) -> tuple[Mapping[str, Any], ...]:
+        """How its weights came about, one mapping for each file, for the report; nothing for a codec without.
+
+        Keys, all but ``name`` where known: bytes (int), steps, crops, crop (side in pixels), images, hours, device,
+        start (what it started from), base (the file whose network stays frozen), loss, bpp and psnr_rgb_db (of the
+        validation), validation_images.
+        """
+        return ()
+
     def prepare(self) -> None:
         """Loads what the first call would load: a library, weights onto the device, compiled code. May be left out.
 

@@ -38,6 +38,7 @@ class Status:
     lossless: bool = False
     colour: dict[str, Any] | None = None
     points: tuple[dict[str, Any], ...] = ()
+    training: tuple[dict[str, Any], ...] = ()
 
     def write(self, folder: Path) -> Path:
         """``folder/<codec>.json``, touched only if its content changes."""
@@ -66,6 +67,7 @@ def status(codec: Codec) -> Status:
         fields |= {"available": bool(available), "reason": reason}
         if available:
             fields |= {"version": codec.version(), "weights_sha256": codec.weights_digest()}
+            fields["training"] = tuple(map(dict, codec.training()))
             if not fields["version"]:
                 raise ValueError("version() is empty: it must name what decides the bits")
         elif not reason:
@@ -92,6 +94,8 @@ def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
     What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
+    A package whose ``__init__.py`` says ``DECIDES_NO_BITS = True`` (training: its weights have a hash of their own) is
+    left out.
     Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
     """
     if _file(module) is None:
@@ -103,13 +107,24 @@ def code_sha256(module: str) -> str:
     while queue:
         name = queue.pop(0)
         path = _file(name)
-        if name in seen or path is None:
+        if name in seen or path is None or any(_decides_no_bits(package) for package in _packages(name)):
             continue
         seen.add(name)
         code, imports = _parsed(path.read_bytes(), name, name if path.stem == "__init__" else name.rpartition(".")[0])
         digest.update(code)
         queue += imports
     return digest.hexdigest()
+
+
+def _packages(module: str) -> list[str]:
+    """A module and the packages it lies in: "learned.training.ship" -> all three."""
+    parts = module.split(".")
+    return [".".join(parts[: depth + 1]) for depth in range(len(parts))]
+
+
+def _decides_no_bits(module: str) -> bool:
+    path = _file(module)
+    return path is not None and path.stem == "__init__" and b"\nDECIDES_NO_BITS = True" in path.read_bytes()
 
 
 @cache  # codecs share most of what they import

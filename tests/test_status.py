@@ -66,3 +66,26 @@ def test_two_wrappers_that_give_one_name_are_told_apart(add_wrapper):
     found = all_statuses()
     assert found["mine"].available
     assert "already given by mine.py" in found["other"].error
+
+
+def test_a_package_that_decides_no_bits_is_left_out(add_wrapper, tmp_path):
+    add_wrapper("mine", WRAPPER.replace("codecs_wrappers.helper", "codecs_wrappers.trainer.steps"))
+    package = add_wrapper("placeholder", "CODECS = []\n").with_name("trainer")
+    package.mkdir()
+
+    def hashed(init: str, steps: str) -> str:
+        (package / "__init__.py").write_text(init)
+        (package / "steps.py").write_text(steps)
+        return code_sha256("mine")
+
+    assert hashed('"""It."""\n', "SIZE = 3\n") != hashed('"""It."""\n', "SIZE = 4\n")
+    said = '"""It."""\n\nDECIDES_NO_BITS = True  # as its weights have a hash\n'
+    assert hashed(said, "SIZE = 3\n") == hashed(said, "SIZE = 4\n")
+
+
+def test_training_is_code_that_no_codec_waits_for_and_what_it_made_is_told():
+    from bench.codec import codecs
+
+    for codec in codecs().values():
+        state = status(codec)
+        assert [facts["name"] for facts in state.training] == list(getattr(codec, "entries", ())) or not state.available

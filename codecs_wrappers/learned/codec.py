@@ -49,6 +49,10 @@ class LearnedCodec(Codec):
         """sha256 over the hashes of all weights files it uses, in the order of ``entries``."""
         return hashlib.sha256("".join(map(weights.sha256, self.entries)).encode()).hexdigest()
 
+    def training(self) -> tuple[dict[str, Any], ...]:
+        """What the weights manifest says of every entry."""
+        return tuple(map(weights.training, self.entries))
+
     def prepare(self) -> None:
         """Load every model, so that the first image does not pay for it."""
         for entry in self.models():

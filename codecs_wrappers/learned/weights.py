@@ -109,6 +109,17 @@ def sha256(name: str) -> str:
     return given or _hash(path(name), _stamp(path(name)))
 
 
+def training(name: str) -> dict[str, Any]:
+    """What the manifest says of an entry's training, in the keys of :meth:`bench.codec.Codec.training`."""
+    found = entry(name)
+    data, validation, start = (found.get(key, {}) for key in ("data", "validation", "started_from"))
+    facts = {key: found.get(key) for key in ("bytes", "crops", "crop", "hours", "device")}
+    facts |= {"images": data.get("images"), "validation_images": validation.get("images")}
+    facts |= {key: validation.get(key) for key in ("loss", "bpp", "psnr_rgb_db")}
+    facts |= {"start": start.get("from"), "base": found.get("base", {}).get("name"), "steps": found.get("steps_run")}
+    return {"name": name} | {key: value for key, value in facts.items() if value is not None}
+
+
 def load(name: str) -> Weights:
     """The weights of an entry, their hash checked, in CompressAI's present names.
 
