@@ -172,8 +172,8 @@ def verdict_of(test: Any, value: float, interval: tuple[float, float] | None, to
     if test.misses(*interval, tolerance):
         return NOT_REPRODUCED, ""
     if not test.holds(value):
-        near = test.holds(value, tolerance)
-        return PARTLY, "it is off by less than the tolerance" if near else "only a part of the interval meets the claim"
+        what = "it is off by less" if test.holds(value, tolerance) else "only a part of the interval is off by more"
+        return PARTLY, f"{what} than the tolerance"
     if all(test.holds(end, tolerance) for end in interval):
         return REPRODUCED, ""
     return PARTLY, "the interval goes beyond the claim by more than the tolerance"

@@ -62,8 +62,11 @@ class Evidence:
         table = curve_table(rows, self.dataset, name, metric)
         if not table.images:
             failed = rows[rows.status != "ok"]
-            why = f"was {failed.status.iloc[0]}: {failed.reason.iloc[0]}" if len(failed) else f"has no {metric}"
-            raise Missing(f"codec {name} {why}", codec=True)
+            if failed.empty:
+                notes = "".join(f": {note}" for note in rows.metric_notes.dropna()[:1])
+                raise Missing(f"codec {name} has no {metric} of a whole image{notes}")
+            why = f"{failed.status.iloc[0]}: {failed.reason.iloc[0]}"
+            raise Missing(f"codec {name} was {why} (to be mended before the run below)", codec=True)
         return table
 
     def frame(self, *names: str) -> pd.DataFrame:
@@ -124,6 +127,10 @@ class Evidence:
 
     def _study(self, study: str) -> pd.DataFrame:
         if study not in self.studies:
+            from bench.studies import studies  # imports every wrapper: only where the reason depends on it
+
+            if study not in studies():
+                raise Missing(f"{study} is neither a study nor published: bench/published has no {study}.csv")
             raise Missing(f"study {study} was not run on {self.dataset}", self._run_study(study))
         found = self.studies[study]
         if found["status"] != "ok" or not found["rows"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import textwrap
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ from bench.claims import (
     claimed_codecs,
     judge_run,
     read_claims,
+    verdict_of,
 )
 from bench.claimtables import COLUMNS, as_text
 from bench.cli import main
@@ -33,6 +35,7 @@ from bench.codec import discover
 from bench.errors import UsageError
 from bench.expressions import parse
 from bench.files import to_json
+from bench.published import load_published
 from bench.report import build
 from bench.studies import studies
 
@@ -49,6 +52,7 @@ CURVES = {  # dB above BPG at equal rate, over ln(rate); what is not here is 0
     "resgdn_base": lambda rate: -0.4 - 0.5 * np.log(rate / RATES[0]),
 }
 STUDIES: dict[str, dict[str, list]] = {
+    "stanh_function": {"beta": ["1", "100", "infinite (coding)"], "x": [0.7] * 3, "STanH(x)": [0.6, 1.0, 1.0]},
     "resgdn_layers": {"point": list("abcde"), "residual_share": [0.02, 0.34, 0.52, 0.68, 0.76]},
     "resgdn_times": {"part": ["encoder", "quantizer", "decoder"], "ms": [65.0, 2.0, 51.0], "device": ["CPU"] * 3},
     "stanh_costs": {
@@ -205,7 +209,8 @@ def test_what_cannot_be_tested_says_why_and_what_to_run(make_run):
     )
     assert found["naive_scaling_comparable_to_qsf"]["reason"] == "codec qsf is not in the run"
     assert "codecs='[naive_scaling,qsf]'" in found["naive_scaling_comparable_to_qsf"]["run"]
-    assert found["stanh_on_zou22_comparable"]["reason"] == "codec stanh_zou22 was skipped: no weights here"
+    zou22 = found["stanh_on_zou22_comparable"]["reason"]
+    assert zou22 == "codec stanh_zou22 was skipped: no weights here (to be mended before the run below)"
     assert found["uneven_levels_above_uniform_ones"]["run"].startswith("rdbench study plonq_levels --dataset kodak")
     assert "'*TITAN X*'" in found["resgdn_times_on_titan_x"]["reason"]
 
@@ -216,7 +221,9 @@ def test_a_run_without_learned_codecs_makes_no_claim_about_them(make_run):
     for path in (folder / "studies" / DATASET).iterdir():
         path.unlink()
     found = verdicts(folder)
-    assert {name for name, claim in found.items() if claim["verdict"] != NOT_TESTABLE} == {"bpg444_as_published"}
+    prior_art = {"toderici_above_jpeg_psnr", "shallow_gdn_above_jpeg2000", "joint_prior_above_bpg"}
+    judged = {name for name, claim in found.items() if claim["verdict"] != NOT_TESTABLE}
+    assert judged == {"bpg444_as_published", *prior_art}
 
 
 # Verdicts again by hand, from the Parquet file and without bench
@@ -311,6 +318,25 @@ def test_each_verdict_follows_from_the_interval_and_the_tolerance(tmp_path, save
         assert claim["parts"][0]["value"] == pytest.approx(-100 * saved, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("value", "interval", "verdict", "reason"),
+    [
+        (-1.0, (-2.0, -0.1), REPRODUCED, ""),
+        (-1.0, (-2.0, 0.9), REPRODUCED, ""),  # over the bound by less than the tolerance
+        (-1.0, (-3.0, 1.1), PARTLY, "the interval goes beyond the claim by more than the tolerance"),
+        (0.5, (-1.0, 2.0), PARTLY, "it is off by less than the tolerance"),
+        (2.0, (-1.0, 5.0), PARTLY, "only a part of the interval is off by more than the tolerance"),
+        (2.0, (0.9, 3.0), PARTLY, "only a part of the interval is off by more than the tolerance"),
+        (2.0, (1.1, 3.0), NOT_REPRODUCED, ""),
+        (-9.0, None, PARTLY, "there is no interval: a single image, or many resamples without a value"),
+        (1.1, None, NOT_REPRODUCED, ""),
+    ],
+)
+def test_the_edges_of_a_verdict_with_a_tolerance_of_one(value, interval, verdict, reason):
+    (comparison,) = parse("bd_rate(a, b) < 0")
+    assert verdict_of(comparison, value, interval, 1.0) == (verdict, reason)
+
+
 def test_one_image_reproduces_nothing_but_can_refute(make_run, tmp_path):
     folder = make_run(images=IMAGES[:1])
     assert judged(tmp_path, folder, "bd_rate(plonq, spiht) < 0")["verdict"] == PARTLY
@@ -365,6 +391,19 @@ def test_numbers_of_a_study_are_means_with_intervals_or_exact_facts(make_run, tm
     assert (fact["verdict"], fact["parts"][0]["value"], fact["parts"][0]["unit"]) == (REPRODUCED, 5000, "bytes")
     with pytest.raises(UsageError, match=r"the_claim.*take="):
         judged(tmp_path, folder, "fact(stanh_costs, bytes) > 0")
+
+
+def test_a_curve_that_nobody_published_says_where_its_points_would_go(make_run):
+    (claim,) = verdicts(make_run(), "resgdn_above_cai2018").values()
+    assert claim["verdict"] == NOT_TESTABLE and "bench/published has no resgdn_fig4.csv" in claim["reason"]
+
+
+def test_a_metric_without_values_says_why(make_run, tmp_path):
+    folder = make_run()
+    frame = records.read(folder / "records.parquet")
+    records.write(frame.assign(metric_notes="ssimulacra2: not installed"), folder / "records.parquet")
+    claim = judged(tmp_path, folder, "bd_rate(resgdn, jpeg, metric=ssimulacra2) < 0")
+    assert claim["verdict"] == NOT_TESTABLE and claim["reason"].endswith("of a whole image: ssimulacra2: not installed")
 
 
 def test_a_published_curve_can_be_an_anchor(make_run, tmp_path):
@@ -468,6 +507,10 @@ def test_every_codec_and_study_column_of_the_ledger_exists():
     tests = [test for claim in read_claims().claims for test in claim.tests]
     codecs = {codec.name for wrapper in discover() for codec in wrapper.codecs}
     assert {name for test in tests for name in test.curves()} <= codecs
+    named = {text for claim in read_claims().claims for text in re.findall(r'"(\w+/[^"]+)"', claim.test)}
+    published = set(load_published().source + "/" + load_published().codec)
+    unknown = {text for text in named - published if text.split("/")[0] not in studies()}
+    assert unknown == {"resgdn_fig4/cai2018", "resgdn_fig4/zhang2019"}  # nobody published their points
     columns = {(study.name, column) for study in studies().values() for column in study.columns}
     assert {pair for test in tests for pair in test.columns()} <= columns
 
