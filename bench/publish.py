@@ -1,13 +1,20 @@
-"""Reports worth keeping: the page of results/<config>, built anew into reports/<config>, fit to be committed."""
+"""Reports worth keeping: the page of results/<config>, built anew into reports/<config>, fit to be committed.
+
+reports/index.html lists them all.
+"""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.report.build import build
+from bench.files import to_json, write_if_changed
+from bench.report.build import HERE, build, identity, templates
+from bench.report.claims import verdicts
+from bench.report.run import read_run
 
 # What is committed stays small: two embedded photographs at one rate.
 GALLERY_IMAGES = ("astronaut", "coffee")
@@ -29,5 +36,17 @@ def publish(name: str, results: Path = Path("results"), reports: Path = Path("re
     shutil.rmtree(part, ignore_errors=True)
     build(results / name, out=part, published=True, gallery_bpp=GALLERY_BPP, gallery_images=GALLERY_IMAGES)
     shutil.rmtree(reports / name, ignore_errors=True)
+    run = read_run(results / name)
+    facts = {"name": name, **identity(run), "verdicts": verdicts(run)}
+    (part / "report.json").write_text(to_json(facts), encoding="utf-8")
     os.replace(part, reports / name)
+    _index(reports)
     return reports / name / "index.html"
+
+
+def _index(reports: Path) -> None:
+    """``reports``/index.html: a line for each published report, from the report.json in its folder."""
+    found = [json.loads(path.read_bytes()) for path in sorted(reports.glob("*/report.json"))]
+    page = templates().get_template("published.html").render(reports=found)
+    write_if_changed(reports / "assets" / "report.css", (HERE / "assets" / "report.css").read_bytes())
+    write_if_changed(reports / "index.html", page)

@@ -16,8 +16,10 @@ rule devices:
         RUN / "devices" / "{dataset}.csv",
     log:
         RUN / "logs" / "devices" / "{dataset}.log",
-    threads: workflow.cores
+    threads: ALL_CORES
     params:
+        **config["matrix"],
         codecs=PLAN.with_weights,
     shell:
-        "rdbench decode-matrix {params.codecs} --manifest {input.manifest:q} --out {output:q} --log {log:q}"
+        "rdbench decode-matrix {params.codecs} --manifest {input.manifest:q} --out {output:q}"
+        " --images {params.images} --points {params.points} --log {log:q}"

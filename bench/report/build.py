@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 
 from bench.files import write_if_changed
-from bench.report import checks, tables
+from bench.report import checks, tables, trained
 from bench.report.bdtable import bd_tables
 from bench.report.claims import claim_tables
 from bench.report.data import curves_data, records_data
@@ -67,9 +67,9 @@ def build(
     thumbs = make_thumbs(run, target, may_show)
     sweep(target, gallery, player, thumbs)
     curves = curves_data(run)
-    shared = {"run": run, "identity": _identity(run), "published": published}
+    shared = {"run": run, "identity": identity(run), "published": published}
     page = (
-        _environment()
+        templates()
         .get_template("index.html")
         .render(
             **shared,
@@ -82,6 +82,8 @@ def build(
             ceiling_images={dataset: len(images) for dataset, images in originals.items()},
             curve_tables=tables.curve_tables(run, curves),
             figures=_figures(run, target, may_show),
+            weights=trained.weights(run),
+            devices=trained.devices(run),
             speed=tables.speed(run),
             validation=tables.validation_rows(run),
             validation_left_out=tables.validation_left_out(run),
@@ -89,7 +91,7 @@ def build(
         )
     )
     explorer = (
-        _environment()
+        templates()
         .get_template("explore.html")
         .render(
             **shared,
@@ -98,7 +100,7 @@ def build(
             data=explorer_data(run, curves, gallery, player, thumbs),
         )
     )
-    records = _environment().get_template("records.html").render(**shared, data=records_data(run, links=not published))
+    records = templates().get_template("records.html").render(**shared, data=records_data(run, links=not published))
     assets = (*STYLES, *SHARED_SCRIPTS, *EXPLORER_SCRIPTS)
     for path in (target / "assets").glob("*"):
         if path.name not in (*assets, PLOTLY):
@@ -112,7 +114,7 @@ def build(
     return target / "index.html"
 
 
-def _identity(run: Run) -> dict[str, Any]:
+def identity(run: Run) -> dict[str, Any]:
     """What the page is about, without a date: dataset titles, commit, records hash, counts."""
     commit = run.environment.get("git_commit") or ""
     return {
@@ -171,7 +173,7 @@ def _figures(run: Run, target: Path, may_show: Callable[[str], bool]) -> list[di
     return entries
 
 
-def _environment() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"),
         autoescape=True,

@@ -36,6 +36,12 @@ def claim_tables(run: Run, target: Path) -> dict[str, Any]:
     }
 
 
+def verdicts(run: Run) -> dict[str, int]:
+    """How many claims got each verdict, over all datasets of the run."""
+    found = [claim["verdict"] for claim in (run.claims or {"claims": []})["claims"]]
+    return {verdict: found.count(verdict) for verdict in MARKS if verdict in found}
+
+
 def _of_dataset(run: Run, target: Path, dataset: str, urls: dict[str, str]) -> dict[str, Any]:
     assert run.claims is not None
     papers = []
