@@ -9,6 +9,7 @@ images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> me
 
 import sys
 
+from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from bench.metrics import METRIC_VERSIONS_JSON
@@ -20,14 +21,20 @@ configfile: "config/sample.yaml"
 
 validate(config, "config/schema/config.schema.yaml")
 
-# Refreshes the small status files that say which codec's jobs have to run again.
-PLAN = plan(config)
+# Refreshes the small status files that say which codec's jobs have to run again; a job on another machine, which reads
+# this file too, leaves them as they are.
+PLAN = plan(config, refresh=workflow.is_main_process)
 RUN = PLAN.folder
 
-shell.prefix(f"export PATH={sys.prefix}/bin:$PATH; ")
+# A cluster's executor counts jobs, not cores: there profiles/slurm gives a job that has to be alone a node of its own.
+ALL_CORES = workflow.resource_settings.cores or 1
+
+if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
+    shell.prefix(f"export PATH={sys.prefix}/bin:$PATH; ")
 
 
-container: "docker://python:3.11-slim"
+# Used with --software-deployment-method apptainer only; containers/ has its recipe.
+container: config["container"]
 
 
 scattergather:
@@ -45,6 +52,7 @@ wildcard_constraints:
 
 localrules:
     all,
+    fetch,  # a cluster's nodes may have no network
     collect,
     compare,
     validation,
@@ -86,7 +94,7 @@ rule code:
     log:
         RUN / "logs" / "code" / "{dataset}" / "{codec}.{scatteritem}.log",
     resources:
-        mem_mb=config["mem_mb"],
+        mem_mb=lambda wildcards, attempt: attempt * config["mem_mb"],
         gpu=lambda wildcards: PLAN.gpus_of(wildcards.codec),
     params:
         run=RUN,

@@ -49,8 +49,10 @@ def studies() -> dict[str, Study]:
     return {study.name: study for module in modules for study in getattr(module, "STUDIES", ())}
 
 
-def run_study(name: str, manifest: Manifest, out: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Run the study on the images of a dataset and write it to ``out`` as JSON.
+def run_study(
+    name: str, manifest: Manifest, out: Path, progress: Progress | None = None, at_most: int = 0
+) -> dict[str, Any]:
+    """Run the study on the images of a dataset and write it to ``out`` as JSON. at_most: so many images; 0: no limit.
 
     {study, codec, dataset, status (`ok`, `skipped` or `failed`), reason, columns, rows}. Raises UsageError for a name
     that no wrapper gives.
@@ -66,7 +68,7 @@ def run_study(name: str, manifest: Manifest, out: Path, progress: Progress | Non
         "columns": ["image", *study.columns],
     }
     try:
-        result |= {"status": "ok", "reason": "", "rows": _rows(study, manifest, progress)}
+        result |= {"status": "ok", "reason": "", "rows": _rows(study, manifest, progress, at_most)}
     except _Skipped as skipped:
         result |= {"status": "skipped", "reason": str(skipped), "rows": []}
     except RdbenchError as error:
@@ -79,13 +81,13 @@ class _Skipped(Exception):
     pass
 
 
-def _rows(study: Study, manifest: Manifest, progress: Progress | None) -> list[list[Any]]:
+def _rows(study: Study, manifest: Manifest, progress: Progress | None, at_most: int) -> list[list[Any]]:
     available, reason = load(study.codec).available()
     if not available:
         raise _Skipped(f"{study.codec}: {reason}")
     if manifest.status != "ok":
         raise _Skipped(manifest.reason)
-    images = spread(manifest.images, study.images)
+    images = spread(manifest.images, min(filter(None, (study.images, at_most)), default=0))
     rows = []
     for number, image in enumerate(images):
         if progress:

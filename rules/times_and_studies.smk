@@ -10,7 +10,7 @@ rule time:
         RUN / "timing" / "{dataset}" / "{codec}.parquet",
     log:
         RUN / "logs" / "time" / "{dataset}" / "{codec}.log",
-    threads: workflow.cores
+    threads: ALL_CORES
     resources:
         gpu=lambda wildcards: PLAN.gpus_of(wildcards.codec),
     params:
@@ -32,11 +32,12 @@ rule study:
         RUN / "studies" / "{dataset}" / "{study}.json",
     log:
         RUN / "logs" / "study" / "{dataset}" / "{study}.log",
-    threads: lambda wildcards: workflow.cores if PLAN.studies[wildcards.study].alone else 1
+    threads: lambda wildcards: ALL_CORES if PLAN.studies[wildcards.study].alone else 1
     resources:
         gpu=lambda wildcards: PLAN.gpus_of(PLAN.studies[wildcards.study].codec),
     params:
+        images=config["study_images"],
         device=lambda wildcards: PLAN.device_of(PLAN.studies[wildcards.study].codec),
     shell:
         "rdbench study {wildcards.study} --manifest {input.manifest:q} --out {output:q}"
-        " --device {params.device} --log {log:q}"
+        " --images {params.images} --device {params.device} --log {log:q}"

@@ -37,6 +37,13 @@ def _study(add_wrapper, tmp_path, available="(True, '')", broken=False, images=0
     return studies.run_study("halves", manifest_or_reason("sample"), tmp_path / "halves.json")
 
 
+@pytest.mark.parametrize(("images", "at_most", "taken"), [(0, 0, 5), (3, 0, 3), (0, 2, 2), (3, 2, 2), (2, 4, 2)])
+def test_a_configuration_can_only_lower_how_many_images_a_study_takes(add_wrapper, tmp_path, images, at_most, taken):
+    _study(add_wrapper, tmp_path, images=images)
+    result = studies.run_study("halves", manifest_or_reason("sample"), tmp_path / "few.json", at_most=at_most)
+    assert len({row[0] for row in result["rows"]}) == taken
+
+
 def test_a_study_has_rows_for_every_image(add_wrapper, tmp_path):
     result = _study(add_wrapper, tmp_path)
     assert result == json.loads((tmp_path / "halves.json").read_text())

@@ -18,7 +18,8 @@ def _study(args: argparse.Namespace) -> None:
     manifest = (
         read_manifest(args.manifest) if args.manifest else manifest_or_reason(args.dataset, rename=slug(args.dataset))
     )
-    result = run_study(args.study, manifest, args.out, Progress(f"{args.study} on {manifest.name}", args.log))
+    progress = Progress(f"{args.study} on {manifest.name}", args.log)
+    result = run_study(args.study, manifest, args.out, progress, args.images)
     if result["status"] != "ok":
         say(f"{args.study} on {manifest.name}: {result['status']}: {result['reason']}")
     rows = [dict(zip(result["columns"], row, strict=True)) for row in result.pop("rows")]
@@ -35,6 +36,7 @@ def add(commands: Commands) -> None:
         argument("study", help="its name; a wrong one lists all"),
         argument("--dataset", default="sample", help="a name of datasets.yaml, or folder:PATH (%(default)s)"),
         argument("--manifest", type=Path, help="what `rdbench fetch --manifest` wrote, in place of a name"),
+        argument("--images", type=int, default=0, help="at most so many of the dataset (default: as the study says)"),
         argument("--out", type=Path, required=True, help="the JSON file to write"),
         argument("--log", type=Path, help="where to log"),
         DEVICE,
