@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import struct
-import zlib
 from typing import Any
 
 import numpy as np
 import pytest
-from conftest import ROOT
+from formatpages import FORMATS, STREAMS, crc16, crc32, fields, python_of
 from skimage import data
 from toymodel import ToyModel
 
@@ -19,49 +18,8 @@ from codecs_wrappers.learned import meanscale, plonq
 from codecs_wrappers.learned.entropy.gaussian import gaussian_tables
 from codecs_wrappers.learned.entropy.tables import Tables
 
-FORMATS = ROOT / "docs" / "formats"
-STREAMS = ROOT / "tests" / "fixtures" / "bitstreams"
 MODEL = ToyModel(limit=3.0)  # scales too small for some of the latent: escapes are coded
 IMAGE = data.coffee()[100:165, 60:190]
-
-
-def fields(page: str, number: int, bitstream: bytes, **known: Any) -> tuple[dict[str, Any], bytes]:
-    """The fields of the page's table ``number`` (from 0) with a column `bytes`, and what follows them."""
-    table = re.findall(r"^\| bytes \| type \|.*\n\|[-|]+\n((?:\|.*\n)+)", (FORMATS / page).read_text(), re.M)[number]
-    found = dict(known)
-    for row in table.splitlines():
-        size, kind, name = (cell.strip() for cell in row.strip("|").split("|")[:3])
-        if kind == "leb128":
-            length = next(place for place, byte in enumerate(bitstream, 1) if byte < 128)
-        else:
-            length = len(bitstream) if size == "rest" else eval(size, {}, found)
-        part, bitstream = bitstream[:length], bitstream[length:]
-        assert len(part) == length
-        match kind:
-            case "ascii":
-                found[name] = part.decode()
-            case "unsigned" | "signed":
-                found[name] = int.from_bytes(part, "big", signed=kind == "signed")
-            case "leb128":
-                found[name] = sum((byte & 127) << 7 * place for place, byte in enumerate(part))
-            case "pairs":
-                found[name] = list(zip(part[::2], part[1::2], strict=True))
-            case "channels":
-                found[name] = list(struct.iter_unpack(">fB", part))
-            case "raw":
-                found[name] = part
-            case _:
-                raise AssertionError(f"{page}: no type is called {kind}")
-    return found, bitstream
-
-
-def python_of(*pages: str) -> dict[str, Any]:
-    """What the Python of these pages, run one after another, defines."""
-    names: dict[str, Any] = {}
-    for page in pages:
-        for block in re.findall(r"^```python\n(.*?)^```", (FORMATS / page).read_text(), re.M | re.S):
-            exec(compile(block, page, "exec"), names)
-    return names
 
 
 def as_page(tables: Tables) -> list[tuple[int, int, bool, list[int]]]:
@@ -75,21 +33,6 @@ def as_page(tables: Tables) -> list[tuple[int, int, bool, list[int]]]:
         )
         for t in range(len(tables))
     ]
-
-
-def crc16(part: bytes) -> int:
-    """CRC-16 by the page's words: polynomial 0x1021, start 0xFFFF, not reflected."""
-    crc = 0xFFFF
-    for byte in part:
-        crc ^= byte << 8
-        for _ in range(8):
-            crc = (crc << 1 ^ (0x1021 if crc & 0x8000 else 0)) & 0xFFFF
-    return crc
-
-
-def crc32(*arrays: Any) -> bytes:
-    """CRC-32 over arrays of integers, each as little-endian int32."""
-    return zlib.crc32(b"".join(np.asarray(array, "<i4").tobytes() for array in arrays)).to_bytes(4, "big")
 
 
 @pytest.fixture(scope="module")
@@ -140,7 +83,9 @@ def test_a_plonq_bitstream_is_read_by_the_pages():
     z = np.array([decoder.symbol(z_tables[c]) for c in range(z_shape[0]) for _ in range(z_shape[1] * z_shape[2])])
     means, sigma = MODEL.hyper(z.reshape(z_shape).astype(np.int32))
     indices = [page["scale_index"](value) for value in sigma.ravel()]
-    integers = page["decode_levels"](decoder, indices, parameters["levels"])
+    bins = page["decode_levels"](decoder, indices, parameters["levels"])
+    assert all(first == last for first, last in bins)
+    integers = [first for first, _ in bins]
     assert integers == meanscale.quantize(MODEL, IMAGE).symbols.ravel().tolist()
     assert crc32(z, integers, means, indices) == header["checksum"]
     outliers = sum(abs(k) > -page["GAUSSIAN"][index][0] for k, index in zip(integers, indices, strict=True))
@@ -149,26 +94,17 @@ def test_a_plonq_bitstream_is_read_by_the_pages():
 
 @pytest.mark.parametrize("size", [(40, 56), (65, 130), (17, 33), (7, 90)])
 @pytest.mark.parametrize("bpp", [0.7, 2.0])
-def test_a_spiht_bitstream_is_read_by_the_page(size, bpp):
-    from codecs_wrappers.native.spiht import colour, wavelet
-    from codecs_wrappers.native.spiht.shape import shape_of
-
-    codec, image = load("spiht_bu"), data.coffee()[100 : 100 + size[0], 60 : 60 + size[1]]
+@pytest.mark.parametrize(("name", "decoder"), [("spiht", "ArithmeticSpiht"), ("spiht_bu", "Spiht")])
+def test_a_spiht_bitstream_is_decoded_by_the_page(size, bpp, name, decoder):
+    codec, image = load(name), data.coffee()[100 : 100 + size[0], 60 : 60 + size[1]]
     bitstream = codec.encode(image, Point("bpp", bpp=bpp))
     header, left = fields("spiht.md", 0, bitstream)
-    assert not left and header["magic"] == "SP" and header["kind"] == 1 << 4
+    assert not left and header["magic"] == "SP" and header["kind"] == 16 + (name == "spiht")
     assert (header["height"], header["width"]) == size
-    levels, planes = header["depth"] >> 5, header["depth"] & 31
-    values = python_of("spiht.md")["Spiht"](header["decisions"], *size, levels, planes).coefficients()
-    shape = shape_of(*size, levels)
-    flat = np.zeros(shape.entries, np.float32)
-    for (component, row, column), value in values.items():
-        flat[shape.origins()[component] + row * shape.stride + column] = value
-    wavelet.inverse(flat, shape, *size)
-    picture = np.empty((*size, 3), np.uint8)
-    colour.to_rgb(flat, shape, picture)
-    assert np.array_equal(picture, codec.decode(bitstream))
-    assert len(values) > 20
+    page = python_of("spiht.md")
+    decided = page[decoder](header["decisions"], *size, header["depth"] >> 5, header["depth"] & 31)
+    assert np.array_equal(page["picture"](decided), codec.decode(bitstream))
+    assert len(decided.coefficients()) > 20
 
 
 def test_the_stored_spiht_header_is_the_one_on_the_page():
