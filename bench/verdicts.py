@@ -71,7 +71,9 @@ def as_markdown(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> st
 
 def as_junit(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> bytes:
     """JUnit XML: a suite per dataset, a case per codec; `new` is a skipped case, as nothing was compared."""
-    top = ElementTree.Element("testsuites", name="rdbench gate")
+    failures = sum(verdict.verdict == "failed" for verdict in verdicts)
+    totals = {"tests": str(len(verdicts)), "failures": str(failures), "errors": "0"}
+    top = ElementTree.Element("testsuites", {"name": "rdbench gate", **totals})
     for dataset in sorted({verdict.dataset for verdict in verdicts}):
         cases = [verdict for verdict in verdicts if verdict.dataset == dataset]
         counts = Counter(verdict.verdict for verdict in cases)

@@ -320,6 +320,31 @@ def test_the_old_spelling_of_the_baseline_command_still_writes_one(gated, tmp_pa
     assert "needs a reason" in capsys.readouterr().err
 
 
+JUNIT = {  # of Jenkins' schema (xunit-plugin, junit-10.xsd): element -> required attributes, optional ones, children
+    "testsuites": (set(), {"name", "time", "tests", "failures", "errors"}, {"testsuite"}),
+    "testsuite": (
+        {"name", "tests", "failures", "errors"},
+        {"time", "skipped", "timestamp", "hostname"},
+        {"testcase", "system-out"},
+    ),
+    "testcase": ({"name"}, {"time", "classname"}, {"skipped", "error", "failure", "system-out"}),
+    "failure": (set(), {"type", "message"}, set()),
+    "skipped": (set(), {"type", "message"}, set()),
+    "system-out": (set(), set(), set()),
+}
+
+
+def test_junit_keeps_to_the_schema_of_its_readers(gated, tmp_path):
+    assert main([*gated, "--junit", str(tmp_path / "gate.xml")]) == 1
+    root = ElementTree.parse(tmp_path / "gate.xml").getroot()
+    assert root.tag == "testsuites" and root.get("tests") == str(len(list(root.iter("testcase")))) == "4"
+    assert root.get("failures") == str(len(list(root.iter("failure")))) == "2"
+    for element in root.iter():
+        required, optional, children = JUNIT[element.tag]
+        assert required <= set(element.keys()) <= required | optional
+        assert {child.tag for child in element} <= children
+
+
 def test_junit_has_a_failure_with_the_way_on_and_a_skipped_case_for_new(gated, tmp_path):
     assert main([*gated, "--junit", str(tmp_path / "ci" / "gate.xml")]) == 1
     suite = ElementTree.parse(tmp_path / "ci" / "gate.xml").getroot().find("testsuite")

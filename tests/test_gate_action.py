@@ -24,7 +24,7 @@ def step(name: str, folder: Path, **inputs: str) -> subprocess.CompletedProcess[
         variable: re.sub(r"\$\{\{ inputs\.([\w-]+) \}\}", lambda match: given[match[1]], text)
         for variable, text in found["env"].items()
     }
-    summary = {"GITHUB_STEP_SUMMARY": str(folder / "summary.md")}
+    summary = {"GITHUB_STEP_SUMMARY": str(folder / "summary.md"), "GITHUB_RUN_ID": "77"}
     command = ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", found["run"]]
     return subprocess.run(command, cwd=folder, env=shell() | env | summary, capture_output=True, text=True)
 
@@ -45,6 +45,8 @@ def test_the_action_asks_for_a_baseline_passes_the_same_codec_and_fails_one_that
     assert done.returncode == 0, done.stderr
     first = step("Hold against the baseline", repository)
     assert first.returncode == 2 and "rdbench baseline update" in first.stderr
+    download = "gh run download 77 --name rdbench-gate --dir rdbench-gate"
+    assert download in first.stdout and download in (repository / "summary.md").read_text()
 
     update = ["rdbench", "baseline", "update", "--folder", "rdbench-gate", "--baseline", "baselines/rdbench.csv"]
     subprocess.run([*update, "--reason", "first"], cwd=repository, env=shell(), check=True, capture_output=True)
