@@ -16,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
+import pandas as pd
 import pytest
 import yaml
 from conftest import ROOT
@@ -166,3 +167,17 @@ def test_the_costs_on_the_page_are_those_the_script_prints(project):
     shown = [line for line in COSTS.read_text().splitlines() if line.startswith("|")]
     printed = [line for line in project.run(block).splitlines() if line.startswith("|")]
     assert printed and not [line for line in printed if line not in shown]
+
+
+def test_the_table_of_stanhs_trainings_is_that_of_their_curves():
+    learned, table = ROOT / "codecs_wrappers" / "learned", (DOCS / "stanh.md").read_text()
+    manifest = yaml.safe_load((learned / "weights.yaml").read_text())
+    rows = []
+    for name in (name for name in manifest if name.startswith("stanh_")):
+        curve = pd.read_csv(learned / "weights" / "curves" / f"{name}.csv").query("kind == 'validation'")
+        best, kind = curve.loc[curve.loss.idxmin()], "" if "_of_" in name else " (anchor)"
+        losses = f"{curve.loss.iloc[0]:.4f} | {best.loss:.4f} | {best.bpp:.4f} | {best.psnr_db:.2f}"
+        rows.append(f"| `{name}`{kind} | {manifest[name]['rate_weight']} | {best.step} | {losses} |")
+    missing = [row for row in rows if row not in table]
+    assert not missing, "docs/stanh.md lacks\n" + "\n".join(missing)
+    assert len(re.findall(r"^\| `stanh_[\w.]+`(?: \(anchor\))? \|(?:[^|]+\|){6}$", table, re.M)) == len(rows)
