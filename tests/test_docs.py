@@ -181,3 +181,9 @@ def test_the_table_of_stanhs_trainings_is_that_of_their_curves():
     missing = [row for row in rows if row not in table]
     assert not missing, "docs/stanh.md lacks\n" + "\n".join(missing)
     assert len(re.findall(r"^\| `stanh_[\w.]+`(?: \(anchor\))? \|(?:[^|\n]+\|){6}$", table, re.M)) == len(rows)
+
+
+@pytest.mark.parametrize("paper", ["plonq", "stanh", "resgdn"])
+def test_the_hours_and_costs_of_a_paper_are_those_of_the_table_of_all(paper):
+    stated = re.findall(r"\| (\d+ \| \d+) \|", (COSTS.parent / f"{paper}.md").read_text())
+    assert stated and all(f"| {cells} |" in COSTS.read_text() for cells in stated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -78,3 +79,16 @@ def test_no_input_reaches_a_script_but_through_its_environment():
     used = set(re.findall(r"inputs\.([\w-]+)", (ROOT / "action.yml").read_text()))
     assert used == set(ACTION["inputs"])
     assert all(each["description"] for each in ACTION["inputs"].values())
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_what_a_workflow_runs_exists(path):
+    makefile = (ROOT / "Makefile").read_text()
+    steps = [step for job in yaml.safe_load(path.read_text())["jobs"].values() for step in job["steps"]]
+    scripts = [step["run"].split() for step in steps if "run" in step]
+    assert scripts
+    for program, *arguments in scripts:
+        if program == "make":
+            assert re.search(rf"^{arguments[0]}:", makefile, re.M)
+        else:
+            assert os.access(ROOT / program, os.X_OK), program
