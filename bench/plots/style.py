@@ -43,7 +43,7 @@ RC: dict[Any, Any] = {
     "pdf.fonttype": 42,
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#44AA99", "#7A5C00")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")  # figures.yaml has *, h and d besides
 DASHES = ((4, 1.6), (1.4, 1.4), (6, 1.6, 1.4, 1.6), (8, 2), (3, 1.2, 1.2, 1.2, 1.2, 1.2))
 GREY = "#666666"
 METRICS = {
@@ -106,7 +106,8 @@ def styles(names: Iterable[str], given: Mapping[str, Mapping[str, Any]], labels:
             used.add((colour, marker))
             label = entry.get("label") or labels.get(name) or (" ".join(reversed(name.split("/"))) if claimed else name)
             dashes = tuple(entry.get("dashes", DASHES[turn % len(DASHES)])) if claimed else ()
-            found[name] = Style(label, colour, marker, dashes, open_marker=not entry and not claimed)
+            hollow = bool(entry.get("open", not entry)) and not claimed
+            found[name] = Style(label, colour, marker, dashes, open_marker=hollow)
     return found
 
 
@@ -139,25 +140,41 @@ def stamp(figure: Figure, sha256: str, link: str) -> None:
 
 
 def legend(figure: Figure, groups: Mapping[str, list[tuple[str, dict[str, Any]]]]) -> None:
-    """Legends right of the panels, one below the other: heading -> (label, line) pairs; empty groups are left out."""
-    top, line_height = 0.875, 7 * 1.45 / 72 / figure.get_figheight()
-    for heading, entries in groups.items():
-        if not entries:
-            continue
-        labels = [textwrap.fill(label, 29) for label, _ in entries]
+    """Legends right of the panels, one below the other: heading -> (label, line) pairs; empty groups are left out.
+
+    Many entries are set smaller, down to 4 pt, so that the last one still stands in the figure.
+    """
+    top, sizes = 0.875, [7 - step / 4 for step in range(13)]
+
+    def wrapped(size: float) -> dict[str, list[str]]:
+        return {
+            heading: [textwrap.fill(label, int(29 * 7 / size)) for label, _ in entries]
+            for heading, entries in groups.items()
+            if entries
+        }
+
+    def lines(labels: list[str]) -> float:
+        return sum(label.count("\n") + 1 for label in labels) + 1.7
+
+    def height(size: float) -> float:
+        return size * 1.45 / 72 / figure.get_figheight()
+
+    size = next((it for it in sizes if sum(map(lines, wrapped(it).values())) * height(it) < top - 0.03), sizes[-1])
+    for heading, labels in wrapped(size).items():
         drawn = figure.legend(
-            [Line2D([], [], **look) for _, look in entries],
+            [Line2D([], [], **look) for _, look in groups[heading]],
             labels,
             title=heading,
             loc="upper left",
             bbox_to_anchor=(0.722, top),
             alignment="left",
-            title_fontproperties={"weight": "bold"},
-            handlelength=2.6,
+            fontsize=size,
+            title_fontproperties={"weight": "bold", "size": size},
+            handlelength=2.6 * 7 / size,
             labelspacing=0.42,
         )
         drawn.get_title().set_color("#222222")
-        top -= (sum(label.count("\n") + 1 for label in labels) + 1.7) * line_height
+        top -= lines(labels) * height(size)
 
 
 def rate_axis(axes: Axes, scale: str, limits: Any = None) -> None:
