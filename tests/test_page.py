@@ -4,82 +4,25 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from smallrun import small_run
+from browser import MARKS, METRICS, RATES, opened
 
 from bench import bootstrap, records
 from bench.compare import compare_all
 from bench.curves import averaged_curve
 from bench.report import build
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-CODECS = ("jpeg", "webp", "spiht", "spiht_bu", "identity", "grey")
-METRICS = ("psnr_rgb_db", "ms_ssim_db", "ms_ssim_db_of_mean")
-RATES = (0.4, 1.0)
+pytest_plugins = ["browser"]
+pytestmark = MARKS
 ROWS = """() => Object.fromEntries([...document.querySelectorAll("#bd tbody tr")].map((row) => [row.dataset.codec,
   Object.fromEntries([...row.querySelectorAll("[data-column]")].map((cell) =>
     [cell.dataset.column, cell.querySelector("data") ? Number(cell.querySelector("data").value) : null]))]))"""
 TRACES = "() => document.getElementById('plot').data.map((trace) => [trace.name, [...trace.x], [...trace.y]])"
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (apt-get install chromium)"),
-]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of JPEG, WebP, two embedded codecs and the controls on two crops, with bd.csv and its pages."""
-    folder, rows = small_run(tmp_path_factory.mktemp("run"), CODECS)
-    frame = records.table(rows)
-    records.write(frame, folder / "records.parquet")
-    records.write_csv(compare_all(frame, ["photos"], ["jpeg", "spiht"], METRICS), folder / "bd.csv")
-    build(folder, gallery_bpp=RATES)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS.split())
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def page(chromium: Any) -> Iterator[Any]:
-    """A page whose console, errors and requests beyond local files fail the test."""
-    complaints: list[str] = []
-    page = chromium.new_page(viewport={"width": 1200, "height": 900})
-    page.set_default_timeout(30_000)
-    page.on("console", lambda message: complaints.append(message.text) if message.type != "log" else None)
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    page.on(
-        "request", lambda it: complaints.append(it.url) if not it.url.startswith(("file:", "data:", "blob:")) else 0
-    )
-    aborted = "net::ERR_ABORTED"  # by leaving the page
-    page.on("requestfailed", lambda it: None if it.failure == aborted else complaints.append(f"failed: {it.url}"))
-    yield page
-    page.close()
-    assert complaints == []
-
-
-def opened(page: Any, folder: Path, address: str = "") -> Any:
-    page.goto("about:blank")
-    page.goto((folder / "report" / "explore.html").as_uri() + address)
-    page.wait_for_selector("#plot .plot-container")
-    return page
 
 
 def address(page: Any, pattern: str) -> str:
@@ -251,6 +194,28 @@ def test_the_player_shows_embedded_codecs_at_equal_bytes(folder: Path, page: Any
     assert page.input_value("#bytes") == str(len(own) - 1), "from the end it starts anew, and stops at the end"
 
 
+def test_the_players_two_codecs_are_chosen_and_stand_in_the_address(folder: Path, page: Any) -> None:
+    opened(page, folder, "#left=spiht_bu&right=spiht")
+    panes = page.locator("#player-panes figure")
+    assert panes.evaluate_all("(panes) => panes.map((pane) => pane.dataset.codec)") == ["spiht_bu", "spiht"]
+    page.evaluate("rdbench.explorer.set({ left: 'spiht', right: 'spiht_bu' })")
+    assert panes.evaluate_all("(panes) => panes.map((pane) => pane.dataset.codec)") == ["spiht", "spiht_bu"]
+    page.wait_for_function("!location.hash.includes('left')")
+
+
+def test_the_curve_of_a_legends_entry_or_a_bd_row_stands_out(folder: Path, page: Any) -> None:
+    opacity = "() => Object.fromEntries(document.getElementById('plot').data.map((it) => [it.meta, it.opacity ?? 1]))"
+    opened(page, folder)
+    page.focus("#legend input[value=webp]")
+    page.wait_for_function(f"({opacity})().jpeg < 0.5")
+    assert page.evaluate(opacity)["webp"] == 1
+    page.hover("#bd tr[data-codec=spiht] th")
+    page.wait_for_function(f"({opacity})().webp < 0.5")
+    assert page.evaluate(opacity)["spiht"] == 1
+    page.hover("h1")
+    page.wait_for_function(f"Object.values(({opacity})()).every((one) => one === 1)")
+
+
 def test_a_run_without_embedded_codecs_has_no_player(folder: Path, page: Any, tmp_path: Path) -> None:
     copy = shutil.copytree(folder, tmp_path / "results" / "small")
     frame = records.read(copy / "records.parquet")
@@ -277,38 +242,6 @@ def test_keys_are_listed_work_outside_fields_and_can_be_switched_off(folder: Pat
     assert page.input_value("[name=image]") == "coffee"
 
 
-def test_dark_follows_the_system_and_the_button_turns_it(folder: Path, page: Any) -> None:
-    ground = "() => getComputedStyle(document.documentElement).backgroundColor"
-    line = "() => document.getElementById('plot').data[0].line.color"
-    opened(page, folder)
-    light = page.evaluate(ground), page.evaluate(line)
-    page.emulate_media(color_scheme="dark")
-    page.wait_for_function(f"({line})() !== {light[1]!r}")
-    assert page.evaluate(ground) != light[0]
-    page.click("[data-turn-theme]")
-    assert (page.evaluate(ground), page.evaluate(line)) == light
-    page.evaluate("localStorage.clear()")
-
-
-def test_the_page_loads_pictures_lazily_and_takes_under_two_seconds_of_processor(folder: Path, page: Any) -> None:
-    pictures: list[str] = []
-    page.on("request", lambda request: pictures.append(request.url) if "/images/" in request.url else None)
-    session = page.context.new_cdp_session(page)
-    session.send("Performance.enable", {"timeDomain": "threadTicks"})
-    opened(page, folder)
-    seconds = {it["name"]: it["value"] for it in session.send("Performance.getMetrics")["metrics"]}
-    assert seconds["TaskDuration"] < 2
-    assert len(pictures) < len(list((folder / "report" / "images").rglob("*.*"))) / 2
-    assert sum(path.stat().st_size for path in (folder / "report" / "assets").glob("*.js")) < 6e6
-
-
-@pytest.mark.parametrize("name", ["index.html", "explore.html", "records.html"])
-def test_a_phone_scrolls_only_down(folder: Path, page: Any, name: str) -> None:
-    page.set_viewport_size({"width": 360, "height": 740})
-    page.goto((folder / "report" / name).as_uri())
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-
-
 def test_a_record_is_one_step_from_its_number(folder: Path, page: Any) -> None:
     opened(page, folder)
     page.click("#facts a:text('record')")
@@ -322,31 +255,3 @@ def test_a_record_is_one_step_from_its_number(folder: Path, page: Any) -> None:
     assert sizes == sorted(sizes, reverse=True)
     page.select_option("#filters [name=codec]", "webp")
     assert "codec=webp" in page.url and "image=coffee" in page.url
-
-
-def test_two_fingers_zoom_the_pictures_and_one_moves_them(folder: Path, chromium: Any) -> None:
-    context = chromium.new_context(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
-    page = opened(context.new_page(), folder, "#view=swipe")
-    frame = page.locator("#viewer .frame").first
-    frame.scroll_into_view_if_needed()
-    box = frame.bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    session = context.new_cdp_session(page)
-
-    def touch(kind: str, *fingers: tuple[float, float]) -> None:
-        points = [{"x": left, "y": top, "id": index} for index, (left, top) in enumerate(fingers)]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
-    touch("touchStart", (x - 20, y), (x + 20, y))
-    for apart in (30, 45, 60, 80):
-        touch("touchMove", (x - apart, y), (x + apart, y))
-    touch("touchEnd")
-    page.wait_for_function("rdbench.explorer.get('zoom') > 0")
-    before = page.evaluate("[rdbench.explorer.get('x'), rdbench.explorer.get('y')]")
-    touch("touchStart", (x + 50, y + 50))
-    touch("touchMove", (x + 20, y + 30))
-    touch("touchMove", (x - 20, y + 10))
-    touch("touchEnd")
-    page.wait_for_function("(before) => rdbench.explorer.get('x') > before[0]", arg=before)
-    assert page.evaluate("rdbench.explorer.get('y')") > before[1]
-    context.close()

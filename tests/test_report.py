@@ -18,12 +18,18 @@ from PIL import Image
 from smallrun import small_run, write
 
 from bench import records
+from bench.claims import REPRODUCED
+from bench.codec import load
 from bench.errors import UsageError
-from bench.files import sha256, sha256_pixels
+from bench.files import sha256, sha256_pixels, to_json
+from bench.plots.style import COLOURS, styles
 from bench.report import build
 from bench.report.checks import controls
+from bench.report.looks import DARK_GROUND, LIGHT_GROUND, contrast, legible, look
 from bench.report.originals import load_originals
+from bench.report.overview import plot
 from bench.report.run import read_run
+from bench.specification import read_specification
 
 CODECS = ("jpeg", "webp", "identity", "grey")
 FAILURE = "decode: ValueError: <b>& not a bitstream"
@@ -173,10 +179,59 @@ def test_numbers_of_the_bd_table_are_those_of_bd_csv(index: Path) -> None:
     page = Page(index)
     known = [row["bd_rate_percent"] for row in BD_ROWS if row["bd_rate_percent"] is not None]
     assert set(known) <= set(page.values)
-    headline = page.row("−31.2", "[−40.5, −20.2]")
-    assert "withheld" in headline and "0.70" in headline and "+1.25" in headline
+    headline = page.row("−31.2", "[−40.5, −20.2]", "withheld")
+    assert "0.70" in headline and "+1.25" in headline
     assert "meet on less than half of the shorter one" in page.text
     assert 'class="mark amber" title="under 0.75' in page.source
+
+
+def test_the_page_begins_with_the_curves_their_bd_rates_and_the_verdicts(run_folder: Path) -> None:
+    part = {"names": [], "verdict": REPRODUCED, "value": 2.5, "unit": "dB", "reason": "", "test": "1 > 0"}
+    part |= {"ci_low": 2.0, "ci_high": 3.0, "n_images": 2}
+    claim = {"paper": "own", "dataset": "photos", "verdict": REPRODUCED, "name": "one", "says": "", "where": ""}
+    claim |= {"parts": [part], "reason": "", "tolerance": None, "run": "", "changes": ""}
+    papers = {"own": {"title": "Own: a paper", "arxiv": "1", "datasets": ["photos"]}}
+    write(run_folder / "claims.json", to_json({"papers": papers, "claims": [claim, {**claim, "name": "two"}]}))
+    source = Page(build(run_folder)).source
+    start = source[source.index('id="overview"') : source.index('id="claims"')]
+    assert source.index('id="overview"') < source.index('id="claims"') < source.index('id="summary"')
+    drawn = re.findall(r'<g class="curve[^>]*data-codec="(\w+)"', start)
+    listed = re.findall(r'<tr data-codec="(\w+)"', start)
+    assert set(drawn) == {"jpeg", "webp"} and listed == ["jpeg", "webp"], "the anchor, then by BD-rate"
+    assert 'href="records.html#dataset=photos&amp;codec=webp"><data value="-31.23456"' in start
+    assert "[−40.5, −20.2]" in start and "1 failure" in start and "1 skipped" in start
+    assert '<a class="mark good" href="#claims-photos-own">2 reproduced</a>' in start
+    assert 'id="claims-photos-own"' in source
+
+
+def test_the_headlines_curves_stand_where_the_records_say(built: Path) -> None:
+    curve = {"bpp": [0.1, 1.0, 10.0], "value": [20.0, 30.0, 45.0]}
+    places = plot({"one": curve})
+    (left, top), (middle, between), (right, bottom) = places["curves"]["one"]
+    assert middle - left == pytest.approx(right - middle, abs=0.2), "equal ratios of rate, equal distances"
+    assert (bottom - between) / (between - top) == pytest.approx(1.5, abs=0.01)
+    assert {text: x for x, text in places["x_ticks"]}["1"] == middle
+    assert {text: y for y, text in places["y_ticks"]}["30"] == between
+    assert plot({"one": {"bpp": [], "value": []}}) is None
+
+
+def test_print_without_colour_tells_codecs_apart() -> None:
+    given = read_specification()["styles"]
+    names = [name for name in given if "/" not in name and load(name).role == "codec"]
+    looks = styles(names, given, {})
+    markers = [look(looks[name])["marker"] for name in names]
+    assert len(names) > 20 and sorted(set(markers)) == sorted(markers)
+
+
+def test_every_line_has_wcags_contrast_on_both_pages(built: Path) -> None:
+    css = (built / "report" / "assets" / "report.css").read_text()
+    assert f"--ground: light-dark({LIGHT_GROUND}, {DARK_GROUND})" in css
+    given = [style["colour"] for style in read_specification()["styles"].values() if "colour" in style]
+    for colour in {*given, *COLOURS, "#ffffff", "#000000", "#ffff00", "#0000ff"}:
+        assert contrast(legible(colour, dark=False), LIGHT_GROUND) >= 3
+        assert contrast(legible(colour, dark=True), DARK_GROUND) >= 3
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005), "as WCAG's examples have it"
+    assert legible("#0072B2", dark=False) == "#0072B2", "what is legible stays"
 
 
 def test_the_explorer_holds_every_measured_number_with_every_digit(built: Path) -> None:

@@ -23,6 +23,7 @@ from bench.report.data import curves_data, records_data
 from bench.report.explore import explorer_data, make_thumbs
 from bench.report.gallery import NOT_PUBLISHED, build_gallery, sweep
 from bench.report.originals import load_originals
+from bench.report.overview import overview
 from bench.report.player import STEPS, build_player
 from bench.report.run import Run, read_run
 
@@ -67,6 +68,7 @@ def build(
     thumbs = make_thumbs(run, target, may_show)
     sweep(target, gallery, player, thumbs)
     curves = curves_data(run)
+    bd, claims = bd_tables(run), claim_tables(run, target)
     shared = {"run": run, "identity": identity(run), "published": published}
     page = (
         templates()
@@ -74,8 +76,9 @@ def build(
         .render(
             **shared,
             metrics=curves["metrics"],
-            claims=claim_tables(run, target),
-            bd_tables=bd_tables(run),
+            overview=overview(run, curves, bd, claims),
+            claims=claims,
+            bd_tables=bd,
             events=tables.events(run),
             controls=checks.controls(run, originals),
             ceilings=checks.ceilings(run, originals),

@@ -15,6 +15,7 @@ from bench.curves import DB_OF_MEAN, averaged_curve
 from bench.plots.style import METRICS, styles
 from bench.published import load_published
 from bench.records import SCHEMA
+from bench.report.looks import look
 from bench.report.run import Run
 
 PICKED = {
@@ -26,18 +27,6 @@ PICKED = {
     "ssimulacra2": "ssimulacra2",
 }
 LABELS = {"ms_ssim_db": "MS-SSIM (mean of images' dB)", DB_OF_MEAN: "MS-SSIM (dB of the mean)"}
-PLOTLY_MARKERS = {
-    "o": "circle",
-    "s": "square",
-    "^": "triangle-up",
-    "v": "triangle-down",
-    "D": "diamond",
-    "P": "cross",
-    "X": "x",
-    "p": "pentagon",
-    "<": "triangle-left",
-    ">": "triangle-right",
-}
 DECIMALS = 6  # of bpp and metrics in averaged and claimed curves; explorer and records view have every digit
 
 
@@ -63,21 +52,12 @@ def curves_data(run: Run) -> dict[str, Any]:
         "metrics": metrics,
         "datasets": [{"name": name, "title": run.title_of(name)} for name in run.measured_datasets],
         "codecs": [{"name": codec, "role": run.role_of(codec)} for codec in drawn],
-        "looks": {name: _look(looks[name]) for name in sorted({*drawn, *names})},
+        "looks": {name: look(looks[name]) for name in sorted({*drawn, *names})},
         "averaged": {
             dataset: {codec: {key: _averaged(run, dataset, codec, key) for key in keys} for codec in drawn}
             for dataset in run.measured_datasets
         },
         "claimed": claimed,
-    }
-
-
-def _look(style: Any) -> dict[str, Any]:
-    return {
-        "label": style.label,
-        "colour": style.colour,
-        "marker": PLOTLY_MARKERS.get(style.marker, "circle") + ("-open" if style.open_marker else ""),
-        "dash": ",".join(f"{1.4 * length:g}px" for length in style.dashes) or "solid",
     }
 
 

@@ -19,6 +19,7 @@ from bench.errors import RdbenchError
 from bench.files import sha256_pixels, write_atomically
 from bench.report.bdtable import REASONS
 from bench.report.data import cell, metrics_of
+from bench.report.looks import MARKS
 from bench.report.run import Run
 
 THUMB_WIDTH = 240  # pixels
@@ -43,6 +44,7 @@ def explorer_data(
         "datasets": curves["datasets"],
         "codecs": curves["codecs"],
         "looks": curves["looks"],
+        "marks": MARKS,
         "claimed": curves["claimed"],
         "anchors": {dataset: _anchor(run, dataset, shown) for dataset in run.measured_datasets},
         "sizes": {dataset: _sizes(run, dataset) for dataset in run.measured_datasets},
@@ -50,6 +52,7 @@ def explorer_data(
         "intervals": _intervals(run),
         "gallery": gallery,
         "player": player,
+        "player_first": run.specification["player"],
         "thumbs": thumbs,
         "reasons": REASONS,
     }

@@ -94,7 +94,7 @@ def read_run(folder: Path, figures_yaml: Path = ROOT / "figures.yaml") -> Run:
         manifests=_jsons(p for p in (folder / "datasets").glob("*.json") if not p.name.endswith(".source.json")),
         statuses=_jsons((folder / "status").glob("*.json")),
         figures=_json(figures) or [],
-        specification={"figures": [], "styles": {}, "datasets": {}} | (specification or {}),
+        specification={"figures": [], "styles": {}, "datasets": {}, "player": []} | (specification or {}),
         records_sha256=sha256_file(path),
     )
 

@@ -17,6 +17,8 @@
     return one.note && one.overlap !== null ? rdbench.element("span", { class: `mark ${one.note}` }, text) : text;
   };
 
+  const number = (content, href) => rdbench.element("a", { class: "number", href }, content);
+
   const forest = (one, [low, high]) => {
     const at = (value) => ((140 * (value - low)) / (high - low)).toFixed(1);
     const parts = [`<line class="zero" x1="${at(0)}" x2="${at(0)}" y1="0" y2="18"/>`];
@@ -35,15 +37,16 @@
     const ofImage = perImage.ofImages[get("image")];
     const interval = perImage.low === null ? "" : `[${signed(perImage.low, 1)}, ${signed(perImage.high, 1)}]`;
     const link = rdbench.recordsLink({ dataset: get("dataset"), codec: row.codec });
+    const linkOfImage = rdbench.recordsLink({ dataset: get("dataset"), codec: row.codec, image: get("image") });
     const head = rdbench.element("th", { scope: "row" }, rdbench.element("a", { href: link }, label(row.codec)));
     if (row.validation) head.append(" ", rdbench.element("small", {}, "validation"));
     const note = perImage.without ? ` (${perImage.without} without)` : "";
     return rdbench.element("tr", { "data-codec": row.codec }, head,
-      cell(percent(perImage), { class: "n strong", "data-column": "per_image" }),
+      cell(number(percent(perImage), link), { class: "n strong", "data-column": "per_image" }),
       cell(rdbench.element("span", { class: "interval" }, interval), { "data-interval": perImage.low === null ? null : `${perImage.low} ${perImage.high}` }),
       cell(forest(perImage, scale), {}),
-      cell(percent(averaged), { class: "n", "data-column": "averaged_curve" }),
-      cell(ofImage ? percent({ ...ofImage, note: ofImage.rate === null ? "withheld" : "" }) : "–", { class: "n", "data-column": "image" }),
+      cell(number(percent(averaged), link), { class: "n", "data-column": "averaged_curve" }),
+      cell(ofImage ? number(percent({ ...ofImage, note: ofImage.rate === null ? "withheld" : "" }), linkOfImage) : "–", { class: "n", "data-column": "image" }),
       cell(perImage.quality === null ? "–" : signed(perImage.quality, 2)),
       cell(overlap(perImage)),
       cell(`${perImage.images}${note}`));

@@ -10,8 +10,12 @@ rdbench.player = (() => {
   const STEP_MS = 700;
   const here = () => page.player[get("dataset")];
 
-  /* The slider's stops: the numbers of bytes at which some codec has a step, so that all can be shown at equal bytes. */
-  const stops = () => [...new Set(Object.values(here().codecs).flatMap((steps) => steps.map(({ bytes }) => bytes)))].sort((p, q) => p - q);
+  const shown = () => [...new Set([get("left"), get("right")])];
+  const steps = () => shown().map((codec) => here().codecs[codec]);
+  /* The slider's stops: the numbers of bytes at which a shown codec has a step, so that both can be shown at equal bytes. */
+  const stops = () => [...new Set(steps().flatMap((own) => own.map(({ bytes }) => bytes)))].sort((p, q) => p - q);
+  /* At first the fewest bytes from which each has something to show. */
+  const first = () => Math.max(...steps().map(([{ bytes }]) => bytes));
   const nearest = (list, bytes) => list.reduce((best, stop, index) => (Math.abs(stop - bytes) < Math.abs(list[best] - bytes) ? index : best), 0);
 
   const layOut = () => {
@@ -19,7 +23,8 @@ rdbench.player = (() => {
     if (!here()) return;
     const [width, height] = page.sizes[get("dataset")][here().image];
     slider.max = String(stops().length - 1);
-    panes.replaceChildren(...Object.keys(here().codecs).map((codec) =>
+    document.getElementById("embedded").hidden = Object.keys(here().codecs).length < 3;
+    panes.replaceChildren(...shown().map((codec) =>
       element("figure", { class: "pane", "data-codec": codec },
         element("img", { width, height, loading: "lazy", decoding: "async", alt: "" }),
         element("figcaption", {}))));
@@ -29,7 +34,7 @@ rdbench.player = (() => {
   const show = () => {
     if (!here()) return;
     const list = stops();
-    const place = get("bytes") ? nearest(list, get("bytes")) : 0;
+    const place = nearest(list, get("bytes") || first());
     const bytes = list[place];
     const [width, height] = page.sizes[get("dataset")][here().image];
     slider.value = String(place);
@@ -71,8 +76,8 @@ rdbench.player = (() => {
   button.addEventListener("click", play);
 
   slider.addEventListener("input", () => set({ bytes: stops()[Number(slider.value)] }));
-  on(["dataset"], layOut);
-  on(["dataset", "bytes"], show);
+  on(["dataset", "left", "right"], layOut);
+  on(["dataset", "left", "right", "bytes"], show);
   const step = (by) => here() && set({ bytes: stops()[Math.min(stops().length - 1, Math.max(0, Number(slider.value) + by))] });
   return { step };
 })();

@@ -5,22 +5,7 @@
   const { page, get, on, set, show, visible, table, metric } = rdbench.explorer;
   const target = document.getElementById("plot");
 
-  /* Colours are shared with the printed figures. On a dark page their lightness (in OKLab) is turned round, which keeps
-     hues and tells apart what was told apart by lightness. */
-  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  const gamma = (c) => (c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055);
-  const times = (matrix, vector) => matrix.map((row) => row.reduce((sum, factor, index) => sum + factor * vector[index], 0));
-  const TO_LMS = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]];
-  const TO_LAB = [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099], [0.0259040371, 0.7827717662, -0.808675766]];
-  const FROM_LAB = [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]];
-  const FROM_LMS = [[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965], [-0.0041960863, -0.7034186147, 1.707614701]];
-  const legible = (colour) => {
-    if (!rdbench.dark()) return colour;
-    const rgb = [1, 3, 5].map((at) => linear(parseInt(colour.slice(at, at + 2), 16) / 255));
-    const [l, a, b] = times(TO_LAB, times(TO_LMS, rgb).map(Math.cbrt));
-    const light = times(FROM_LMS, times(FROM_LAB, [1.04 - 0.55 * l, a, b]).map((c) => c ** 3));
-    return `rgb(${light.map((c) => Math.round(255 * gamma(Math.min(1, Math.max(0, c))))).join(",")})`;
-  };
+  const colourOf = (look) => (rdbench.dark() ? look.dark : look.colour);
 
   const unit = () => (metric().unit ? ` ${metric().unit}` : "");
   const plural = (n) => `${n} image${n === 1 ? "" : "s"}`;
@@ -44,7 +29,7 @@
   const measuredTrace = (name) => {
     const look = page.looks[name];
     const curve = curveOf(name);
-    const colour = legible(look.colour);
+    const colour = colourOf(look);
     const along = curve.points[0] === null;
     /* A curve through equal rates has no operating points: its marker stands at every twelfth sample, to tell it apart. */
     const sizes = curve.points.map((point, index) => (point !== null || index % 12 === 6 ? 7 : 0));
@@ -52,6 +37,7 @@
       type: "scatter",
       mode: "lines+markers",
       name: look.label,
+      meta: name,
       x: curve.bpp,
       y: curve.value,
       customdata: curve.points.map((point, index) => [name, point, curve.notes[index], point ? ` ${point}` : ""]),
@@ -67,9 +53,10 @@
       type: "scatter",
       mode: "lines",
       name: look.label,
+      meta: curve.name,
       x: values.bpp,
       y: values.value,
-      line: { color: legible(look.colour), width: 1.5, dash: look.dash === "solid" ? "6px,3px" : look.dash },
+      line: { color: colourOf(look), width: 1.5, dash: look.dash === "solid" ? "6px,3px" : look.dash },
       hovertemplate: `<b>${escapeText(look.label)}</b> (claimed)<br>%{x:.4f} bpp, %{y:.3f}${unit()}<br>${escapeText(curve.source)}<extra></extra>`,
     };
   };
@@ -147,39 +134,27 @@
     drawLegend();
   };
 
-  const MARKS = {
-    circle: "M0-3.4a3.4 3.4 0 1 0 .01 0Z",
-    square: "M-3-3H3V3H-3Z",
-    "triangle-up": "M0-3.8 3.6 2.8H-3.6Z",
-    "triangle-down": "M0 3.8 3.6-2.8H-3.6Z",
-    "triangle-left": "M-3.8 0 2.8-3.6V3.6Z",
-    "triangle-right": "M3.8 0-2.8-3.6V3.6Z",
-    diamond: "M0-4 4 0 0 4-4 0Z",
-    cross: "M-1.2-3.6H1.2V-1.2H3.6V1.2H1.2V3.6H-1.2V1.2H-3.6V-1.2H-1.2Z",
-    x: "M-3.4-1.8-1.8-3.4 0-1.6 1.8-3.4 3.4-1.8 1.6 0 3.4 1.8 1.8 3.4 0 1.6-1.8 3.4-3.4 1.8-1.6 0Z",
-    pentagon: "M0-3.8 3.6-1.2 2.2 3.1H-2.2L-3.6-1.2Z",
-  };
   const swatch = (look, claimed) => {
     const svg = (name, attributes) => {
       const element = document.createElementNS("http://www.w3.org/2000/svg", name);
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
       return element;
     };
-    const colour = legible(look.colour);
+    const colour = colourOf(look);
     const picture = svg("svg", { width: 30, height: 10, viewBox: "-15 -5 30 10", "aria-hidden": "true" });
     const dashes = look.dash === "solid" ? (claimed ? "6 3" : "") : look.dash.replaceAll("px", "");
     picture.append(svg("line", { x1: -15, x2: 15, y1: 0, y2: 0, stroke: colour, "stroke-width": 1.8, "stroke-dasharray": dashes }));
     if (claimed) return picture;
     const open = look.marker.endsWith("-open");
     const fill = open ? rdbench.colour("ground") : colour;
-    picture.append(svg("path", { d: MARKS[look.marker.replace("-open", "")] || MARKS.circle, fill, stroke: colour, "stroke-width": open ? 1.2 : 0 }));
+    picture.append(svg("path", { d: page.marks[look.marker.replace("-open", "")], fill, stroke: colour, "stroke-width": open ? 1.2 : 0 }));
     return picture;
   };
   const entry = (name, claimed) => {
     const box = rdbench.element("input", { type: "checkbox", value: name });
     box.checked = visible(name);
     box.addEventListener("change", () => show([name], box.checked));
-    return rdbench.element("label", { class: box.checked ? "" : "off" }, box, swatch(page.looks[name], claimed), page.looks[name].label);
+    return rdbench.element("label", { class: box.checked ? "" : "off", "data-codec": name }, box, swatch(page.looks[name], claimed), page.looks[name].label);
   };
   const group = (title, entries) =>
     rdbench.element("fieldset", {}, rdbench.element("legend", {}, title), rdbench.element("div", { class: "curves" }, ...entries));
@@ -197,7 +172,7 @@
     const parts = [group("Measured", of("codec").map((name) => entry(name, false)))];
     if (of("validation").length) parts.push(group("Measured, published settings", of("validation").map((name) => entry(name, false))));
     const tools = [tool("all", () => show(here(), true)), tool("none", () => show(here(), false)), tool("as at first", () => set({ on: "", off: "" }))];
-    parts[0].append(rdbench.element("div", { class: "tools" }, ...tools));
+    parts.unshift(rdbench.element("div", { class: "tools" }, ...tools));
     const claimed = get("average") === "image" ? [] : claimedHere();
     const usual = claimed.filter((curve) => curve.on.includes(metric().key));
     if (usual.length) parts.push(group("Claimed", usual.map(({ name }) => entry(name, true))));
@@ -226,6 +201,17 @@
     const text = `${page.looks[codec].label}${name ? ` ${name}` : ""}, ${note}: ${rdbench.number(x, 4)} bpp, ${rdbench.number(y, 3)}${unit()}. `;
     document.getElementById("plot-picked").replaceChildren(text, rdbench.element("a", { href: rdbench.recordsLink(filters) }, "Records"));
   };
+
+  /* The curve of the legend's entry, or of the row of BD-rates, under the mouse or the keyboard stands out. */
+  let held;
+  const hold = (event) => {
+    const name = event.target.closest?.("#legend label, #bd tbody tr")?.dataset.codec;
+    if (name === held || !target.data) return;
+    held = name;
+    const drawn = target.data.map((trace) => trace.meta);
+    Plotly.restyle(target, { opacity: drawn.map((one) => (!drawn.includes(name) || one === name ? 1 : 0.15)) });
+  };
+  for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, hold);
 
   let listening = false;
   on(["dataset", "metric", "average", "scale", "on", "off", "image", "rate", "a", "b", "c"], (changed) => {

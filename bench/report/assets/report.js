@@ -16,10 +16,12 @@ const rdbench = {
     return element;
   },
 
-  /** Fills a select with [value, text] pairs; keeps the present choice where it is still offered. */
+  /** Fills a select with [value, text, group?]; keeps the present choice where it is still offered. Groups come last. */
   fill(select, options, preferred) {
     const before = select.value;
-    select.replaceChildren(...options.map(([value, text]) => rdbench.element("option", { value }, text)));
+    const groups = new Map([["", []]]);
+    for (const [value, text, group = ""] of options) groups.set(group, [...(groups.get(group) ?? []), rdbench.element("option", { value }, text)]);
+    select.replaceChildren(...[...groups].flatMap(([name, list]) => (name ? [rdbench.element("optgroup", { label: name }, ...list)] : list)));
     const values = options.map(([value]) => String(value));
     const wanted = [before, String(preferred)].find((value) => values.includes(value));
     if (wanted !== undefined) select.value = wanted;
@@ -114,4 +116,16 @@ const rdbench = {
     }
   }
   addEventListener("beforeprint", () => document.querySelectorAll("section > details, [data-panel] > details").forEach((details) => (details.open = true)));
+})();
+
+/** The headline: a row and its curve stand out together under the mouse and the keyboard. */
+(() => {
+  const headline = document.querySelector(".headline");
+  const hold = (event) => {
+    const codec = event.target.closest?.("[data-codec]")?.dataset.codec;
+    headline.classList.toggle("held", Boolean(codec));
+    for (const part of headline.querySelectorAll("[data-codec]")) part.classList.toggle("on", part.dataset.codec === codec);
+  };
+  for (const kind of ["mouseover", "focusin"]) headline?.addEventListener(kind, hold);
+  for (const kind of ["mouseleave", "focusout"]) headline?.addEventListener(kind, hold);
 })();

@@ -10,6 +10,7 @@ rdbench.explorer = (() => {
   const measured = (dataset) => page.codecs.map(({ name }) => name).filter((name) => page.measured[dataset]?.[name]);
   const group = (dataset) => page.gallery[dataset] ?? { rates: [], images: {} };
   const compared = (dataset) => measured(dataset).filter((name) => page.codecs.find((codec) => codec.name === name).role === "codec");
+  const embedded = (now) => Object.keys(page.player[now.dataset]?.codecs ?? {});
   const firstImage = (dataset) => Object.keys(group(dataset).images)[0] ?? Object.keys(page.sizes[dataset])[0];
   const oneOf = (options, fallback = (list) => list[0]) => (text, now) => {
     const list = options(now);
@@ -36,7 +37,9 @@ rdbench.explorer = (() => {
     x: within(0, 1, 0.5), // what is in the middle, as a share of width and height
     y: within(0, 1, 0.5),
     gain: within(1, 32, 8),
-    bytes: within(0, Infinity, 0), // 0: the player's first step
+    left: oneOf(embedded, (list) => page.player_first.find((name) => list.includes(name)) ?? list[0]),
+    right: oneOf(embedded, (list, now) => [...page.player_first, ...list].find((name) => list.includes(name) && name !== now.left) ?? list[0]),
+    bytes: within(0, Infinity, 0), // 0: the fewest that both have
   };
 
   const texts = new Map(); // as in the address
@@ -99,6 +102,7 @@ rdbench.explorer = (() => {
     measured,
     compared,
     group,
+    embedded,
     /** Of one codec on one image the bitstream whose rate is nearest, as a ratio, to the chosen one: {point, bytes, bpp,
         at}, `at` its place in the columns of page.measured; null if it was not measured. */
     nearest: (codec, image) => {
@@ -138,8 +142,9 @@ rdbench.explorer = (() => {
 
 /** Every select and slider whose name is a setting follows it and sets it. */
 (() => {
-  const { page, set, get, on, measured, compared, group, label } = rdbench.explorer;
-  const named = (list) => list.map((name) => [name, label(name)]);
+  const { page, set, get, on, measured, compared, group, embedded, label } = rdbench.explorer;
+  const validation = new Set(page.codecs.filter(({ role }) => role === "validation").map(({ name }) => name));
+  const named = (list) => list.map((name) => [name, label(name), validation.has(name) ? "Published settings" : ""]);
   const OPTIONS = {
     dataset: () => page.datasets.map(({ name, title }) => [name, title]),
     metric: () => page.metrics.map((metric) => [metric.key, metric.label]),
@@ -148,6 +153,8 @@ rdbench.explorer = (() => {
     rate: () => group(get("dataset")).rates.map((rate) => [String(rate), `about ${rate} bpp`]),
     a: () => named(["original", ...compared(get("dataset"))]),
     b: () => named(["original", ...compared(get("dataset"))]),
+    left: () => named(embedded({ dataset: get("dataset") })),
+    right: () => named(embedded({ dataset: get("dataset") })),
     c: () => [["none", "none"], ...named(["original", ...compared(get("dataset"))])],
   };
   for (const control of document.querySelectorAll("[data-setting]")) {
