@@ -26,8 +26,9 @@ validate(config, "config/schema/config.schema.yaml")
 PLAN = plan(config, refresh=workflow.is_main_process)
 RUN = PLAN.folder
 
-# A cluster's executor counts jobs, not cores: there profiles/slurm gives a job that has to be alone a node of its own.
-ALL_CORES = workflow.resource_settings.cores or 1
+# A cluster's executor counts jobs, not cores: there a job that has to be alone asks for one, and profiles/slurm gives it
+# a node of its own.
+ALL_CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
 
 if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
     shell.prefix(f"export PATH={sys.prefix}/bin:$PATH; ")

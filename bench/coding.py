@@ -22,6 +22,7 @@ from bench.codec import Codec, Point, load
 from bench.datasets import ImageFile, Manifest, load_image
 from bench.devices import lent
 from bench.errors import RdbenchError, UsageError
+from bench.files import unfinished
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.status import Status, status
 from bench.workers import Worker, WorkerError
@@ -205,7 +206,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
 def _link(source: Path, target: Path) -> None:
     """``target`` as a hard link to ``source``, or a copy across file systems; whole or absent."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    part = unfinished(target)
     try:
         os.link(source, part)
     except OSError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> 
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = unfinished(path)
     try:
         with open(part, "wb") as file:
             file.write(data.encode() if isinstance(data, str) else data)
@@ -34,6 +35,11 @@ def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> 
         part.unlink(missing_ok=True)
         raise
     return path
+
+
+def unfinished(path: Path) -> Path:
+    """The neighbour as which ``path`` is written until it is whole: this process's own, on this of several machines."""
+    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
 
 
 def write_if_changed(path: str | Path, data: bytes | str) -> bool:

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +52,12 @@ class Plan:
     def gpus_of(self, codec: str) -> int:
         """How many GPUs a job of a codec asks of Snakemake: 1 or 0."""
         device = self.device_of(codec)
-        return int(device == "cuda" or (device == "auto" and bool(usable_gpus())))
+        return int(device == "cuda" or (device == "auto" and self._has_gpu))
+
+    @cached_property
+    def _has_gpu(self) -> bool:
+        """Asked for once: every job's resources want to know it, and nvidia-smi takes its time to start."""
+        return bool(usable_gpus())
 
     @property
     def studied(self) -> list[tuple[str, str]]:
@@ -78,8 +84,11 @@ class Plan:
         ]
 
 
-def plan(config: Mapping[str, Any]) -> Plan:
-    """The jobs ``config`` asks for. Raises UsageError for a codec or dataset that does not exist."""
+def plan(config: Mapping[str, Any], refresh: bool = True) -> Plan:
+    """The jobs ``config`` asks for; ``refresh`` brings the files up to date that say which of them run again.
+
+    Raises UsageError for a codec or dataset that does not exist.
+    """
     names = {slug(name): name for name in config["datasets"]}
     folder = Path("results", config.get("name") or "-".join(names))
     statuses = all_statuses()
@@ -99,10 +108,11 @@ def plan(config: Mapping[str, Any]) -> Plan:
         for codec in sorted({*wanted, *controls})
         if statuses[codec].role != "validation" or (codec, dataset) in reproduced or codec in asked
     )
-    for codec in {codec for codec, _ in pairs}:
-        statuses[codec].write(folder / "status")
-    for dataset, name in names.items():
-        _refresh(folder / "datasets", dataset, name)
+    if refresh:
+        for codec in {codec for codec, _ in pairs}:
+            statuses[codec].write(folder / "status")
+        for dataset, name in names.items():
+            _refresh(folder / "datasets", dataset, name)
     device = config["device"] if config["device"] != "auto" else requested()
     figures = {spec["name"]: spec for spec in specification["figures"]}
     return Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device)
