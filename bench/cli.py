@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -90,7 +91,11 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
 def _as_document(command: str, args: argparse.Namespace) -> int:
     """Runs the command and prints its one document; a command that only prints has a row for each line."""
     with contextlib.redirect_stdout(io.StringIO()) as printed:  # a codec's library may print as well
-        code, error = _call(args)
+        try:
+            code, error = _call(args)
+        except Exception as fault:  # a fault of the program is a document too; its traceback goes where it always goes
+            traceback.print_exc()
+            code, error = 1, f"{type(fault).__name__}: {fault}"
     lines = printed.getvalue().splitlines()
     result: dict[str, Any] = getattr(args, "result", {"rows": [{"text": line} for line in lines], "about": {}})
     head = {"command": command, "rdbench": __version__, "exit_code": code, "error": error}

@@ -16,6 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench.errors import UsageError
 from bench.files import write_atomically
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -92,8 +93,15 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def read(*paths: str | Path) -> pd.DataFrame:
-    """The records in the given Parquet files, concatenated and sorted."""
-    tables = [pq.read_table(path, schema=SCHEMA) for path in paths]
+    """The records in the given Parquet files, concatenated and sorted. Raises UsageError for what is no such file."""
+    tables = []
+    for path in paths:
+        try:
+            tables.append(pq.read_table(path, schema=SCHEMA))
+        except (OSError, pa.ArrowInvalid) as error:
+            raise UsageError(
+                f"reading records: expected a table as `rdbench run` or a whole run writes it, got {path} ({error})"
+            ) from error
     return pa.concat_tables(tables).to_pandas().sort_values(KEY, ignore_index=True)
 
 

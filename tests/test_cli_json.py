@@ -138,6 +138,23 @@ def test_a_failure_is_a_document_too(ask, tmp_path, image_folder):
     assert ask("gate", "--folder", tmp_path, code=2)["error"].startswith("no baseline at")
 
 
+def test_what_is_no_table_of_records_is_a_mistake_that_names_it(ask, tmp_path):
+    absent, broken = tmp_path / "absent.parquet", tmp_path / "broken.parquet"
+    broken.write_text("no table")
+    for path in (absent, broken):
+        error = ask("collect", path, "--folder", tmp_path, code=2)["error"]
+        assert error.startswith("reading records: ") and str(path) in error
+
+
+def test_a_fault_of_the_program_is_a_document_with_its_traceback_beside(add_wrapper, ask, capsys):
+    add_wrapper("family", WRAPPER.replace('print("hello\\nfrom a family")', "1 / 0"))
+    assert main(["greet", "--json"]) == 1
+    captured = capsys.readouterr()
+    document = json.loads(captured.out)
+    jsonschema.validate(document, SCHEMA)
+    assert document["error"] == "ZeroDivisionError: division by zero" and "Traceback" in captured.err
+
+
 def test_what_json_cannot_hold_is_made_plain():
     value = {"a": np.float32(0.5), 1: (np.int64(3), float("inf")), "path": Path("x"), "nan": np.nan, "no": np.bool_(0)}
     assert plain(value) == {"a": 0.5, "1": [3, None], "path": "x", "nan": None, "no": False}

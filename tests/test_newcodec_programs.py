@@ -139,6 +139,19 @@ def test_commands_that_are_no_codec_are_refused_with_the_reason(programs, messag
     assert str(refused.value).startswith("a new codec called 'mine'")
 
 
+def test_the_tutorials_codec_keeps_the_contract(tmp_path):
+    page = (ROOT / "docs" / "tutorial" / "your-codec.md").read_text(encoding="utf-8")
+    name, source = re.search(r"cat > codecs_wrappers/(\w+)\.py <<'PYTHON'\n(.*?)^PYTHON$", page, re.S | re.M).groups()
+    (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+    asked = ["tests/test_contract.py", "-k", f"{name} and not stored", "-q", "-p", "no:cacheprovider"]
+    environment = {**os.environ, "RDBENCH_WRAPPERS": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *asked], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) > 15
+
+
 def test_programs_that_are_not_installed_are_wrapped_as_they_are_and_say_so(add_wrapper):
     programs = Programs("nosuch-enc -q {q} {in} {out}", "nosuch-dec {in} {out}", (30, 20), "ppm", ".xyz")
     add_wrapper("absent", wrap("absent", "Absent", programs))
