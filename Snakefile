@@ -15,8 +15,10 @@ from snakemake.utils import validate
 from bench.metrics import METRIC_VERSIONS_JSON
 from bench.workflow import plan
 
+# A configuration named on the command line stands alone: Snakemake would mix its keys with those of this one.
+if not workflow.overwrite_configfiles:
 
-configfile: "config/sample.yaml"
+    configfile: "config/sample.yaml"
 
 
 validate(config, "config/schema/config.schema.yaml")

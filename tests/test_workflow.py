@@ -91,6 +91,8 @@ def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, 
     add_wrapper("shades", WRAPPER)
     add_wrapper("broken", "import a_library_that_is_not_there\n")
     names = ["jpeg", "webp", "shades", "broken"]
+    default = project / "config" / "sample.yaml"  # counts only where no other configuration is named
+    default.write_text("datasets: [sample]\nleave_out: {jpeg: not wanted}\n")
     output = run(project, image_folder, names)
     page = project / "results" / "test" / "report" / "index.html"
     assert str(page) in output
