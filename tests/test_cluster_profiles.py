@@ -115,7 +115,7 @@ def test_the_slurm_profile_asks_for_memory_time_gpus_and_whole_nodes(tmp_path, i
     assert not any("--exclusive" in call for call in by_rule["code"])
     for call in calls:
         assert ("--gpus=1" in call) == ("mean_scale" in call), call
-        assert "--cpus-per-task=1" in call
+        assert "--cpus-per-task=1" in call and "--no-requeue" in call
 
 
 def test_kubernetes_jobs_give_the_records_of_a_local_run_and_an_evicted_pod_is_made_again(tmp_path, image_folder):

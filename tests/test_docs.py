@@ -48,7 +48,7 @@ PROGRAMS = {
     "export",
     "true",
 }
-PROGRAMS |= {".", "exit", "bash", "docker", "gh", "mkdocs"}
+PROGRAMS |= {".", "exit", "bash", "apptainer", "cd", "docker", "gh", "mkdocs"}
 NUMBER = re.compile(r"\b[0-9a-f]{12}\b|[-+]?\d+(\.\d+)?| +")
 
 

@@ -153,7 +153,7 @@ def kill_job(run: Run) -> tuple[str, str]:
 
 
 def kill_node(run: Run, not_job: str) -> tuple[str, str]:
-    """The power failure of a node: SLURM finds it dead and starts its job again elsewhere."""
+    """The power failure of a node: SLURM finds it dead, Snakemake submits its job again."""
     job, node, what = run.job_with_pieces(node="node2", not_job=not_job)
     run.slurm.lose_node(node)
     say(f"lost {node} with job {job} ({what})")
@@ -165,11 +165,13 @@ def kill_node(run: Run, not_job: str) -> tuple[str, str]:
 
 
 def check_accounting(jobs: list[dict[str, str]], failed: str, lost: str) -> None:
-    states = {job: [row["State"] for row in jobs if row["JobIDRaw"] == job] for job in (failed, lost)}
-    if not states[failed][-1].startswith(("FAILED", "CANCELLED")):
-        raise Failed(f"job {failed} was killed, and SLURM says {states[failed]}")
-    if "NODE_FAIL" not in states[lost] or "COMPLETED" not in states[lost]:
-        raise Failed(f"job {lost} lost its node and was to run again, and SLURM says {states[lost]}")
+    """Each of the two jobs ended as it should have, once, and one other of the same work came to its end."""
+    for job, expected in ((failed, "FAILED"), (lost, "NODE_FAIL")):
+        rows = [row for row in jobs if row["JobIDRaw"] == job]
+        after = [row["State"] for row in jobs if row["Comment"] == rows[0]["Comment"] and row["JobIDRaw"] != job]
+        if [row["State"] for row in rows] != [expected] or after != ["COMPLETED"]:
+            states = [row["State"] for row in rows]
+            raise Failed(f"job {job}: expected {expected}, then one other COMPLETED; SLURM has {states}, then {after}")
     if not any(row["Comment"].startswith("rule_time") and "gres/gpu=1" in row["AllocTRES"] for row in jobs):
         raise Failed("no job that asked for `gpu=1` was given a GPU by SLURM")
 
