@@ -15,8 +15,9 @@ gate: $(VENV)/.report
 	$(BIN)/snakemake --cores $(CORES) --configfile config/gate.yaml -- results/gate/records.parquet
 	$(BIN)/rdbench gate --folder results/gate $(GATE)
 
+# A process for each core, four at most: each may hold torch and a network.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest tests/benchmarks --benchmark-only -o addopts=

@@ -15,6 +15,9 @@ from PIL import Image
 
 import codecs_wrappers
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # one thread for each of the processes that share the cores
+    os.environ |= {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
