@@ -35,6 +35,7 @@ EXPLORER_SCRIPTS = ("bd.js", "state.js", "plots.js", "bdtable.js", "gallery.js",
 PLOTLY = "plotly.min.js"
 PUBLISHED_STEPS = 6  # of the progressive player: what is committed stays small
 FIGURE_FILES = ("svg", "pdf", "png", "csv", "webp", "md")
+PUBLISHED_FILES = tuple(extension for extension in FIGURE_FILES if extension != "png")  # half of the bytes, no news
 
 
 def build(
@@ -84,7 +85,7 @@ def build(
             ceilings=checks.ceilings(run, originals),
             ceiling_images={dataset: len(images) for dataset, images in originals.items()},
             curve_tables=tables.curve_tables(run, curves),
-            figures=_figures(run, target, may_show),
+            figures=_figures(run, target, may_show, PUBLISHED_FILES if published else FIGURE_FILES),
             weights=trained.weights(run),
             devices=trained.devices(run),
             speed=tables.speed(run),
@@ -151,7 +152,9 @@ def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
     return {"src": f"{'../' if published else ''}assets/{PLOTLY}", "integrity": ""}
 
 
-def _figures(run: Run, target: Path, may_show: Callable[[str], bool]) -> list[dict[str, Any]]:
+def _figures(
+    run: Run, target: Path, may_show: Callable[[str], bool], extensions: Sequence[str]
+) -> list[dict[str, Any]]:
     """The entries of figures/index.json whose files exist, copied beside the page: src and a link per format.
 
     One that shows pictures of a set of which none may be shown is an entry without files that says so.
@@ -163,7 +166,7 @@ def _figures(run: Run, target: Path, may_show: Callable[[str], bool]) -> list[di
         if entry["kind"] == "pictures" and not may_show(entry["dataset"]):
             entries.append({**entry, "links": {}, "status": "missing", "reason": NOT_PUBLISHED})
             continue
-        for extension in FIGURE_FILES:
+        for extension in extensions:
             relative = entry.get("files", {}).get(extension)
             if relative and (run.folder / relative).is_file():
                 files[extension] = f"figures/{Path(relative).name}"
