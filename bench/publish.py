@@ -13,7 +13,7 @@ from pathlib import Path
 from bench.errors import UsageError
 from bench.files import to_json, write_if_changed
 from bench.report.build import HERE, build, identity, templates
-from bench.report.claims import verdicts
+from bench.report.claims import MARKS, verdicts
 from bench.report.run import read_run
 
 # What is committed stays small: two embedded photographs at one rate.
@@ -47,6 +47,6 @@ def publish(name: str, results: Path = Path("results"), reports: Path = Path("re
 def _index(reports: Path) -> None:
     """``reports``/index.html: a line for each published report, from the report.json in its folder."""
     found = [json.loads(path.read_bytes()) for path in sorted(reports.glob("*/report.json"))]
-    page = templates().get_template("published.html").render(reports=found)
+    page = templates().get_template("published.html").render(reports=found, verdicts=tuple(MARKS))
     write_if_changed(reports / "assets" / "report.css", (HERE / "assets" / "report.css").read_bytes())
     write_if_changed(reports / "index.html", page)

@@ -46,10 +46,10 @@ def test_weights_stand_once_with_all_that_use_them_and_hours_are_summed(run_fold
     teach(run_folder, "jpeg", net)
     text = section(build(run_folder), "training")
     assert "for 2.0 hours in all" in text
-    rows = re.findall(r'<tr><th scope="row">(.*?)</tr>', text, re.S)
-    assert len(rows) == 2 and rows[0].startswith("net<") and "on net" in rows[1]
+    rows = re.findall(r'<tr><th scope="row"(.*?)</tr>', text, re.S)
+    assert len(rows) == 2 and rows[0].startswith(">net<") and 'title="on net"' in rows[1]
     assert "1800 × 256" in rows[0] and ">7106<" in rows[0] and ">1.1</td>" in rows[1]
-    assert rows[0].count(",") >= 1  # two codecs use it
+    assert "and 1 more" in rows[0] and "more" not in rows[1]
     assert "decode_matrix" in text
 
 
