@@ -35,7 +35,7 @@ EXPLORER_SCRIPTS = ("bd.js", "state.js", "plots.js", "bdtable.js", "gallery.js",
 PLOTLY = "plotly.min.js"
 PUBLISHED_STEPS = 6  # of the progressive player: what is committed stays small
 FIGURE_FILES = ("svg", "pdf", "png", "csv", "webp", "md")
-PUBLISHED_FILES = tuple(extension for extension in FIGURE_FILES if extension != "png")  # half of the bytes, no news
+PUBLISHED_FILES = tuple(name for name in FIGURE_FILES if name not in ("png", "pdf"))  # half of the bytes, no news
 
 
 def build(
