@@ -16,10 +16,12 @@ const rdbench = {
     return element;
   },
 
-  /** Fills a select with [value, text] pairs; keeps the present choice where it is still offered. */
+  /** Fills a select with [value, text, group?]; keeps the present choice where it is still offered. Groups come last. */
   fill(select, options, preferred) {
     const before = select.value;
-    select.replaceChildren(...options.map(([value, text]) => rdbench.element("option", { value }, text)));
+    const groups = new Map([["", []]]);
+    for (const [value, text, group = ""] of options) groups.set(group, [...(groups.get(group) ?? []), rdbench.element("option", { value }, text)]);
+    select.replaceChildren(...[...groups].flatMap(([name, list]) => (name ? [rdbench.element("optgroup", { label: name }, ...list)] : list)));
     const values = options.map(([value]) => String(value));
     const wanted = [before, String(preferred)].find((value) => values.includes(value));
     if (wanted !== undefined) select.value = wanted;
@@ -42,10 +44,57 @@ const rdbench = {
       .join("&");
   },
 
+  /** A colour of report.css as the present scheme has it. */
   colour(name) {
-    return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+    const probe = rdbench.element("i", { hidden: "", style: `color: var(--${name})` });
+    document.body.append(probe);
+    const colour = getComputedStyle(probe).color;
+    probe.remove();
+    return colour;
+  },
+
+  dark() {
+    return (document.documentElement.dataset.theme || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  },
+
+  /** Calls `draw` whenever the page turns light or dark, and for paper, which is always light. */
+  onTheme(draw) {
+    rdbench.themed.push(draw);
+  },
+  themed: [],
+  setTheme(theme) {
+    if (theme) document.documentElement.dataset.theme = theme;
+    else delete document.documentElement.dataset.theme;
+    rdbench.themed.forEach((draw) => draw());
+  },
+  /** The other scheme, kept for all pages where the browser lets files keep anything. */
+  turnTheme() {
+    const theme = rdbench.dark() ? "light" : "dark";
+    try {
+      localStorage.setItem("rdbench-theme", theme);
+    } catch {
+      /* a browser that keeps nothing for files */
+    }
+    rdbench.setTheme(theme);
   },
 };
+
+(() => {
+  try {
+    const kept = localStorage.getItem("rdbench-theme");
+    if (kept === "light" || kept === "dark") rdbench.setTheme(kept);
+  } catch {
+    /* as above */
+  }
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => rdbench.themed.forEach((draw) => draw()));
+  let before;
+  addEventListener("beforeprint", () => {
+    before = document.documentElement.dataset.theme;
+    rdbench.setTheme("light");
+  });
+  addEventListener("afterprint", () => rdbench.setTheme(before));
+  document.querySelector("[data-turn-theme]")?.addEventListener("click", rdbench.turnTheme);
+})();
 
 /** Shows of every group of panels only those whose data attributes equal the group's selects. */
 (() => {
@@ -67,4 +116,16 @@ const rdbench = {
     }
   }
   addEventListener("beforeprint", () => document.querySelectorAll("section > details, [data-panel] > details").forEach((details) => (details.open = true)));
+})();
+
+/** The headline: a row and its curve stand out together under the mouse and the keyboard. */
+(() => {
+  const headline = document.querySelector(".headline");
+  const hold = (event) => {
+    const codec = event.target.closest?.("[data-codec]")?.dataset.codec;
+    headline.classList.toggle("held", Boolean(codec));
+    for (const part of headline.querySelectorAll("[data-codec]")) part.classList.toggle("on", part.dataset.codec === codec);
+  };
+  for (const kind of ["mouseover", "focusin"]) headline?.addEventListener(kind, hold);
+  for (const kind of ["mouseleave", "focusout"]) headline?.addEventListener(kind, hold);
 })();

@@ -1,61 +1,97 @@
-/* The rate-distortion plots: averaged over a dataset, and of one image. One legend of checkboxes serves both. */
+/* The rate-distortion plot and its legend of checkboxes. */
 "use strict";
 
-rdbench.plots = (() => {
+(() => {
+  const { page, get, on, set, show, visible, table, metric } = rdbench.explorer;
   const target = document.getElementById("plot");
-  if (!target) return null;
-  const page = rdbench.data("page-data");
-  const select = (name) => document.querySelector(`select[data-switch="plot"][name="${name}"]`);
-  const chosen = new Map(); // what the reader switched on or off; all else is as the run and figures.yaml have it
-  const measuredVisible = (codec) => chosen.get(codec.name) ?? codec.role === "codec";
-  const claimedVisible = (curve) => chosen.get(curve.name) ?? curve.on.includes(metric().key);
-  const dark = matchMedia("(prefers-color-scheme: dark)");
 
-  /* Colours are shared with the printed figures. On a dark page their lightness (in OKLab) is turned round, which keeps
-     hues and tells apart what was told apart by lightness. */
-  const linear = (c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4);
-  const gamma = (c) => (c <= 0.0031308 ? 12.92 * c : 1.055 * c ** (1 / 2.4) - 0.055);
-  const times = (matrix, vector) => matrix.map((row) => row.reduce((sum, factor, index) => sum + factor * vector[index], 0));
-  const TO_LMS = [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566], [0.0883024619, 0.2817188376, 0.6299787005]];
-  const TO_LAB = [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099], [0.0259040371, 0.7827717662, -0.808675766]];
-  const FROM_LAB = [[1, 0.3963377774, 0.2158037573], [1, -0.1055613458, -0.0638541728], [1, -0.0894841775, -1.291485548]];
-  const FROM_LMS = [[4.0767416621, -3.3077115913, 0.2309699292], [-1.2684380046, 2.6097574011, -0.3413193965], [-0.0041960863, -0.7034186147, 1.707614701]];
-  const legible = (colour) => {
-    if (!dark.matches) return colour;
-    const rgb = [1, 3, 5].map((at) => linear(parseInt(colour.slice(at, at + 2), 16) / 255));
-    const [l, a, b] = times(TO_LAB, times(TO_LMS, rgb).map(Math.cbrt));
-    const light = times(FROM_LMS, times(FROM_LAB, [1.04 - 0.55 * l, a, b]).map((c) => c ** 3));
-    return `rgb(${light.map((c) => Math.round(255 * gamma(Math.min(1, Math.max(0, c))))).join(",")})`;
+  const colourOf = (look) => (rdbench.dark() ? look.dark : look.colour);
+
+  const unit = () => (metric().unit ? ` ${metric().unit}` : "");
+  const plural = (n) => `${n} image${n === 1 ? "" : "s"}`;
+  /* plotly reads a little HTML in its texts */
+  const escapeText = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
+
+  /** What is drawn of one codec: {points, bpp, value, notes}; points are null along a curve between them. */
+  const curveOf = (codec) => {
+    if (get("average") === "rate") {
+      const { bpp, value, n } = rdbench.bd.atEqualRates(table(codec));
+      return { points: bpp.map(() => null), bpp, value, notes: bpp.map(() => `mean of ${plural(n)} at this rate`) };
+    }
+    const image = get("average") === "image";
+    const curve = image ? rdbench.bd.imageCurve(table(codec), get("image")) : rdbench.bd.averaged(table(codec));
+    const kept = curve.points.map((_, index) => index).filter((index) => Number.isFinite(curve.value[index]));
+    const take = (list) => kept.map((index) => list[index]);
+    const notes = image ? kept.map(() => get("image")) : take(curve.n).map((n) => `mean of ${plural(n)}`);
+    return { points: take(curve.points), bpp: take(curve.bpp), value: take(curve.value), notes };
   };
 
-  const metric = () => page.metrics.find((entry) => entry.key === select("metric").value);
-  const logarithmic = () => select("scale").value === "log";
-  const unit = (entry) => (entry.unit ? ` ${entry.unit}` : "");
+  const measuredTrace = (name) => {
+    const look = page.looks[name];
+    const curve = curveOf(name);
+    const colour = colourOf(look);
+    const along = curve.points[0] === null;
+    /* A curve through equal rates has no operating points: its marker stands at every twelfth sample, to tell it apart. */
+    const sizes = curve.points.map((point, index) => (point !== null || index % 12 === 6 ? 7 : 0));
+    return {
+      type: "scatter",
+      mode: "lines+markers",
+      name: look.label,
+      meta: name,
+      x: curve.bpp,
+      y: curve.value,
+      customdata: curve.points.map((point, index) => [name, point, curve.notes[index], point ? ` ${point}` : ""]),
+      line: { color: colour, width: 1.8, dash: look.dash },
+      marker: { color: colour, symbol: look.marker, size: along ? sizes : 7 },
+      hovertemplate: `<b>${escapeText(look.label)}</b>%{customdata[3]}<br>%{x:.4f} bpp, %{y:.3f}${unit()}<br>%{customdata[2]}<extra></extra>`,
+    };
+  };
+  const claimedTrace = (curve) => {
+    const look = page.looks[curve.name];
+    const values = curve.metrics[metric().key];
+    return {
+      type: "scatter",
+      mode: "lines",
+      name: look.label,
+      meta: curve.name,
+      x: values.bpp,
+      y: values.value,
+      line: { color: colourOf(look), width: 1.5, dash: look.dash === "solid" ? "6px,3px" : look.dash },
+      hovertemplate: `<b>${escapeText(look.label)}</b> (claimed)<br>%{x:.4f} bpp, %{y:.3f}${unit()}<br>${escapeText(curve.source)}<extra></extra>`,
+    };
+  };
+  /* Rings around the bitstreams whose pictures are compared below. */
+  const rings = () => {
+    if (get("average") !== "image") return [];
+    const shown = rdbench.viewer?.shown().filter(({ facts, codec }) => facts?.point && visible(codec)) ?? [];
+    return shown.flatMap(({ codec, facts }) => {
+      const curve = curveOf(codec);
+      const at = curve.points.indexOf(facts.point);
+      if (at < 0) return [];
+      const marker = { symbol: "circle-open", size: 17, color: rdbench.colour("text"), line: { width: 1.6 } };
+      return [{ type: "scatter", mode: "markers", x: [curve.bpp[at]], y: [curve.value[at]], marker, hoverinfo: "skip" }];
+    });
+  };
+
+  const here = () => rdbench.explorer.measured(get("dataset")).filter((name) => table(name).images.length);
+  const claimedHere = () => page.claimed[get("dataset")].filter((curve) => curve.metrics[metric().key]);
+  const traces = () => [
+    ...(get("average") === "image" ? [] : claimedHere().filter(({ name }) => visible(name)).map(claimedTrace)),
+    ...here().filter(visible).map(measuredTrace).filter((trace) => trace.x.length),
+    ...rings(),
+  ];
 
   /* Ticks at 1, 2, 5 of each decade, as in the printed figures. */
-  const rateAxis = (traces) => {
-    const axis = { title: { text: "Rate [bit/pixel]" }, type: logarithmic() ? "log" : "linear", rangemode: "normal" };
-    if (!logarithmic()) return axis;
-    const rates = traces.flatMap((trace) => trace.x);
+  const rateAxis = (drawn) => {
+    const logarithmic = get("scale") === "log";
+    const axis = { title: { text: "Rate [bit/pixel]" }, type: logarithmic ? "log" : "linear", rangemode: "normal" };
+    if (!logarithmic) return axis;
+    const rates = drawn.flatMap((trace) => trace.x);
     const ticks = [];
     for (let decade = -4; decade <= 2; decade++) for (const digit of [1, 2, 5]) ticks.push(digit * 10 ** decade);
     const within = ticks.filter((tick) => rates.some((rate) => rate >= tick / 2.6) && rates.some((rate) => rate <= tick * 2.6));
     return { ...axis, tickvals: within, ticktext: within.map((tick) => String(+tick.toPrecision(1))) };
   };
-
-  const layout = (traces) => ({
-    margin: { l: 56, r: 12, t: 8, b: 48 },
-    paper_bgcolor: "rgba(0,0,0,0)",
-    plot_bgcolor: "rgba(0,0,0,0)",
-    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: rdbench.colour("text") },
-    showlegend: false,
-    modebar: { bgcolor: "rgba(0,0,0,0)", color: rdbench.colour("muted"), activecolor: rdbench.colour("text") },
-    hovermode: "closest",
-    hoverlabel: { align: "left", bgcolor: rdbench.colour("ground"), font: { color: rdbench.colour("text"), size: 13 } },
-    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
-    xaxis: { ...axisLook(), ...rateAxis(traces) },
-    yaxis: { ...axisLook(), title: { text: `${metric().label}${metric().unit ? ` [${metric().unit}]` : ""}` } },
-  });
   const axisLook = () => ({
     gridcolor: rdbench.colour("grid"),
     linecolor: rdbench.colour("muted"),
@@ -65,142 +101,90 @@ rdbench.plots = (() => {
     zeroline: false,
     automargin: true,
   });
+  const layout = (drawn) => ({
+    margin: { l: 56, r: 12, t: 8, b: 48 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: getComputedStyle(document.body).fontFamily, size: 13, color: rdbench.colour("text") },
+    showlegend: false,
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: rdbench.colour("muted"), activecolor: rdbench.colour("text") },
+    hovermode: "closest",
+    hoverlabel: { align: "left", bgcolor: rdbench.colour("ground"), font: { color: rdbench.colour("text"), size: 13 } },
+    dragmode: matchMedia("(pointer: coarse)").matches ? false : "zoom",
+    xaxis: { ...axisLook(), ...rateAxis(drawn) },
+    yaxis: { ...axisLook(), title: { text: `${metric().label}${metric().unit ? ` [${metric().unit}]` : ""}` } },
+  });
   const settings = {
     responsive: true,
     displaylogo: false,
-    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]],
+    modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d", "toImage"]],
+    toImageButtonOptions: { format: "svg", filename: "rd" },
   };
 
-  const measuredTrace = (name, points, rates, values, notes) => {
-    const look = page.looks[name];
-    const colour = legible(look.colour);
-    return {
-      type: "scatter",
-      mode: "lines+markers",
-      name: look.label,
-      x: rates,
-      y: values,
-      customdata: points.map((point, index) => [name, point, notes[index]]),
-      line: { color: colour, width: 1.8, dash: look.dash },
-      marker: { color: colour, symbol: look.marker, size: 7 },
-      hovertemplate: `<b>${escapeText(look.label)}</b> %{customdata[1]}<br>%{x:.4f} bpp, %{y:.3f}${unit(metric())}<br>%{customdata[2]}<extra></extra>`,
-    };
+  const NOTES = {
+    point: "Rate and quality averaged over images at each operating point.",
+    rate: "Mean over images of each image's own curve (PCHIP over log rate) at equal rates, where all images have one.",
+    image: "One image: every point is a bitstream. Rings mark the pictures compared below.",
   };
-  const claimedTrace = (curve, values) => {
-    const look = page.looks[curve.name];
-    return {
-      type: "scatter",
-      mode: "lines",
-      name: look.label,
-      x: values.bpp,
-      y: values.value,
-      line: { color: legible(look.colour), width: 1.5, dash: look.dash === "solid" ? "6px,3px" : look.dash },
-      hovertemplate: `<b>${escapeText(look.label)}</b> (claimed)<br>%{x:.4f} bpp, %{y:.3f}${unit(metric())}<br>${escapeText(curve.source)}<extra></extra>`,
-    };
-  };
-  /* plotly reads a little HTML in its texts */
-  const escapeText = (text) => text.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;");
-  const plural = (n) => `${n} image${n === 1 ? "" : "s"}`;
-
-  const averagedTraces = () => {
-    const dataset = select("dataset").value;
-    const traces = [];
-    for (const curve of page.claimed[dataset]) {
-      const values = curve.metrics[metric().key];
-      if (values && claimedVisible(curve)) traces.push(claimedTrace(curve, values));
-    }
-    for (const codec of page.codecs) {
-      const { name } = codec;
-      const curve = page.averaged[dataset][name][metric().key];
-      if (!curve.point.length || !measuredVisible(codec)) continue;
-      traces.push(measuredTrace(name, curve.point, curve.bpp, curve.value, curve.n.map((n) => `mean of ${plural(n)}`)));
-    }
-    return traces;
-  };
-
   const draw = () => {
-    const traces = averagedTraces();
-    Plotly.react(target, traces, layout(traces), settings);
+    const drawn = traces();
+    Plotly.react(target, drawn, layout(drawn), settings);
+    const claimed = get("average") !== "image" && claimedHere().some(({ name }) => visible(name));
+    document.getElementById("plot-note").textContent = NOTES[get("average")] + (claimed ? " Dashed curves are claimed: published by others, measured with their tools, in no BD-rate here." : "");
     drawLegend();
-    drawImage();
   };
 
-  /* The legend */
-  const MARKS = {
-    circle: "M0-3.4a3.4 3.4 0 1 0 .01 0Z",
-    square: "M-3-3H3V3H-3Z",
-    "triangle-up": "M0-3.8 3.6 2.8H-3.6Z",
-    "triangle-down": "M0 3.8 3.6-2.8H-3.6Z",
-    "triangle-left": "M-3.8 0 2.8-3.6V3.6Z",
-    "triangle-right": "M3.8 0-2.8-3.6V3.6Z",
-    diamond: "M0-4 4 0 0 4-4 0Z",
-    cross: "M-1.2-3.6H1.2V-1.2H3.6V1.2H1.2V3.6H-1.2V1.2H-3.6V-1.2H-1.2Z",
-    x: "M-3.4-1.8-1.8-3.4 0-1.6 1.8-3.4 3.4-1.8 1.6 0 3.4 1.8 1.8 3.4 0 1.6-1.8 3.4-3.4 1.8-1.6 0Z",
-    pentagon: "M0-3.8 3.6-1.2 2.2 3.1H-2.2L-3.6-1.2Z",
-  };
   const swatch = (look, claimed) => {
     const svg = (name, attributes) => {
       const element = document.createElementNS("http://www.w3.org/2000/svg", name);
       for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
       return element;
     };
-    const colour = legible(look.colour);
+    const colour = colourOf(look);
     const picture = svg("svg", { width: 30, height: 10, viewBox: "-15 -5 30 10", "aria-hidden": "true" });
     const dashes = look.dash === "solid" ? (claimed ? "6 3" : "") : look.dash.replaceAll("px", "");
     picture.append(svg("line", { x1: -15, x2: 15, y1: 0, y2: 0, stroke: colour, "stroke-width": 1.8, "stroke-dasharray": dashes }));
-    if (!claimed) {
-      const open = look.marker.endsWith("-open");
-      const fill = open ? rdbench.colour("ground") : colour;
-      picture.append(svg("path", { d: MARKS[look.marker.replace("-open", "")] || MARKS.circle, fill, stroke: colour, "stroke-width": open ? 1.2 : 0 }));
-    }
+    if (claimed) return picture;
+    const open = look.marker.endsWith("-open");
+    const fill = open ? rdbench.colour("ground") : colour;
+    picture.append(svg("path", { d: page.marks[look.marker.replace("-open", "")], fill, stroke: colour, "stroke-width": open ? 1.2 : 0 }));
     return picture;
   };
-  const entry = (name, claimed, checked) => {
+  const entry = (name, claimed) => {
     const box = rdbench.element("input", { type: "checkbox", value: name });
-    box.checked = checked;
-    box.addEventListener("change", () => {
-      chosen.set(name, box.checked);
-      draw();
-    });
-    return rdbench.element("label", { class: checked ? "" : "off" }, box, swatch(page.looks[name], claimed), page.looks[name].label);
+    box.checked = visible(name);
+    box.addEventListener("change", () => show([name], box.checked));
+    return rdbench.element("label", { class: box.checked ? "" : "off", "data-codec": name }, box, swatch(page.looks[name], claimed), page.looks[name].label);
   };
-  const measuredEntry = (codec) => entry(codec.name, false, measuredVisible(codec));
-  const claimedEntry = (curve) => entry(curve.name, true, claimedVisible(curve));
-  const group = (title, entries) => {
-    const curves = rdbench.element("div", { class: "curves" }, ...entries);
-    return rdbench.element("fieldset", {}, rdbench.element("legend", {}, title), curves);
-  };
+  const group = (title, entries) =>
+    rdbench.element("fieldset", {}, rdbench.element("legend", {}, title), rdbench.element("div", { class: "curves" }, ...entries));
   const drawLegend = () => {
     const legend = document.getElementById("legend");
     const held = document.activeElement && legend.contains(document.activeElement) ? document.activeElement.value : null;
     const scroll = legend.scrollTop;
     const open = [...legend.querySelectorAll("details")].some((details) => details.open);
-    const dataset = select("dataset").value;
-    const measured = page.codecs.filter(({ name }) => page.averaged[dataset][name][metric().key].point.length);
-    const of = (role) => measured.filter((codec) => codec.role === role).map(measuredEntry);
-    const tool = (text, set) => {
+    const of = (role) => here().filter((name) => page.codecs.find((codec) => codec.name === name).role === role);
+    const tool = (text, act) => {
       const button = rdbench.element("button", { type: "button", value: text }, text);
-      button.addEventListener("click", () => {
-        for (const { name } of measured) chosen.set(name, set);
-        draw();
-      });
+      button.addEventListener("click", act);
       return button;
     };
-    const parts = [group("Measured", of("codec"))];
-    if (of("validation").length) parts.push(group("Measured, published settings", of("validation")));
-    parts[0].append(rdbench.element("div", { class: "tools" }, tool("all", true), tool("none", false)));
-    const claimed = page.claimed[dataset].filter((curve) => curve.metrics[metric().key]);
-    const on = claimed.filter((curve) => curve.on.includes(metric().key));
-    if (on.length) parts.push(group("Claimed", on.map(claimedEntry)));
-    const others = claimed.filter((curve) => !on.includes(curve));
+    const parts = [group("Measured", of("codec").map((name) => entry(name, false)))];
+    if (of("validation").length) parts.push(group("Measured, published settings", of("validation").map((name) => entry(name, false))));
+    const tools = [tool("all", () => show(here(), true)), tool("none", () => show(here(), false)), tool("as at first", () => set({ on: "", off: "" }))];
+    parts.unshift(rdbench.element("div", { class: "tools" }, ...tools));
+    const claimed = get("average") === "image" ? [] : claimedHere();
+    const usual = claimed.filter((curve) => curve.on.includes(metric().key));
+    if (usual.length) parts.push(group("Claimed", usual.map(({ name }) => entry(name, true))));
+    const others = claimed.filter((curve) => !usual.includes(curve));
     if (others.length) {
-      const details = rdbench.element("details", {}, rdbench.element("summary", {}, `${on.length ? "More claimed" : "Claimed"} curves (${others.length})`));
+      const details = rdbench.element("details", {}, rdbench.element("summary", {}, `${usual.length ? "More claimed" : "Claimed"} curves (${others.length})`));
       details.open = open;
       for (const source of new Set(others.map((curve) => curve.source))) {
-        const [first, ...rest] = others.filter((curve) => curve.source === source);
-        const link = rdbench.element("a", { href: first.url }, source);
-        details.append(rdbench.element("p", { class: "source" }, link, `, ${first.licence}`));
-        details.append(rdbench.element("div", { class: "curves" }, ...[first, ...rest].map(claimedEntry)));
+        const own = others.filter((curve) => curve.source === source);
+        const link = rdbench.element("a", { href: own[0].url }, source);
+        details.append(rdbench.element("p", { class: "source" }, link, `, ${own[0].licence}`));
+        details.append(rdbench.element("div", { class: "curves" }, ...own.map(({ name }) => entry(name, true))));
       }
       parts.push(details);
     }
@@ -209,50 +193,36 @@ rdbench.plots = (() => {
     if (held !== null) [...legend.querySelectorAll("input, button")].find((item) => item.value === held)?.focus();
   };
 
-  /* The plot of one image; compare.js says which image and which bitstreams are on show. */
-  const imageTarget = document.getElementById("image-plot");
-  let shown = null;
-  const drawImage = () => {
-    if (!imageTarget || !shown) return;
-    const traces = [];
-    const curves = (page.images[shown.dataset] || {})[shown.image] || {};
-    for (const codec of page.codecs) {
-      const { name } = codec;
-      const curve = curves[name];
-      if (!curve || !measuredVisible(codec)) continue;
-      const kept = curve.point.map((_, index) => index).filter((index) => curve[metric().column][index] !== null);
-      const take = (list) => kept.map((index) => list[index]);
-      traces.push(measuredTrace(name, take(curve.point), take(curve.bpp), take(curve[metric().column]), kept.map(() => shown.image)));
-    }
-    for (const { codec, point } of shown.points) {
-      const curve = curves[codec];
-      const at = curve ? curve.point.indexOf(point) : -1;
-      if (at < 0 || curve[metric().column][at] === null) continue;
-      const ring = { symbol: "circle-open", size: 17, color: rdbench.colour("text"), line: { width: 1.6 } };
-      traces.push({ type: "scatter", mode: "markers", x: [curve.bpp[at]], y: [curve[metric().column][at]], marker: ring, hoverinfo: "skip" });
-    }
-    Plotly.react(imageTarget, traces, layout(traces), settings);
+  const tellPicked = (event) => {
+    const [codec, name, note] = event.points[0].customdata ?? [];
+    if (!codec) return;
+    const { x, y } = event.points[0];
+    const filters = { dataset: get("dataset"), codec, point: name, image: get("average") === "image" ? get("image") : null };
+    const text = `${page.looks[codec].label}${name ? ` ${name}` : ""}, ${note}: ${rdbench.number(x, 4)} bpp, ${rdbench.number(y, 3)}${unit()}. `;
+    document.getElementById("plot-picked").replaceChildren(text, rdbench.element("a", { href: rdbench.recordsLink(filters) }, "Records"));
   };
 
-  const tellPicked = (id, dataset, image) => (event) => {
-    const point = event.points[0];
-    if (!point.customdata) return;
-    const [codec, name, note] = point.customdata;
-    const link = rdbench.recordsLink({ dataset: dataset(), codec, point: name, image: image() });
-    const text = `${page.looks[codec].label} ${name}, ${note}: ${rdbench.number(point.x, 4)} bpp, ${rdbench.number(point.y, 3)}${unit(metric())}. `;
-    document.getElementById(id).replaceChildren(text, rdbench.element("a", { href: link }, "Records"));
+  /* The curve of the legend's entry, or of the row of BD-rates, under the mouse or the keyboard stands out. */
+  let held;
+  const hold = (event) => {
+    const name = event.target.closest?.("#legend label, #bd tbody tr")?.dataset.codec;
+    if (name === held || !target.data) return;
+    held = name;
+    const drawn = target.data.map((trace) => trace.meta);
+    Plotly.restyle(target, { opacity: drawn.map((one) => (!drawn.includes(name) || one === name ? 1 : 0.15)) });
   };
+  for (const kind of ["mouseover", "focusin"]) document.addEventListener(kind, hold);
 
-  for (const name of ["dataset", "metric", "scale"]) select(name).addEventListener("change", draw);
-  dark.addEventListener("change", draw);
-  draw();
-  target.on("plotly_click", tellPicked("plot-picked", () => select("dataset").value, () => null));
-  return {
-    showImage(dataset, image, points) {
-      const first = shown === null;
-      shown = { dataset, image, points };
-      drawImage();
-      if (first && imageTarget) imageTarget.on("plotly_click", tellPicked("image-plot-picked", () => shown.dataset, () => shown.image));
-    },
-  };
+  let listening = false;
+  on(["dataset", "metric", "average", "scale", "on", "off", "image", "rate", "a", "b", "c"], (changed) => {
+    const alone = [...changed].every((key) => ["image", "rate", "a", "b", "c"].includes(key));
+    if (alone && get("average") !== "image") return;
+    draw();
+    if (!listening) target.on("plotly_click", tellPicked);
+    listening = true;
+  });
+  rdbench.onTheme(draw);
+  /* Paper has a width of its own, which plotly does not learn of. */
+  addEventListener("beforeprint", () => Plotly.relayout(target, { width: 680, height: 470 }));
+  addEventListener("afterprint", () => Plotly.relayout(target, { width: null, height: null, autosize: true }));
 })();
