@@ -126,8 +126,8 @@ def check_snakemake(arguments: list[str]) -> None:
         assert setting.split("=")[0] in known, setting
     for file in args.configfile or ():
         assert (ROOT / file).is_file(), file
-    if args.workflow_profile or args.profile:
-        assert (ROOT / str(args.profile or args.workflow_profile)).is_dir()
+    for profile in (*(args.profile or ()), *filter(None, [args.workflow_profile])):
+        assert (ROOT / str(profile)).is_dir(), profile
     for target in args.targets or ():
         assert re.search(rf"^rule {re.escape(str(target))}:", pipeline, re.M) or is_named(str(target)), target
 
