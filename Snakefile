@@ -174,10 +174,11 @@ rule figures:
         RUN / "figures" / "index.json",
     log:
         RUN / "logs" / "figures.log",
+    threads: ALL_CORES
     params:
         run=RUN,
     shell:
-        "rdbench figures --folder {params.run:q} --spec figures.yaml --log {log:q}"
+        "rdbench figures --folder {params.run:q} --spec figures.yaml --processes {threads} --log {log:q}"
 
 
 rule report:
@@ -192,11 +193,12 @@ rule report:
         RUN / "report" / "index.html",
     log:
         RUN / "logs" / "report.log",
+    threads: ALL_CORES
     params:
         run=RUN,
         gallery=config["gallery_bpp"],
     shell:
-        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery} --log {log:q}"
+        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery} --processes {threads} --log {log:q}"
 
 
 onsuccess:

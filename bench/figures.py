@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache, partial
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +47,7 @@ def draw_all(
     only: Sequence[str] = (),
     parts: Sequence[str | Path] | None = None,
     datasets: Sequence[str] = (),
+    processes: int = 1,
 ) -> list[dict[str, Any]]:
     """Draws every figure of a run's ``folder`` (or those that ``only`` names) into ``folder/figures``.
 
@@ -52,30 +57,33 @@ def draw_all(
     text), and status: ``ok``, or ``missing`` with a reason, for which a small picture holds the place.
 
     progress: is called with the number of figures done and of all. parts: Parquet files of records to draw from, in
-    place of the run's records and its BD table. datasets: of the run, where its records do not tell. Raises UsageError
-    for a name in ``only`` that no figure has.
+    place of the run's records and its BD table. datasets: of the run, where its records do not tell. processes: that
+    draw at the same time. Raises UsageError for a name in ``only`` that no figure has.
     """
-    folder, specification = Path(folder), read_specification(figures_yaml)
-    context = _context(folder, specification, parts, datasets)
-    wanted = list(_wanted(specification, context, only))
-    entries = []
-    with matplotlib.rc_context():
-        matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC)
-        for number, (spec, dataset) in enumerate(wanted):
-            if progress:
-                progress(number, len(wanted))
-            entries.append(_draw(spec, dataset, context, folder))
+    folder = Path(folder)
+    source = (folder, Path(figures_yaml), None if parts is None else tuple(map(Path, parts)), tuple(datasets))
+    wanted = _wanted(read_specification(figures_yaml), _context(*source), only)
     if progress:
-        progress(len(wanted), len(wanted))
+        progress(0, len(wanted))
+    entries = []
+    with ExitStack() as stack:
+        stack.callback(_context.cache_clear)
+        draw: Callable[..., Any] = map
+        if min(processes, len(wanted)) > 1:  # started afresh: a fork of a process with threads can hang
+            draw = stack.enter_context(ProcessPoolExecutor(min(processes, len(wanted)), get_context("spawn"))).map
+        for entry in draw(partial(_draw, source), wanted):
+            entries.append(entry)
+            if progress:
+                progress(len(entries), len(wanted))
     if not only:
         write_atomically(folder / "figures" / "index.json", to_json(entries))
     return entries
 
 
-def _context(
-    folder: Path, specification: dict[str, Any], parts: Sequence[str | Path] | None, datasets: Sequence[str]
-) -> Context:
+@cache
+def _context(folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, datasets: tuple[str, ...]) -> Context:
+    """Read once in each process that draws."""
+    specification = read_specification(figures_yaml)
     if parts is None:
         frame = records.read(folder / "records.parquet")
     else:
@@ -103,9 +111,7 @@ def _claimed(spec: Mapping[str, Any]) -> list[str]:
     return [name for part in (spec, *spec.get("panels", ())) for name in part.get("claimed", ())]
 
 
-def _wanted(
-    specification: dict[str, Any], context: Context, only: Sequence[str]
-) -> Iterator[tuple[dict[str, Any], str]]:
+def _wanted(specification: dict[str, Any], context: Context, only: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
     """(specification, dataset) of every figure, datasets in name order where a figure asks for all.
 
     Of several anchors the first that was measured is taken, so that a run of a few codecs has its figures too.
@@ -115,16 +121,25 @@ def _wanted(
     known = [spec["name"] for spec in specification["figures"]]
     if unknown := sorted(set(only) - set(known)):
         raise UsageError(f"no figure is called {', '.join(unknown)}; there are {', '.join(known)}")
+    wanted = []
     for spec in specification["figures"]:
         if only and spec["name"] not in only:
             continue
         for dataset in datasets_of(spec, context.datasets):
             anchors = anchors_of(spec)
             anchor = next((name for name in anchors if (dataset, name) in measured), (*anchors, None)[0])
-            yield spec | {"anchor": anchor}, dataset
+            wanted.append((spec | {"anchor": anchor}, dataset))
+    return wanted
 
 
-def _draw(spec: dict[str, Any], dataset: str, context: Context, folder: Path) -> dict[str, Any]:
+def _draw(source: tuple[Any, ...], what: tuple[dict[str, Any], str]) -> dict[str, Any]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        return _entry(*what, _context(*source))
+
+
+def _entry(spec: dict[str, Any], dataset: str, context: Context) -> dict[str, Any]:
     kind = KINDS[spec["kind"]]
     entry: dict[str, Any] = {key: spec.get(key) for key in ("kind", "metric", "x", "anchor")}
     entry |= {"name": f"{spec['name']}_{dataset}", "dataset": dataset, "title": context.title(spec, dataset)}
@@ -147,7 +162,7 @@ def _draw(spec: dict[str, Any], dataset: str, context: Context, folder: Path) ->
     except Missing as missing:
         frame, figure = pd.DataFrame(columns=kind.COLUMNS), placeholder(entry["title"], str(missing))
         entry |= {"status": "missing", "reason": str(missing), "cells": None}
-    return entry | _curves(frame, context) | _save(figure, frame, folder, entry["name"], extra)
+    return entry | _curves(frame, context) | _save(figure, frame, context.folder, entry["name"], extra)
 
 
 def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:

@@ -48,6 +48,7 @@ def _figures(args: argparse.Namespace) -> None:
         args.only,
         args.records if args.only else None,
         args.datasets,
+        args.processes,
     )
     if args.index:
         write_atomically(args.index, to_json(entries))
@@ -58,8 +59,9 @@ def _report(args: argparse.Namespace) -> None:
     from bench.report.build import build
 
     log_to(args.log)
-    page = build(args.folder, gallery_bpp=tuple(args.gallery_bpp), gallery_images=args.gallery_images).resolve()
-    show(args, [{"page": page}], str(page))
+    rates = tuple(args.gallery_bpp)
+    page = build(args.folder, gallery_bpp=rates, gallery_images=args.gallery_images, processes=args.processes)
+    show(args, [{"page": page.resolve()}], str(page.resolve()))
 
 
 def _publish(args: argparse.Namespace) -> None:
@@ -75,6 +77,7 @@ def add(commands: Commands) -> None:
     folder = argument("--folder", type=Path, required=True, help="the run's folder, results/<config>")
     out = argument("--out", type=Path, required=True, help="the file to write")
     log = argument("--log", type=Path, help="a file for messages")
+    processes = argument("--processes", type=int, default=1, help="at the same time (%(default)s)")
     add_command(
         commands,
         "compare",
@@ -114,6 +117,7 @@ def add(commands: Commands) -> None:
             "--datasets", nargs="*", default=[], help="with --only: the run's datasets, where its records do not tell"
         ),
         argument("--index", type=Path, help="write what each figure is as JSON"),
+        processes,
         log,
         example="rdbench figures --folder results/sample",
     )
@@ -125,6 +129,7 @@ def add(commands: Commands) -> None:
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
         argument("--gallery-images", nargs="+", metavar="IMAGE", help="images shown (default: all of up to 8, or 4)"),
+        processes,
         DEVICE,
         log,
         example="rdbench report --folder results/sample",

@@ -46,6 +46,7 @@ def build(
     offline: bool = True,
     out: str | Path | None = None,
     published: bool = False,
+    processes: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Path:
     """The page made from the run in ``folder``: ``out``/index.html, by default ``folder``/report/index.html.
@@ -54,7 +55,7 @@ def build(
     else the first four). offline: plotly.min.js lies beside the page; otherwise it is loaded from plotly's CDN, pinned
     by its hash. published: the page will be moved away from its run, so nothing links to bitstreams or logs, only the
     embedded dataset's pictures are shown, and plotly.min.js lies one folder up, where several reports share it.
-    Raises UsageError if ``folder`` holds no records.
+    processes: that decode pictures at the same time. Raises UsageError if ``folder`` holds no records.
     """
     run = read_run(Path(folder))
     target = Path(out) if out is not None else run.folder / "report"
@@ -63,7 +64,12 @@ def build(
         return not published or dataset == EMBEDDED
 
     originals = load_originals(run, gallery_images)
-    pictures: dict[str, Any] = {"published": published, "may_show": may_show, "progress": progress}
+    pictures: dict[str, Any] = {
+        "published": published,
+        "may_show": may_show,
+        "processes": processes,
+        "progress": progress,
+    }
     gallery = build_gallery(run, originals, target, gallery_bpp, **pictures)
     player = build_player(run, originals, target, steps=PUBLISHED_STEPS if published else STEPS, **pictures)
     thumbs = make_thumbs(run, target, may_show)

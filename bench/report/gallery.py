@@ -50,13 +50,14 @@ def build_gallery(
     *,
     published: bool = False,
     may_show: Callable[[str], bool] = lambda dataset: True,
+    processes: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Writes the pictures below ``folder``/images and returns what they are, by dataset.
 
     {dataset: {"rates", "left_out", "images": {image: {"original": facts, "shown": [per rate {codec: facts}]}}}}; facts
     have a src relative to ``folder``, or a reason for having none. ``published`` leaves out links to bitstream files;
-    ``may_show`` tells of which datasets pictures may be written.
+    ``may_show`` tells of which datasets pictures may be written; ``processes`` decode them.
     """
     pictures = [
         Picture(row, picture_path(folder, row), rate)
@@ -65,7 +66,7 @@ def build_gallery(
         for rate, bpp in enumerate(rates_bpp)
         for row in nearest_rows(run, dataset, image, bpp)
     ]
-    reasons = make_pictures(run, pictures, may_show, progress)
+    reasons = make_pictures(run, pictures, may_show, progress, processes)
     gallery: dict[str, Any] = {}
     for dataset, images in originals.items():
         rows = run.measured[run.measured.dataset == dataset].drop_duplicates("image").set_index("image")
@@ -99,9 +100,13 @@ def _suffix(width: int, height: int) -> str:
 
 
 def make_pictures(
-    run: Run, pictures: Sequence[Picture], may_show: Callable[[str], bool], progress: Callable[[int, int], None]
+    run: Run,
+    pictures: Sequence[Picture],
+    may_show: Callable[[str], bool],
+    progress: Callable[[int, int], None],
+    processes: int,
 ) -> dict[Path, str]:
-    """Decodes what is missing, two codecs at a time; returns why a picture could not be made, by its path."""
+    """Decodes what is missing, ``processes`` codecs at a time; returns why a picture could not be made, by its path."""
     missing: dict[str, dict[Path, Picture]] = {}
     reasons: dict[Path, str] = {}
     for picture in pictures:
@@ -110,7 +115,7 @@ def make_pictures(
         elif not picture.path.is_file():
             missing.setdefault(picture.row.codec, {})[picture.path] = picture
     total, done = sum(map(len, missing.values())), 0
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(processes) as pool:
         wanted = [list(by_path.values()) for by_path in missing.values()]
         for count, failed in pool.map(partial(_make_codec, run), missing, wanted):
             reasons |= failed

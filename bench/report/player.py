@@ -27,6 +27,7 @@ def build_player(
     steps: int = STEPS,
     published: bool = False,
     may_show: Callable[[str], bool] = lambda dataset: True,
+    processes: int = 2,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
     """Writes pictures of each dataset's first shown image below ``folder``/images.
@@ -45,7 +46,7 @@ def build_player(
         for codec, part in rows.groupby("codec", sort=True):
             part = part.sort_values("bytes").iloc[_spaced(len(part), steps)]
             wanted[dataset, str(codec)] = [Picture(row, picture_path(folder, row)) for _, row in part.iterrows()]
-    reasons = make_pictures(run, [it for pictures in wanted.values() for it in pictures], may_show, progress)
+    reasons = make_pictures(run, [it for pictures in wanted.values() for it in pictures], may_show, progress, processes)
     player: dict[str, Any] = {}
     for (dataset, codec), pictures in wanted.items():
         entry = player.setdefault(dataset, {"image": pictures[0].row.image, "codecs": {}})
