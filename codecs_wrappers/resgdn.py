@@ -6,8 +6,8 @@ from functools import partial
 
 from bench.studies import Study
 from codecs_wrappers.learned import resgdn_study
+from codecs_wrappers.learned.resgdn_commands import add_commands  # noqa: F401  (`rdbench resgdn-points`)
 from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnBase
-from codecs_wrappers.learned.resgdn_points import add_commands  # noqa: F401  (`rdbench resgdn-points`)
 
 
 def _ablation(entry: str, label: str, description: str) -> ResGdn:

@@ -16,7 +16,16 @@ pytest.importorskip("compressai")
 import torch
 
 from bench.errors import BitstreamError, UnavailableError, UsageError
-from codecs_wrappers.learned import affine, networks, resgdn, resgdn_codec, resgdn_points, resgdn_study, weights
+from codecs_wrappers.learned import (
+    affine,
+    networks,
+    resgdn,
+    resgdn_codec,
+    resgdn_commands,
+    resgdn_points,
+    resgdn_study,
+    weights,
+)
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnBase
 from codecs_wrappers.learned.training import config, data, trainer
@@ -521,7 +530,7 @@ def test_the_layers_of_a_study_add_up(both):
 def test_the_points_chosen_have_the_shares_wanted_and_are_read_back(entry, tmp_path):
     made = resgdn_codec.Model.load(entry, "cpu")
     images = [PHOTOGRAPH, samples.chelsea()[:120, :160]]
-    chosen = resgdn_points.choose(made, images, (2, 4), (0.3, 0.7))
+    chosen = resgdn_commands.choose(made, images, (2, 4), (0.3, 0.7))
     for point in chosen:
         bases = [resgdn_codec.encode_base(made, image, point["bits"]) for image in images]
 
@@ -535,7 +544,7 @@ def test_the_points_chosen_have_the_shares_wanted_and_are_read_back(entry, tmp_p
         errors = {qp: abs(share(qp) - point["wanted_share"]) for qp in range(point["qp"] - 1, min(point["qp"] + 2, 52))}
         assert min(errors, key=errors.get) == point["qp"]
         assert share(point["qp"]) == pytest.approx(point["share"], abs=1e-3)
-    path = resgdn_points.write(chosen, {"entry": entry}, tmp_path / "points.yaml")
+    path = resgdn_commands.write(chosen, {"entry": entry}, tmp_path / "points.yaml")
     assert resgdn_points.read(path) == chosen
 
 

@@ -83,6 +83,17 @@ def test_a_package_that_decides_no_bits_is_left_out(add_wrapper, tmp_path):
     assert hashed(said, "SIZE = 3\n") == hashed(said, "SIZE = 4\n")
 
 
+def test_a_module_that_decides_no_bits_is_left_out(add_wrapper):
+    add_wrapper("mine", WRAPPER)
+
+    def hashed(helper: str) -> str:
+        add_wrapper("helper", helper)
+        return code_sha256("mine")
+
+    assert hashed("SIZE = 3\n") != hashed("SIZE = 4\n")
+    assert hashed("\nDECIDES_NO_BITS = True\nSIZE = 3\n") == hashed("\nDECIDES_NO_BITS = True\nSIZE = 4\n")
+
+
 def test_a_status_tells_how_the_weights_came_about():
     from bench.codec import codecs
 

@@ -35,13 +35,13 @@ DEVICE = argument(
 def add_command(
     commands: Commands,
     name: str,
-    call: Callable[[argparse.Namespace], None],
+    call: Callable[[argparse.Namespace], Any],
     help: str,
     *arguments: Argument,
     example: str,
-) -> None:
+) -> argparse.ArgumentParser:
     """A command called ``name`` that runs ``call`` with its parsed arguments; its help ends with ``example``."""
-    command = commands.add_parser(
+    command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help,
         description=help,
@@ -51,6 +51,7 @@ def add_command(
     for flags, options in arguments:
         command.add_argument(*flags, **options)
     command.set_defaults(call=call)
+    return command
 
 
 def show(args: argparse.Namespace, rows: Iterable[Mapping[str, Any]], text: str = "", **about: Any) -> None:

@@ -6,6 +6,10 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from bench.commands import add_command, argument
+
+DECIDES_NO_BITS = True  # of any codec (bench/status.py)
+
 
 def _ship(args: argparse.Namespace) -> None:
     from codecs_wrappers.learned.training.ship import ship
@@ -26,19 +30,23 @@ def add_commands(subparsers: Any) -> None:
     """Add the family's commands to the command line's ``subparsers``; imports no torch."""
     from codecs_wrappers.learned.training import command
 
-    train = subparsers.add_parser("train", help="train a learned codec's network", description=command.DESCRIPTION)
-    command.add_arguments(train)
-    train.set_defaults(call=command.main)
-
-    text = "Put a finished training's weights, manifest entry, curve and steps where they are committed."
-    ship = subparsers.add_parser(
-        "ship-weights", help="make a training's result the committed weights", description=text
+    data = "--data DATA/train --validation DATA/held_out"
+    example = f"rdbench train mean_scale_0.0154 {data}"
+    command.add_arguments(add_command(subparsers, "train", command.main, command.DESCRIPTION, example=example))
+    add_command(
+        subparsers,
+        "ship-weights",
+        _ship,
+        "Put a finished training's weights, manifest entry, curve and steps where they are committed.",
+        argument("name", metavar="NAME", help="of the model"),
+        argument("folder", nargs="?", type=Path, help="of the training (default: results/training/NAME)"),
+        example="rdbench ship-weights mean_scale_0.0154",
     )
-    ship.add_argument("name", metavar="NAME", help="of the model")
-    ship.add_argument("folder", nargs="?", type=Path, help="of the training (default: results/training/NAME)")
-    ship.set_defaults(call=_ship)
-
-    text = "Download published weights that the manifest knows into the cache; nothing else ever downloads weights."
-    fetch = subparsers.add_parser("fetch-weights", help="download published weights", description=text)
-    fetch.add_argument("names", nargs="+", metavar="NAME", help="of the weights manifest")
-    fetch.set_defaults(call=_fetch)
+    add_command(
+        subparsers,
+        "fetch-weights",
+        _fetch,
+        "Download published weights that the manifest knows into the cache; nothing else ever downloads weights.",
+        argument("names", nargs="+", metavar="NAME", help="of the weights manifest"),
+        example="rdbench fetch-weights mbt2018_mean_1",
+    )

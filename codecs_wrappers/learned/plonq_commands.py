@@ -3,31 +3,46 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from bench.commands import add_command, argument
+
+DECIDES_NO_BITS = True  # of any codec (bench/status.py)
+
 
 def add_commands(subparsers: Any) -> None:
-    """`rdbench plonq-levels` and `rdbench plonq-orders`."""
-    for name, help in (
-        ("levels", "Compare families of PLONQ's nested levels: BD-rate and area between curves."),
-        ("orders", "Compare the orders in which PLONQ refines: coding unit by criterion."),
-    ):
-        command: argparse.ArgumentParser = subparsers.add_parser(f"plonq-{name}", help=help, description=help)
-        command.add_argument("--codec", default="plonq", help="whose weights to use (%(default)s)")
-        command.add_argument("--dataset", default="sample", help="in datasets.yaml, or folder:PATH (%(default)s)")
-        command.add_argument("--images", type=int, help="how many of the dataset; all if absent")
-        command.add_argument("--crop", type=int, help="of each image only the middle, so many pixels square")
-        command.add_argument("--bpp", type=float, nargs="+", help="rates to cut the bitstreams at")
-        command.add_argument("--out", type=Path, help="a CSV file of all curves")
-        if name == "levels":
-            command.add_argument("--levels", nargs="+", metavar="LEVELS", help="instead: '4,7 2,3 1,1' and so on")
-        else:
-            command.add_argument("--slope", action="store_true", help="the slow criterion dD/dR too")
-        command.set_defaults(call=_study, study=name)
+    """Add both to the command line's ``subparsers``; imports no torch."""
+    shared = (
+        argument("--codec", default="plonq", help="whose weights to use (%(default)s)"),
+        argument("--dataset", default="sample", help="in datasets.yaml, or folder:PATH (%(default)s)"),
+        argument("--images", type=int, help="how many of the dataset; all if absent"),
+        argument("--crop", type=int, help="of each image only the middle, so many pixels square"),
+        argument("--bpp", type=float, nargs="+", help="rates to cut the bitstreams at"),
+        argument("--out", type=Path, help="a CSV file of all curves"),
+    )
+    add_command(
+        subparsers,
+        "plonq-levels",
+        partial(_study, "compare_levels"),
+        "Compare families of PLONQ's nested levels: BD-rate and area between curves.",
+        *shared,
+        argument("--levels", nargs="+", metavar="LEVELS", help="instead: '4,7 2,3 1,1' and so on"),
+        example="rdbench plonq-levels --dataset folder:DATA/held_out --crop 256",
+    )
+    add_command(
+        subparsers,
+        "plonq-orders",
+        partial(_study, "compare_orders"),
+        "Compare the orders in which PLONQ refines: coding unit by criterion.",
+        *shared,
+        argument("--slope", action="store_true", help="the slow criterion dD/dR too"),
+        example="rdbench plonq-orders --images 2 --crop 256",
+    )
 
 
-def _study(args: argparse.Namespace) -> None:
+def _study(name: str, args: argparse.Namespace) -> None:
     from codecs_wrappers.learned import plonq_study
 
-    {"levels": plonq_study.compare_levels, "orders": plonq_study.compare_orders}[args.study](args)
+    getattr(plonq_study, name)(args)

@@ -29,7 +29,7 @@ from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperdecoder import ACTIVATION_UNIT
 from codecs_wrappers.learned.meanscale import channels_of, mean_values
 
-LEVEL_UNIT = ACTIVATION_UNIT  # levels are integers in 1/1024: the grid of the exact hyper-decoder
+LEVEL_UNIT = ACTIVATION_UNIT  # levels are integers in 1/4096: the grid of the exact hyper-decoder
 
 
 @dataclass(frozen=True, eq=False)
