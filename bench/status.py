@@ -94,8 +94,8 @@ def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
     What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
-    Left out is a module that says ``DECIDES_NO_BITS = True`` (commands), and all of a package whose ``__init__.py`` says
-    it (training: its weights have a hash of their own).
+    Left out is a module that says ``DECIDES_NO_BITS = True`` (commands), and all of a package whose ``__init__.py``
+    says it (training: its weights have a hash of their own).
     Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
     """
     if _file(module) is None:
