@@ -167,16 +167,12 @@ class Curve:
         bpp, quality = np.asarray(bpp, float), np.asarray(quality, float)
         if bpp.ndim != 1 or bpp.shape != quality.shape:
             raise UsageError(f"a curve needs one quality per rate, got shapes {bpp.shape} and {quality.shape}")
-        usable = np.isfinite(quality) & np.isfinite(bpp) & (bpp > 0)
-        points = np.unique(np.stack([bpp[usable], quality[usable]]), axis=1)
-        rates, qualities, kept = (rows[0] for rows in _sorted(points[:1], points[1:]))
-        return cls(
-            np.log(rates[kept]),
-            qualities[kept],
-            repaired=int((~kept).sum()),
-            repeated=int(usable.sum()) - points.shape[1],
-            left_out=int((~usable).sum()),
-        )
+        rates, qualities, kept = (rows[0] for rows in _sorted(bpp[None], quality[None]))
+        usable = np.isfinite(qualities) & np.isfinite(rates) & (rates > 0)
+        same = (rates[1:] == rates[:-1]) & (qualities[1:] == qualities[:-1])  # in order, the same points are neighbours
+        count, repeated = int(np.count_nonzero(usable)), int(np.count_nonzero(same & usable[1:]))
+        rates, qualities = rates[kept], qualities[kept]
+        return cls(np.log(rates), qualities, count - repeated - len(rates), repeated, len(bpp) - count)
 
 
 def _sorted(bpp: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -197,7 +193,12 @@ def _mean_gap(anchor: Pair, curve: Pair, method: str) -> tuple[np.ndarray, np.nd
     high = np.maximum(high, low)
     common = high - low
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = (integral(*curve, low, high, method) - integral(*anchor, low, high, method)) / common
+        if anchor[0].shape == curve[0].shape:  # both at once: for one pair, NumPy's calls are most of the time
+            x, y = np.concatenate([anchor[0], curve[0]]), np.concatenate([anchor[1], curve[1]])
+            of_anchor, of_curve = np.split(integral(x, y, np.tile(low, 2), np.tile(high, 2), method), 2)
+        else:
+            of_anchor, of_curve = (integral(*points, low, high, method) for points in (anchor, curve))
+        mean = (of_curve - of_anchor) / common
     return mean, common / shorter, low, high
 
 

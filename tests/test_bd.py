@@ -15,7 +15,7 @@ from bench import bootstrap, records
 from bench.bd import AVERAGINGS, COLUMNS, METHODS, bd_quality, bd_rate, bd_rates, compare, gain_curve, overlap_note
 from bench.curves import DB_OF_MEAN, averaged_curve, curve_table, image_curve
 from bench.errors import UsageError
-from bench.interpolate import pchip_slopes, pchip_values
+from bench.interpolate import akima_slopes, integral, pchip_slopes, pchip_values
 
 UNTIMED = settings(deadline=None)  # a busy machine is no failure
 ROOT = Path(__file__).parents[1]
@@ -239,6 +239,27 @@ def test_too_few_points_have_a_reason(method, fewest):
     assert (few.value, few.reason, few.overlap) == (None, "too_few_points", None)
     assert bd_rate(bpp, quality, bpp[:fewest], quality[:fewest], method).value == pytest.approx(0, abs=1e-9)
     assert bd_rate([], [], bpp, quality, method).reason == "too_few_points"
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 19])
+def test_akima_has_the_slopes_of_scipy(count):
+    from scipy.interpolate import Akima1DInterpolator
+
+    rng = np.random.default_rng(count)
+    x, y = np.cumsum(rng.uniform(0.1, 2, (20, count)), axis=1), np.cumsum(rng.uniform(-0.5, 2, (20, count)), axis=1)
+    y[::2, count // 2 :] = y[::2, count // 2, None]  # a level part, where Akima's weights are 0 / 0
+    y[1] = 3 * x[1]
+    for slopes, row, values in zip(akima_slopes(x, y), x, y, strict=True):
+        assert slopes == pytest.approx(Akima1DInterpolator(row, values).derivative()(row), rel=1e-9, abs=1e-9)
+
+
+def test_the_cubic_is_the_least_squares_polynomial():
+    rng = np.random.default_rng(7)
+    x, y = np.cumsum(rng.uniform(0.1, 2, (20, 9)), axis=1), np.cumsum(rng.uniform(0.1, 2, (20, 9)), axis=1)
+    low, high = x[:, 0] + 0.3, x[:, -1] - 0.4
+    for found, *curve, a, b in zip(integral(x, y, low, high, "cubic"), x, y, low, high, strict=True):
+        primitive = np.polynomial.Polynomial.fit(*curve, 3).integ()
+        assert found == pytest.approx(primitive(b) - primitive(a), rel=1e-11)
 
 
 def test_a_beaten_point_is_repaired_and_counted():
