@@ -5,5 +5,9 @@ in PATH): its files are found beside these.
 """
 
 import os
+from pathlib import Path
 
-__path__ += [folder for folder in os.environ.get("RDBENCH_WRAPPERS", "").split(os.pathsep) if folder]
+_others = [str(Path(folder).resolve()) for folder in os.environ.get("RDBENCH_WRAPPERS", "").split(os.pathsep) if folder]
+if _others:
+    os.environ["RDBENCH_WRAPPERS"] = os.pathsep.join(_others)  # workers, which stand elsewhere, read it too
+__path__ += _others

@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from skimage import data
@@ -357,6 +358,21 @@ def test_a_new_codec_is_found_and_keeps_the_whole_contract(tmp_path):
     )
     assert done.returncode == 0, done.stdout[-3000:]
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 20
+
+
+def test_a_folder_of_wrappers_may_be_named_from_where_one_stands(tmp_path):
+    """Workers stand elsewhere."""
+    create("near", tmp_path / "wrappers")
+    out = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "run", "near", "--out", "near.parquet", "--folder", "run"],
+        env={**os.environ, "RDBENCH_WRAPPERS": "wrappers", "RDBENCH_CACHE": str(tmp_path), "PYTHONPATH": str(ROOT)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert out.returncode == 0, out.stderr[-3000:]
+    assert set(pd.read_parquet(tmp_path / "near.parquet").status) == {"ok"}
 
 
 @pytest.mark.parametrize(

@@ -22,11 +22,10 @@ from codecs_wrappers.learned.training import latents as cached
 from codecs_wrappers.learned.training.data import Crops, to_float
 from codecs_wrappers.learned.training.latents import Latents
 from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.likelihoods import SMALLEST_LIKELIHOOD, SMALLEST_SCALE
 from codecs_wrappers.learned.training.start import first_source
 from codecs_wrappers.learned.training.validation import Score, mean_of, score_points
 
-SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
-SMALLEST_LIKELIHOOD = 1e-9  # likewise
 LARGE_SCALE = 0.5  # in steps: from here on the error of rounding is about uniform
 SHARPNESS = 12.0  # of the soft rounding whose slope stands in for rounding's
 SEARCH_BATCHES = 4  # of crops for the first factors, which are searched

@@ -25,12 +25,11 @@ from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.annealing import KINDS, anneal
 from codecs_wrappers.learned.training.data import Crops, to_float
 from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.likelihoods import factorised_likelihoods, gaussian_likelihoods
 from codecs_wrappers.learned.training.start import first_source
 from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score_points
 
 TRAINABLE = ("quantizers", "all")
-SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
-SMALLEST_LIKELIHOOD = 1e-9  # likewise
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,27 +282,6 @@ class StanhLearner(Learner):
         network = getattr(shipped, "network", None)
         trained = {} if network is None else network.state_dict(prefix=OWN)
         return {**found, **{name: tensor.half() for name, tensor in trained.items() if not networks.is_derived(name)}}
-
-
-def gaussian_likelihoods(scales: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """P(lower < v < upper) of v ~ N(0, scales), bounded as CompressAI's."""
-    scales = scales.clamp(min=SMALLEST_SCALE)
-    flip = torch.where(lower + upper > 0, -1.0, 1.0)  # the smaller tail keeps its digits
-    difference = torch.special.ndtr(flip * upper / scales) - torch.special.ndtr(flip * lower / scales)
-    return difference.abs().clamp(min=SMALLEST_LIKELIHOOD)
-
-
-def factorised_likelihoods(prior: nn.Module, lower: Tensor, upper: Tensor) -> Tensor:
-    """P(lower < z < upper), (B, N, h, w), of CompressAI's factorised prior, bounded as there."""
-
-    def logits(x: Tensor) -> Tensor:
-        channels = x.transpose(0, 1)  # (N, B, h, w)
-        return prior._logits_cumulative(channels.flatten(1)[:, None], stop_gradient=False).view(channels.shape)
-
-    below, above = logits(lower), logits(upper)
-    flip = torch.where(below + above > 0, -1.0, 1.0)
-    difference = torch.sigmoid(flip * above) - torch.sigmoid(flip * below)
-    return difference.abs().clamp(min=SMALLEST_LIKELIHOOD).transpose(0, 1)
 
 
 LEARNER = StanhLearner
