@@ -7,7 +7,7 @@ from functools import partial
 from bench.studies import Study
 from codecs_wrappers.learned import resgdn_study
 from codecs_wrappers.learned.resgdn_commands import add_commands  # noqa: F401  (`rdbench resgdn-points`)
-from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnBase
+from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnAllocated, ResGdnBase
 
 
 def _ablation(entry: str, label: str, description: str) -> ResGdn:
@@ -16,6 +16,11 @@ def _ablation(entry: str, label: str, description: str) -> ResGdn:
 
 CODECS = [
     ResGdn("resgdn", "ResGDN", "deep code map of 8 channels, losslessly coded, and its residual by BPG 4:4:4"),
+    ResGdnAllocated(
+        "resgdn_allocated",
+        "ResGDN (allocated)",
+        "as resgdn, the rate allocated between its layers for the best PSNR, which the paper leaves as a future topic",
+    ),
     ResGdnBase(
         "resgdn_base", "ResGDN (base layer)", "deep code map of 8 channels, losslessly coded, 1 to 8 bits a sample"
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ pytest.importorskip("compressai")
 import torch
 
 from bench.errors import BitstreamError, UnavailableError, UsageError
+from bench.metrics import Reference, measure
 from codecs_wrappers.learned import (
     affine,
     networks,
@@ -544,8 +546,35 @@ def test_the_points_chosen_have_the_shares_wanted_and_are_read_back(entry, tmp_p
         errors = {qp: abs(share(qp) - point["wanted_share"]) for qp in range(point["qp"] - 1, min(point["qp"] + 2, 52))}
         assert min(errors, key=errors.get) == point["qp"]
         assert share(point["qp"]) == pytest.approx(point["share"], abs=1e-3)
-    path = resgdn_commands.write(chosen, {"entry": entry}, tmp_path / "points.yaml")
+    path = resgdn_commands.write(chosen, chosen[:1], {"entry": entry}, tmp_path / "points.yaml")
     assert resgdn_points.read(path) == chosen
+    assert resgdn_points.read(path, "allocated") == chosen[:1]
+
+
+def test_no_mixture_of_two_pairs_beats_an_allocated_point(entry):
+    made = resgdn_codec.Model.load(entry, "cpu")
+    images = [PHOTOGRAPH, samples.chelsea()[:120, :160]]
+    tried = {}
+    for bits, qp in itertools.product((1, 2, 3), (51, 39, 27)):
+        rates, qualities = [], []
+        for image in images:
+            bitstream, picture = resgdn_codec.enhance(resgdn_codec.encode_base(made, image, bits), image, qp)
+            rates.append(8 * len(bitstream) / image[..., 0].size)
+            qualities.append(measure(Reference(image), picture)["psnr_rgb_db"])
+        tried[bits, qp] = (np.mean(rates), np.mean(qualities))
+    found = resgdn_commands.allocate(made, images, (1, 2, 3), (51, 39, 27))
+    assert [point["bpp"] for point in found] == sorted(point["bpp"] for point in found)
+    assert 2 <= len(found) < len(tried)
+    for point in found:
+        rate, quality = tried[point["bits"], point["qp"]]
+        assert (point["bpp"], point["psnr_rgb_db"]) == pytest.approx((rate, quality), abs=1e-4)
+        for (low, worse), (high, better) in itertools.permutations(tried.values(), 2):
+            if low <= rate <= high and low < high:
+                assert worse + (better - worse) * (rate - low) / (high - low) <= quality + 1e-9
+    last = (found[-1]["bpp"], found[-1]["psnr_rgb_db"])
+    assert all(
+        better - last[1] < resgdn_commands.LEAST_SLOPE * (rate - last[0]) + 1e-3 for rate, better in tried.values()
+    )
 
 
 @pytest.mark.parametrize("text", ["", "points: [{bits: 2}]", "points: [{bits: 2, qp: 52}]", "points: {", "a: 1"])
@@ -563,16 +592,18 @@ def test_the_command_writes_points_for_the_model_it_is_given(entry, photographs,
     arguments = ["--entry", entry, "--bits", "2", "--shares", "0.5", "--out", str(out)]
     assert main(["resgdn-points", str(photographs / "held_out"), *arguments]) == 0
     assert resgdn_points.read(out)[0]["bits"] == 2
+    assert {point["bits"] for point in resgdn_points.read(out, "allocated")} == {2}
     assert weights.sha256(entry) in out.read_text() and "share" in capsys.readouterr().out
     assert main(["resgdn-points", str(photographs / "held_out"), "--bits", "2", "3", "--shares", "0.5"]) == 2
 
 
 def test_codecs_read_the_points_beside_the_weights_and_ablations_stay_out_of_the_main_figures():
-    chosen = [(point["bits"], point["qp"]) for point in resgdn_points.read()]
     for codec in CODECS:
         if isinstance(codec, ResGdn):
+            key = "allocated" if codec.name == "resgdn_allocated" else "points"
+            chosen = [(point["bits"], point["qp"]) for point in resgdn_points.read(key=key)]
             assert [(point["bits"], point["qp"]) for point in codec.points] == chosen
-        assert (codec.role == "codec") == (codec.name in ("resgdn", "resgdn_base"))
+        assert (codec.role == "codec") == (codec.name in ("resgdn", "resgdn_allocated", "resgdn_base"))
 
 
 def test_shipped_weights_are_half_precision(trained):

@@ -1,4 +1,4 @@
-"""`rdbench resgdn-points`: finds on a validation set the QPs of ResGDN's operating points (resgdn_points.py)."""
+"""`rdbench resgdn-points`: finds ResGDN's operating points (resgdn_points.py) on a validation set."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 DECIDES_NO_BITS = True  # of any codec (bench/status.py): what it finds is a file
 SHARES = (0.02, 0.34, 0.52, 0.68, 0.76)  # of the residual in the rate, at the paper's five points
 BITS = (2, 3, 4, 5, 6)  # METHODS.md C3
+ALLOCATED_QPS = (51, 45, 39, 34, 30, 27, 24, 21)
+LEAST_SLOPE = 1.0  # dB for a bit/pixel: beyond that, more depth only costs
 _COMMENT = (
     "# Written by `rdbench resgdn-points`: bits of the code map, QP of the residual, and what they gave on average.\n"
 )
@@ -62,12 +64,52 @@ def _choose(model: Model, images: Sequence[Image], bits: int, wanted: float) -> 
     return {"bits": bits, "qp": best, "wanted_share": wanted, **tried[best]}
 
 
-def write(points: Sequence[Mapping[str, Any]], facts: Mapping[str, Any], path: Path = PATH) -> Path:
+def allocate(
+    model: Model, images: Sequence[Image], bits: Sequence[int] = BITS, qps: Sequence[int] = ALLOCATED_QPS
+) -> list[dict[str, Any]]:
+    """Of all pairs of a bit depth and a QP those on the upper convex hull of (mean bit/pixel, mean PSNR), by rate.
+
+    Each has the best PSNR minus weighted rate for some weight (Shoham and Gersho 1988) of ``LEAST_SLOPE`` or more.
+    """
+    from codecs_wrappers.learned.resgdn_codec import encode_base, enhance
+
+    tried: dict[tuple[int, int], np.ndarray] = {(depth, qp): np.zeros(2) for depth in bits for qp in qps}
+    for image in images:
+        for depth in bits:
+            base = encode_base(model, image, depth)
+            for qp in qps:
+                bitstream, picture = enhance(base, image, qp)
+                mse = np.square(picture.astype(float) - image).mean()
+                psnr_db = 10 * np.log10(255**2 / max(mse, 1e-12))
+                tried[depth, qp] += np.array([8 * len(bitstream) / image[..., 0].size, psnr_db]) / len(images)
+    hull: list[tuple[int, int]] = []
+    for pair in sorted(tried, key=lambda pair: tuple(tried[pair])):
+        if hull and tried[pair][1] <= tried[hull[-1]][1]:
+            continue
+        while len(hull) > 1 and _slope(tried[hull[-2]], tried[hull[-1]]) <= _slope(tried[hull[-1]], tried[pair]):
+            hull.pop()
+        hull.append(pair)
+    while len(hull) > 1 and _slope(tried[hull[-2]], tried[hull[-1]]) < LEAST_SLOPE:
+        hull.pop()
+    keys = ("bits", "qp", "bpp", "psnr_rgb_db")
+    return [dict(zip(keys, (*pair, *tried[pair].round(4).tolist()), strict=True)) for pair in hull]
+
+
+def _slope(low: np.ndarray, high: np.ndarray) -> float:
+    return (high[1] - low[1]) / (high[0] - low[0])
+
+
+def write(
+    points: Sequence[Mapping[str, Any]],
+    allocated: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    path: Path = PATH,
+) -> Path:
     """The file that :func:`read` reads. facts: which weights and images the points were chosen with."""
     import yaml
 
-    lines = yaml.safe_dump({**facts, "points": [dict(point) for point in points]}, sort_keys=False)
-    return write_atomically(path, _COMMENT + lines)
+    lists = {"points": [dict(point) for point in points], "allocated": [dict(point) for point in allocated]}
+    return write_atomically(path, _COMMENT + yaml.safe_dump({**facts, **lists}, sort_keys=False))
 
 
 def add_commands(subparsers: Any) -> None:
@@ -76,7 +118,8 @@ def add_commands(subparsers: Any) -> None:
         subparsers,
         "resgdn-points",
         main,
-        "For each bit depth of the code map, find the QP at which the residual has the paper's share.",
+        "For each bit depth of the code map, find the QP at which the residual has the paper's share; and the pairs of "
+        "depth and QP that are best in PSNR.",
         argument("images", nargs="+", metavar="IMAGE", help="folders or files, in no test set"),
         argument("--entry", default="resgdn", help="of the weights manifest (default: resgdn)"),
         argument("--bits", nargs="+", type=int, default=BITS, help="one depth a point (default: 2 3 4 5 6)"),
@@ -99,14 +142,14 @@ def main(args: argparse.Namespace) -> int:
     files = data.image_files(args.images)[:: args.every]
     images = [check_image(image.permute(1, 2, 0).numpy()) for image in data.read_images(files)]
     model = Model.load(args.entry, device.asked())
-    points = choose(model, images, args.bits, args.shares)
+    points, allocated = choose(model, images, args.bits, args.shares), allocate(model, images, args.bits)
     facts = {
         "entry": args.entry,
         "weights": weights.sha256(args.entry),
         "images": len(files),
         "digest": data.digest(files),
     }
-    write(points, facts, args.out)
-    for point in points:
+    write(points, allocated, facts, args.out)
+    for point in (*points, *allocated):
         print("  ".join(f"{key} {value}" for key, value in point.items()))
     return 0

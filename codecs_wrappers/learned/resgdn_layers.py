@@ -67,13 +67,15 @@ class ResGdnBase(LearnedCodec):
         return resgdn_codec.decode_base(self.model_of(header), bitstream, header)
 
 
+def _points(key: str) -> tuple[Point, ...]:
+    chosen = resgdn_points.read(key=key)
+    return tuple(Point(f"b{point['bits']}q{point['qp']}", bits=point["bits"], qp=point["qp"]) for point in chosen)
+
+
 class ResGdn(ResGdnBase):
     """Both layers. An operating point is a bit depth of the code map and the QP of the residual's BPG picture."""
 
-    points = tuple(
-        Point(f"b{chosen['bits']}q{chosen['qp']}", bits=chosen["bits"], qp=chosen["qp"])
-        for chosen in resgdn_points.read()
-    )
+    points = _points("points")
 
     def available(self) -> tuple[bool, str]:
         missing = {"libx265", "hevc"} - av.codecs_available
@@ -98,3 +100,9 @@ class ResGdn(ResGdnBase):
         from codecs_wrappers.learned import resgdn_codec
 
         return resgdn_codec.decode(self.model_of(header), bitstream, header)
+
+
+class ResGdnAllocated(ResGdn):
+    """Both layers, the rate allocated between them as is best in PSNR."""
+
+    points = _points("allocated")

@@ -1,7 +1,8 @@
 """ResGDN's operating points: for each bit depth of the code map, the QP that gives the residual the paper's share.
 
 The paper has five points with five bit depths and five QPs, lost in the text; what is known is the residual's share of
-the rate at each, 2 to 76 % (section 3). `rdbench resgdn-points` (resgdn_commands.py) found the QPs.
+the rate at each, 2 to 76 % (section 3). How to allocate the rate best, it leaves as a future topic (section 4): the
+second list has pairs of depth and QP that no mixture of others beats. `rdbench resgdn-points` found both.
 """
 
 from __future__ import annotations
@@ -16,12 +17,15 @@ PATH = weights.COMMITTED / "resgdn_points.yaml"
 QPS = range(52)
 
 
-def read(path: Path = PATH) -> list[dict[str, Any]]:
-    """The points, in order of rising rate: at least ``bits`` and ``qp`` of each. Raises UsageError for a wrong file."""
+def read(path: Path = PATH, key: str = "points") -> list[dict[str, Any]]:
+    """The paper's ``points`` or the ``allocated`` ones, by rising rate: at least ``bits`` and ``qp`` of each.
+
+    Raises UsageError for a wrong file.
+    """
     import yaml
 
     try:
-        points = yaml.safe_load(path.read_text(encoding="utf-8"))["points"]
+        points = yaml.safe_load(path.read_text(encoding="utf-8"))[key]
         if not all(point["bits"] in range(1, 9) and point["qp"] in QPS for point in points):
             raise ValueError("bits are 1..8 and qp 0..51")
     except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
