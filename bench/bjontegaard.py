@@ -168,7 +168,7 @@ class Curve:
         if bpp.ndim != 1 or bpp.shape != quality.shape:
             raise UsageError(f"a curve needs one quality per rate, got shapes {bpp.shape} and {quality.shape}")
         rates, qualities, kept = (rows[0] for rows in _sorted(bpp[None], quality[None]))
-        usable = np.isfinite(qualities) & np.isfinite(rates) & (rates > 0)
+        usable = _usable(rates, qualities)
         same = (rates[1:] == rates[:-1]) & (qualities[1:] == qualities[:-1])  # in order, the same points are neighbours
         count, repeated = int(np.count_nonzero(usable)), int(np.count_nonzero(same & usable[1:]))
         rates, qualities = rates[kept], qualities[kept]
@@ -179,10 +179,14 @@ def _sorted(bpp: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Rows (B x N) by rising rate, best quality first among equal rates, and which points no other one beats."""
     order = np.lexsort((-quality, bpp), axis=1)
     bpp, quality = np.take_along_axis(bpp, order, 1), np.take_along_axis(quality, order, 1)
-    usable = np.isfinite(quality) & np.isfinite(bpp) & (bpp > 0)
+    usable = _usable(bpp, quality)
     best = np.maximum.accumulate(np.where(usable, quality, -np.inf), axis=1)
     before = np.hstack([np.full((len(bpp), 1), -np.inf), best[:, :-1]])
     return bpp, quality, usable & (quality > before)
+
+
+def _usable(bpp: np.ndarray, quality: np.ndarray) -> np.ndarray:
+    return np.isfinite(quality) & np.isfinite(bpp) & (bpp > 0)
 
 
 def _mean_gap(anchor: Pair, curve: Pair, method: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -62,15 +62,16 @@ def draw_all(
     """
     folder = Path(folder)
     source = (folder, Path(figures_yaml), None if parts is None else tuple(map(Path, parts)), tuple(datasets))
-    wanted = _wanted(read_specification(figures_yaml), _context(*source), only)
+    wanted = _wanted(*_read(*source), only)
+    processes = min(processes, len(wanted))
     if progress:
         progress(0, len(wanted))
     entries = []
     with ExitStack() as stack:
-        stack.callback(_context.cache_clear)
+        stack.callback(_read.cache_clear)
         draw: Callable[..., Any] = map
-        if min(processes, len(wanted)) > 1:  # started afresh: a fork of a process with threads can hang
-            draw = stack.enter_context(ProcessPoolExecutor(min(processes, len(wanted)), get_context("spawn"))).map
+        if processes > 1:  # started afresh: a fork of a process with threads can hang
+            draw = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"))).map
         for entry in draw(partial(_draw, source), wanted):
             entries.append(entry)
             if progress:
@@ -81,8 +82,10 @@ def draw_all(
 
 
 @cache
-def _context(folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, datasets: tuple[str, ...]) -> Context:
-    """Read once in each process that draws."""
+def _read(
+    folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, datasets: tuple[str, ...]
+) -> tuple[dict[str, Any], Context]:
+    """The specification and what it is drawn from, read once in each process that draws."""
     specification = read_specification(figures_yaml)
     if parts is None:
         frame = records.read(folder / "records.parquet")
@@ -94,7 +97,7 @@ def _context(folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, d
     claimed = {name for spec in specification["figures"] for name in _claimed(spec)}
     named = {name for spec in specification["figures"] for name in (*(codecs_of(spec) or ()), *anchors_of(spec))}
     use_compared = parts is None and compared.is_file()
-    return Context(
+    context = Context(
         records=frame,
         timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
         compared=pd.read_csv(compared, float_precision="round_trip") if use_compared else None,
@@ -105,6 +108,7 @@ def _context(folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, d
         names=specification["datasets"],
         datasets=tuple(sorted({*datasets, *frame.dataset})),
     )
+    return specification, context
 
 
 def _claimed(spec: Mapping[str, Any]) -> list[str]:
@@ -136,7 +140,7 @@ def _draw(source: tuple[Any, ...], what: tuple[dict[str, Any], str]) -> dict[str
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(RC)
-        return _entry(*what, _context(*source))
+        return _entry(*what, _read(*source)[1])
 
 
 def _entry(spec: dict[str, Any], dataset: str, context: Context) -> dict[str, Any]:

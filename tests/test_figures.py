@@ -296,6 +296,20 @@ def test_progress_counts_up_to_the_number_of_figures(tmp_path):
     assert seen == [(0, 2), (1, 2), (2, 2)]
 
 
+def test_several_processes_draw_the_same_bytes_in_the_same_order(tmp_path):
+    path = _run(tmp_path, _records(), _only("rd", "gain"))
+
+    def drawn(processes: int) -> tuple[list, dict[str, bytes]]:
+        entries = figures.draw_all(tmp_path, path, processes=processes)
+        files = [tmp_path / file for entry in entries for file in entry["files"].values()]
+        contents = {file.name: file.read_bytes() for file in files}
+        for file in files:
+            file.unlink()
+        return entries, contents
+
+    assert drawn(2) == drawn(1)
+
+
 def test_the_png_is_a_picture_of_print_resolution(drawn):
     from PIL import Image
 

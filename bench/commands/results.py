@@ -77,7 +77,6 @@ def add(commands: Commands) -> None:
     folder = argument("--folder", type=Path, required=True, help="the run's folder, results/<config>")
     out = argument("--out", type=Path, required=True, help="the file to write")
     log = argument("--log", type=Path, help="a file for messages")
-    processes = argument("--processes", type=int, default=1, help="at the same time (%(default)s)")
     add_command(
         commands,
         "compare",
@@ -117,7 +116,7 @@ def add(commands: Commands) -> None:
             "--datasets", nargs="*", default=[], help="with --only: the run's datasets, where its records do not tell"
         ),
         argument("--index", type=Path, help="write what each figure is as JSON"),
-        processes,
+        argument("--processes", type=int, default=1, help="figures drawn at the same time (%(default)s)"),
         log,
         example="rdbench figures --folder results/sample",
     )
@@ -129,7 +128,7 @@ def add(commands: Commands) -> None:
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
         argument("--gallery-images", nargs="+", metavar="IMAGE", help="images shown (default: all of up to 8, or 4)"),
-        processes,
+        argument("--processes", type=int, default=2, help="codecs that decode pictures at the same time (%(default)s)"),
         DEVICE,
         log,
         example="rdbench report --folder results/sample",

@@ -71,6 +71,7 @@ def allocate(
 
     Each has the best PSNR minus weighted rate for some weight (Shoham and Gersho 1988) of ``LEAST_SLOPE`` or more.
     """
+    from bench.metrics import psnr_rgb_db
     from codecs_wrappers.learned.resgdn_codec import encode_base, enhance
 
     tried: dict[tuple[int, int], np.ndarray] = {(depth, qp): np.zeros(2) for depth in bits for qp in qps}
@@ -79,9 +80,8 @@ def allocate(
             base = encode_base(model, image, depth)
             for qp in qps:
                 bitstream, picture = enhance(base, image, qp)
-                mse = np.square(picture.astype(float) - image).mean()
-                psnr_db = 10 * np.log10(255**2 / max(mse, 1e-12))
-                tried[depth, qp] += np.array([8 * len(bitstream) / image[..., 0].size, psnr_db]) / len(images)
+                rate_and_quality = 8 * len(bitstream) / image[..., 0].size, psnr_rgb_db(image, picture)
+                tried[depth, qp] += np.array(rate_and_quality) / len(images)
     hull: list[tuple[int, int]] = []
     for pair in sorted(tried, key=lambda pair: tuple(tried[pair])):
         if hull and tried[pair][1] <= tried[hull[-1]][1]:
