@@ -36,7 +36,7 @@ rule train:
     resources:
         gpu=1,
     params:
-        arguments=lambda wildcards: training.arguments(config["training"]),
+        arguments=lambda wildcards: training.arguments(config["training"], wildcards.model),
     shell:
         "rdbench train {wildcards.model} {params.arguments:q} > {log:q} 2>&1"
 

@@ -8,7 +8,6 @@ pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[le
 from bench.errors import UsageError  # noqa: E402
 from codecs_wrappers.learned import networks  # noqa: E402
 from codecs_wrappers.learned.training import config  # noqa: E402
-from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner  # noqa: E402
 
 TINY = {"architecture": {"family": "mean_scale", "N": 8, "M": 12}, "batch": 2, "crop": 64, "warm_up_steps": 1}
 
@@ -58,20 +57,16 @@ def test_scales_learn_the_real_rate_and_the_latent_the_noisy_one(monkeypatch, la
     assert not torch.allclose(noisy[2], real)
 
 
-def test_steep_layers_step_by_their_part_of_the_rate():
-    image = torch.randint(0, 256, (3, 96, 96), dtype=torch.uint8)
-    settings = config.load("mean_scale_0.0154", **TINY, hyperprior_steps=0, lr=1e-3, steep_lr=0.1, optimiser="adam")
-    learner = MeanScaleLearner(settings, [image], torch.device("cpu"))
-    learner.begin()
-    before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}
-    learner.advance(0.0)
-    steps = {name: (p - before[name]).abs().max().item() for name, p in learner.model.named_parameters()}
-    for name, factor in {"g_a.0.weight": 0.1, "g_s.0.weight": 0.1, "g_a.2.weight": 1, "g_s.6.weight": 1}.items():
-        assert steps[name] == pytest.approx(factor * 1e-3, rel=1e-3), name  # Adam's first step is the rate itself
-
-
 @pytest.mark.parametrize(
-    "key, value", [("quantisation", "none"), ("hyperprior_crop", 100), ("steep_lr", 0), ("decay_from", 1.0)]
+    "key, value",
+    [
+        ("quantisation", "none"),
+        ("hyperprior_crop", 100),
+        ("clip", 0),
+        ("decay_from", 1.0),
+        ("averages", (1.5,)),
+        ("batch_grows", {0: 4}),
+    ],
 )
 def test_a_wrong_value_is_named(key, value):
     with pytest.raises(UsageError, match=key):

@@ -24,7 +24,16 @@ from codecs_wrappers.learned.training.validation import score  # noqa: E402
 BASE = {"rate_weight": 0.1538, "architecture": {"family": "mean_scale", "N": 16, "M": 48}}
 BRIEF = {"crop": 64, "warm_up_steps": 2, "log_every": 5, "validate_every": 10, "steps": 20}
 QSF = {"scheme": "qsf", "rate_weights": [0.0005, 0.01], "cached_crops": 16, "batch": 4, "lr": 0.05, **BRIEF}
-NESTED = {"scheme": "nested_dropout", "batch": 4, "lr": 1e-3, "judged_cuts": 4, **BASE, "rate_weight": 0.002, **BRIEF}
+NESTED = {
+    "scheme": "nested_dropout",
+    "batch": 4,
+    "lr": 1e-3,
+    "judged_cuts": 4,
+    "optimiser": "adam",
+    **BASE,
+    "rate_weight": 0.002,
+    **BRIEF,
+}
 
 
 @pytest.fixture(scope="module")

@@ -46,14 +46,10 @@ def learned(tmp_path: Path) -> Path:
     (learned / "training").mkdir(parents=True)
     other = "other:\n  file: other.safetensors\n"
     (learned / "weights.yaml").write_text("# The manifest.\nmine:\n  file: old\n  data:\n    images: 3\n\n" + other)
-    (learned / "training/queue.yaml").write_text(
-        "# The queue.\n- {name: mine, steps_wanted: 900, steps_had: 0}  # why\n"
-        "- {name: mine_2, steps_wanted: 9, steps_had: 1}\n"
-    )
     return learned
 
 
-def test_shipping_replaces_the_weights_their_entry_their_curve_and_their_steps(trained, learned):
+def test_shipping_replaces_the_weights_their_entry_and_their_curve(trained, learned):
     assert ship("mine", trained, learned).read_bytes() == b"weights"
     text = (learned / "weights.yaml").read_text()
     manifest = yaml.safe_load(text)
@@ -61,9 +57,6 @@ def test_shipping_replaces_the_weights_their_entry_their_curve_and_their_steps(t
     assert list(manifest) == ["mine", "other"]
     assert manifest["mine"] == yaml.safe_load((trained / "mine.yaml").read_text())["mine"]
     assert manifest["other"] == {"file": "other.safetensors"}
-    queue = (learned / "training/queue.yaml").read_text()
-    assert "steps_wanted: 900, steps_had: 250}  # why" in queue
-    assert "steps_wanted: 9, steps_had: 1}" in queue
     ship("mine", trained, learned)
     assert (learned / "weights.yaml").read_text() == text
 
@@ -96,23 +89,17 @@ def test_an_unfinished_or_altered_training_is_not_shipped(trained, learned):
     assert not (learned / "weights").exists()
 
 
-def test_the_queue_holds_known_models_each_after_what_it_starts_from():
-    queue = [entry["name"] for entry in yaml.safe_load((config.HERE / "queue.yaml").read_text())]
-    assert set(queue) <= set(config.names())
-    first = {"mean_scale", "qsf", "nested_dropout"}
-    assert {name for name in config.names() if config.read(name).get("scheme", "mean_scale") in first} <= set(queue)
-    for place, name in enumerate(queue):
-        start = config.starts_from(name)
-        assert start is None or start in queue[:place], name
-
-
-def test_next_takes_the_first_model_that_lacks_steps(tmp_path):
-    queue = tmp_path / "queue.yaml"
-    queue.write_text("- {name: a, steps_wanted: 5, steps_had: 5}\n- {name: b, steps_wanted: 5, steps_had: 4}\n")
-    assert config.next_in_queue(queue) == "b"
-    queue.write_text("- {name: a, steps_wanted: 5, steps_had: 5}\n")
-    with pytest.raises(UsageError, match="raise steps_wanted"):
-        config.next_in_queue(queue)
+def test_the_queue_holds_every_model_without_an_end_each_after_what_it_starts_from():
+    queue = yaml.safe_load((config.HERE / "queue.yaml").read_text())
+    names = [entry["name"] for entry in queue]
+    assert set(names) <= set(config.names())
+    endless = {"mean_scale", "nested_dropout", "zou22", "resgdn"}
+    assert {name for name in config.names() if config.read(name).get("scheme", "mean_scale") in endless} <= set(names)
+    for place, entry in enumerate(queue):
+        start = config.starts_from(entry["name"])
+        assert start is None or start in names[:place], entry
+        assert entry.get("after") in (None, *names[:place])
+        assert config.hours(entry["name"]) == entry["hours"] > 0
 
 
 def test_every_scheme_file_gives_a_learner():
@@ -131,15 +118,17 @@ def test_the_workflow_asks_for_the_folders_it_lacks_and_trains_neighbours_too():
         return run.stdout + run.stderr
 
     assert "the configuration's key training has no data" in dry_run("name=train")
-    assert re.search(r"^train +2$", dry_run("training={data: [a, b], validation: [c]}"), re.MULTILINE)
+    assert re.search(r"^train +3$", dry_run("training={data: [a, b], validation: [c]}"), re.MULTILINE)
 
 
 def test_the_workflow_s_settings_become_the_command_s_arguments():
     settings = {"data": ["a b", "c"], "validation": "v", "pause_after": 3, "device": "cuda"}
     expected = ["--data", "a b", "c", "--validation", "v", "--pause-after", "3", "--device", "cuda"]
-    assert config.arguments(settings) == expected
+    assert config.arguments(settings, "qsf") == expected
+    assert config.arguments(settings, "mean_scale_0.0513") == [*expected, "--minutes", "240.0"]  # the queue's hours
+    assert config.arguments({**settings, "steps": 9}, "mean_scale_0.0513") == [*expected, "--steps", "9"]
     with pytest.raises(UsageError, match="has no validation"):
-        config.arguments({"data": ["a"]})
+        config.arguments({"data": ["a"]}, "qsf")
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="the script makes a sparse tree with git")

@@ -14,9 +14,7 @@ DECIDES_NO_BITS = True  # of any codec (bench/status.py)
 def _ship(args: argparse.Namespace) -> None:
     from codecs_wrappers.learned.training.ship import ship
 
-    print(
-        f"{ship(args.name, args.folder)}: committed weights, their entry, curve and queue are as trained; commit them"
-    )
+    print(f"{ship(args.name, args.folder)}: committed weights, their entry and curve are as trained; commit them")
 
 
 def _fetch(args: argparse.Namespace) -> None:
@@ -37,7 +35,7 @@ def add_commands(subparsers: Any) -> None:
         subparsers,
         "ship-weights",
         _ship,
-        "Put a finished training's weights, manifest entry, curve and steps where they are committed.",
+        "Put a finished training's weights, manifest entry and curve where they are committed.",
         argument("name", metavar="NAME", help="of the model"),
         argument("folder", nargs="?", type=Path, help="of the training (default: results/training/NAME)"),
         example="rdbench ship-weights mean_scale_0.0154",

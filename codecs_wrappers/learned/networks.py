@@ -138,18 +138,18 @@ def permute_latent(model: MeanScaleHyperprior, order: Tensor) -> None:
 
 
 def run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None = None) -> Tensor:
-    """``layers(x)``; with a ``precision``, its inner layers run in it, and those that meet image or latent in fp32.
+    """``layers(x)``; with a ``precision``, in it as far as the device does that well. float32 comes out.
 
-    A latent's mean can exceed 100 quantization steps, so half of the precision would be no small noise. GDN runs in
-    fp32 on a GPU, where that is quick; on a CPU that knows bf16 only the last layer and a synthesis's first are exact.
+    On a CPU every layer does. On a GPU only the inner ones do, and GDN and the layers that meet image or latent run in
+    fp32: a latent's mean can exceed 100 quantization steps.
     """
     if precision is None:
         return layers(x)
-    on_cpu = x.device.type == "cpu"
-    reads_image = layers[0].in_channels == 3
+    if x.device.type == "cpu":
+        with torch.autocast("cpu", dtype=precision):
+            return layers(x).float()
     for index, layer in enumerate(layers):
-        exact = index == len(layers) - 1 or (index == 0 and not (on_cpu and reads_image))
-        exact = exact or (isinstance(layer, GDN) and not on_cpu)
+        exact = index in (0, len(layers) - 1) or isinstance(layer, GDN)
         with torch.autocast(x.device.type, dtype=precision) if not exact else contextlib.nullcontext():
             x = layer(x.float() if exact else x)
     return x

@@ -28,7 +28,7 @@ with warnings.catch_warnings():  # CompressAI decorates with torch.jit.script, w
     from compressai.models import CompressionModel
     from compressai.models.utils import conv, deconv
 
-SLICES = 10
+SLICES = 10  # of the published network
 SUPPORT = 5  # the first slices, which the parameters of all later ones are predicted from
 HEADS = 8
 BLOCKED = -100.0  # added to the logits of pixels that only the cyclic shift brought together
@@ -47,13 +47,16 @@ class Slice:
 class WACNN(CompressionModel):
     """Images of sides that are multiples of 64 to latents of M channels at 1/16, hyperlatents of N channels at 1/64.
 
-    Raises UsageError for widths that keep no proportion: N in steps of 8, M of 40.
+    Raises UsageError for widths that keep no proportion: N in steps of 8, M in steps of 4 times the slices.
     """
 
-    def __init__(self, N: int = 192, M: int = 320):
+    def __init__(self, N: int = 192, M: int = 320, slices: int = SLICES):
         super().__init__()
-        if N % HEADS or M % (4 * SLICES) or (M - N) % 4 or not 0 < N <= M:
-            raise UsageError(f"network wacnn needs N in steps of 8 and M >= N in steps of 40, got N {N} and M {M}")
+        if slices < 1 or N % HEADS or M % (4 * slices) or M % HEADS or (M - N) % 4 or not 0 < N <= M:
+            raise UsageError(
+                f"network wacnn of {slices} slices needs N in steps of {HEADS} and M >= N in steps of "
+                f"{4 * max(slices, 1)}, got N {N} and M {M}"
+            )
         self.N, self.M = N, M
         a, b, c = (M - k * (M - N) // 4 for k in (1, 2, 3))  # between M and N
         self.g_a = nn.Sequential(
@@ -69,8 +72,8 @@ class WACNN(CompressionModel):
             _with_gelu(conv3x3(N, N), subpel_conv3x3(N, c, 2), conv3x3(c, b), subpel_conv3x3(b, a, 2), conv3x3(a, M))
             for _ in range(2)
         )
-        width = M // SLICES
-        supports = [M + width * min(i, SUPPORT) for i in range(SLICES)]
+        width = M // slices
+        supports = [M + width * min(i, SUPPORT) for i in range(slices)]
         self.cc_mean_transforms, self.cc_scale_transforms, self.lrp_transforms = (
             nn.ModuleList(_slice_transform(support + extra, width) for support in supports) for extra in (0, 0, width)
         )

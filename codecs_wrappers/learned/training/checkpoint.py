@@ -1,17 +1,23 @@
-"""Checkpoints that are whole or absent, and hold all a resumed training needs to go on bit for bit (on the CPU)."""
+"""Everything a training needs to go on, in one file: written whole or not at all, read by every later version.
+
+A checkpoint says its format. Older formats, and that of the tool that trained the trunk before this trainer, are
+brought up to date when they are read; what cannot be carried over is the optimiser's state at most, which is back after
+a hundred steps. Two are kept at most: the last one, and the one before it, which is read if the last is damaged.
+"""
 
 from __future__ import annotations
 
-import io
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from bench.errors import UsageError
-from bench.files import write_atomically
+from bench.errors import RdbenchError, UsageError
+from bench.files import unfinished
 
-FORMAT = 1
+FORMAT = 2
 
 
 def random_state(crops: torch.Generator) -> dict[str, Any]:
@@ -20,7 +26,7 @@ def random_state(crops: torch.Generator) -> dict[str, Any]:
     return {"crops": crops.get_state(), "cpu": torch.get_rng_state(), "cuda": cuda}
 
 
-def set_random_state(state: dict[str, Any], crops: torch.Generator) -> None:
+def set_random_state(state: Mapping[str, Any], crops: torch.Generator) -> None:
     """Put back what :func:`random_state` took. A GPU's state needs as many GPUs as there were."""
     crops.set_state(state["crops"])
     torch.set_rng_state(state["cpu"])
@@ -28,21 +34,115 @@ def set_random_state(state: dict[str, Any], crops: torch.Generator) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def save(path: str | Path, state: dict[str, Any]) -> None:
-    """``state`` (tensors, numbers, strings, lists and dicts of them) in one file, atomically."""
-    buffer = io.BytesIO()
-    torch.save({"format": FORMAT, **state}, buffer)
-    write_atomically(path, buffer.getbuffer())
+def previous(path: Path) -> Path:
+    """Where the checkpoint before the one at ``path`` is."""
+    return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
-def load(path: str | Path) -> dict[str, Any]:
-    """What :func:`save` wrote, on the CPU; nothing in it is executed. Raises UsageError if it is no checkpoint."""
+def save(path: str | Path, state: Mapping[str, Any]) -> int:
+    """``state`` (tensors, numbers, strings, lists and dicts of them) in one file, whole or not at all; its bytes.
+
+    The file that was there becomes the previous one. Raises RdbenchError on a full disk: both stay as they are.
+    """
+    path = Path(path)
+    part = unfinished(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a different type for each way a file can be wrong
-        raise UsageError(
-            f"cannot resume: {path} is not a whole checkpoint ({error}); delete it to start afresh"
+        with open(part, "wb") as file:
+            torch.save({"format": FORMAT, **state}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        size = part.stat().st_size
+        if path.is_file():
+            path.replace(previous(path))
+        part.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError on a full disk
+        raise RdbenchError(
+            f"saving {path} failed: {error}; the checkpoint before it is intact. Make room, then train on"
         ) from error
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
-        raise UsageError(f"cannot resume: {path} is not a checkpoint of format {FORMAT}; delete it to start afresh")
+    finally:
+        part.unlink(missing_ok=True)
+    return size
+
+
+def load(path: str | Path) -> tuple[dict[str, Any], Path]:
+    """(the state that :func:`save` wrote, on the CPU and in today's format; the file it was read from).
+
+    Nothing in it is executed. Raises UsageError if neither the file nor the previous one is a checkpoint.
+    """
+    path = Path(path)
+    problems = []
+    for candidate in (path, previous(path)):
+        if not candidate.is_file():
+            continue
+        try:
+            return _upgraded(torch.load(candidate, map_location="cpu", weights_only=True)), candidate
+        except Exception as error:  # torch raises a different type for each way a file can be wrong
+            problems.append(f"{candidate} is not a whole checkpoint ({str(error).splitlines()[0]})")
+    raise UsageError(f"cannot resume: {'; '.join(problems) or f'there is no {path}'}; --fresh begins again")
+
+
+def exists(path: Path) -> bool:
+    """Whether there is something to resume at ``path``."""
+    return path.is_file() or previous(path).is_file()
+
+
+def _upgraded(state: Any) -> dict[str, Any]:
+    if not isinstance(state, dict):
+        raise ValueError(f"it holds {type(state).__name__}")
+    version = state.get("format", 0 if "auxiliary" in state else None)
+    if version not in {*UPGRADES, FORMAT}:
+        raise ValueError(f"its format is {version!r}, known are up to {FORMAT}")
+    while version != FORMAT:
+        version, upgrade = UPGRADES[version]
+        state = upgrade(state)
     return state
+
+
+def _from_the_tool(state: dict[str, Any]) -> dict[str, Any]:
+    """Of shared/tools/trunk: one average, batches of 4 crops of 256, SOAP whose moments have the places first."""
+    optimiser = state["optimiser"]
+    for moments in optimiser["state"].values():
+        for key in ("first", "second"):
+            if key in moments and moments[key].dim() == 3:
+                moments[key] = moments[key].transpose(0, 1).contiguous()
+    for group in optimiser["param_groups"]:
+        group["statistics_every"] = 2
+    return {
+        "step": state["step"],
+        "pixels": state["step"] * 4 * 256**2,
+        "restarted_at": 0,
+        "elapsed_s": state["seconds"],
+        "model": state["model"],
+        "averages": [state["average"]],
+        "optimiser": optimiser,
+        "aux_optimiser": state["auxiliary"],
+        "norms": torch.full((200,), float("nan")),
+        "clipped": torch.zeros(()),
+        "random": {"crops": state["crops"], "cpu": state["random"], "cuda": []},
+        "identity": {},
+        "started_from": {"from": "shared/tools/trunk"},
+        "start": None,
+        "best": None,
+    }
+
+
+def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
+    """One average, another grouping of the parameters, and a best score of one set of images."""
+    identity = {key: value for key, value in state["identity"].items() if key not in ("data", "validation")}
+    return {
+        **{key: state[key] for key in ("step", "model", "started_from", "elapsed_s", "random")},
+        "pixels": 0,  # not recorded then
+        "restarted_at": state["step"],
+        "averages": [state["average"]],
+        "optimiser": None,
+        "aux_optimiser": None,
+        "identity": identity,
+        "start": None,
+        "best": None,
+    }
+
+
+UPGRADES: dict[int, tuple[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    0: (FORMAT, _from_the_tool),
+    1: (FORMAT, _from_format_1),
+}

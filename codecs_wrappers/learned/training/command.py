@@ -3,30 +3,43 @@
 from __future__ import annotations
 
 import argparse
+import re
+from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
-from codecs_wrappers.learned.training import config
+from codecs_wrappers.learned.training import config, process
 
 OVERRIDES = {"steps": int, "batch": int, "crop": int, "lr": float, "seed": int, "precision": str}
-OVERRIDES |= {"hyperprior_steps": int, "validate_every": int, "validation_images": int}
-OVERRIDES |= {"hyperprior_crop": int, "hyperprior_batch": int, "hyperprior_lr": float, "quantisation": str}
-OVERRIDES |= {"steep_lr": float, "lr_last": float, "decay_from": float, "warm_up_steps": int}
-OVERRIDES |= {"ema_decay": float, "log_every": int}
-DESCRIPTION = "Train a learned codec's network and export the best average of its weights."
+OVERRIDES |= {"hyperprior_steps": int, "lr_last": float, "decay_from": float, "warm_up_steps": int}
+OVERRIDES |= {"validation_images": int, "validate_every": int, "judge_minutes": float, "log_every": int}
+DESCRIPTION = "Train a learned codec's network; without a budget it never ends, and the same call resumes it."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The trainer's arguments on ``parser``."""
     parser.add_argument(
-        "name", metavar="NAME", help=f"{', '.join(config.names())}, a yaml file, or next (of queue.yaml)"
+        "name",
+        metavar="NAME",
+        nargs="?",
+        help=f"{', '.join(config.names())}, a yaml file, or next (what queue.yaml says is furthest behind, for ever)",
     )
-    parser.add_argument("--data", nargs="+", required=True, metavar="FOLDER", help="folders of training images")
-    parser.add_argument("--validation", nargs="+", required=True, metavar="FOLDER", help="images to judge by")
+    parser.add_argument("--data", nargs="+", metavar="FOLDER", help="folders of training images")
+    parser.add_argument("--validation", nargs="+", metavar="FOLDER", help="images to judge by")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N (default: auto)")
     parser.add_argument("--minutes", type=float, help="budget in wall time over all calls, instead of steps")
     parser.add_argument("--pause-after", type=float, metavar="MINUTES", help="save and return after so long")
-    parser.add_argument("--out", help="folder of the results (default: results/training/NAME)")
+    parser.add_argument(
+        "--branch",
+        metavar="MINUTES|STEPSsteps",
+        help="decay a copy of the trunk NAME in so many minutes (20) or steps (1500steps), and export it",
+    )
+    parser.add_argument("--rate-weight", type=float, help="of the model to branch to (default: the trunk's own)")
+    parser.add_argument("--idle", action="store_true", help="at the lowest priority, for the background")
+    parser.add_argument("--status", action="store_true", help="show where all trainings stand, and draw their curves")
+    parser.add_argument(
+        "--out", help="folder of the results (default: results/training/NAME; with next, of all models)"
+    )
     parser.add_argument("--fresh", action="store_true", help="begin again though there is a checkpoint")
     parser.add_argument("--start-from", nargs="+", metavar="SOURCE", help="linear, default, model:NAME or file:PATH")
     parser.add_argument("--threads", type=int, help="of the CPU (default: torch's)")
@@ -50,25 +63,64 @@ def setting(text: str) -> tuple[str, Any]:
         return key, yaml.safe_load(value)
 
 
+def branch_budget(text: str) -> dict[str, float | int]:
+    """{"minutes": 20.0} of "20", {"steps": 1500} of "1500steps". Raises UsageError for anything else."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(m|min|minutes|steps)?", text.strip())
+    if not found or float(found[1]) <= 0 or (found[2] == "steps" and "." in found[1]):
+        raise UsageError(f"--branch takes minutes (20) or steps (1500steps), got {text!r}")
+    return {"steps": int(found[1])} if found[2] == "steps" else {"minutes": float(found[1])}
+
+
 def main(args: argparse.Namespace) -> int:
     """Train as the parsed ``args`` say; the exit code. Raises RdbenchError for what can be explained."""
+    root = Path("results/training")
+    if args.status:
+        return _status(Path(args.out) if args.out else root)
+    missing = [name for name in ("name", "data", "validation") if not getattr(args, name)]
+    if missing:
+        options = {"name": "a NAME", "data": "--data", "validation": "--validation"}
+        raise UsageError(f"rdbench train needs {' and '.join(options[name] for name in missing)}: see --help")
+    if args.rate_weight is not None and not args.branch:
+        raise UsageError("--rate-weight is the rate weight of a branch: give --branch too, or --set rate_weight=VALUE")
+    if args.idle:
+        process.yield_the_cpu()
     import torch
 
-    from codecs_wrappers.learned.training.trainer import train
+    from codecs_wrappers.learned.training import branch, queue, trainer
 
     if args.threads:
         torch.set_num_threads(args.threads)
-    outcome = train(
-        config.next_in_queue() if args.name == "next" else args.name,
-        args.data,
-        args.validation,
-        device=args.device,
-        minutes=args.minutes,
-        out=args.out,
-        resume=not args.fresh,
-        pause_after=args.pause_after,
-        start_from=tuple(args.start_from) if args.start_from else None,
-        **({key: getattr(args, key) for key in OVERRIDES} | dict(map(setting, args.set))),
-    )
+    options = {key: value for key in OVERRIDES if (value := getattr(args, key)) is not None}
+    options |= dict(map(setting, args.set)) | {"device": args.device, "compare": True}
+    if args.start_from:
+        options["start_from"] = tuple(args.start_from)
+    folders = (args.data, args.validation)
+    if args.name == "next":
+        if args.branch or args.fresh:
+            raise UsageError("next goes on with the queue: it takes neither --branch nor --fresh")
+        outcome = queue.train_on(*folders, Path(args.out) if args.out else root, args.pause_after, **options)
+    elif args.branch:
+        budget = branch_budget(args.branch) | {"rate_weight": args.rate_weight}
+        resume = {"resume": not args.fresh, "pause_after": args.pause_after}
+        outcome = branch.train_branch(args.name, *folders, out=args.out, **budget, **resume, **options)
+    else:
+        resume = {"resume": not args.fresh, "pause_after": args.pause_after, "minutes": args.minutes}
+        outcome = trainer.train(args.name, *folders, out=args.out, **resume, **options)
     print(f"{outcome.status} at step {outcome.step}: {outcome.start} at the start, {outcome.best} best")
+    if outcome.weights:
+        print(f"{outcome.weights}: put it among the committed weights with rdbench ship-weights NAME")
+    return 0
+
+
+def _status(trained: Path) -> int:
+    from rich.console import Console
+    from rich.table import Table
+
+    from codecs_wrappers.learned.training import status
+
+    table = Table(*status.COLUMNS, title=f"trainings in {trained}")
+    for row in status.rows(trained):
+        table.add_row(*(row[column] for column in status.COLUMNS))
+    Console().print(table)
+    print(f"curves: {status.draw(trained, trained / 'status.svg')}")
     return 0

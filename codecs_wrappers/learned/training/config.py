@@ -13,48 +13,64 @@ from typing import Any
 from bench.errors import UsageError
 
 HERE = Path(__file__).parent
-PRECISIONS = ("fp32", "tf32", "bf16")
+PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 OPTIMISERS = ("adam", "soap")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One training, whatever its scheme. Rates of learning are Adam's; ``--minutes`` replaces the budget ``steps``."""
+    """One training, whatever its scheme. Without a budget (steps or minutes) its learning rate never decays."""
 
     name: str
     scheme: str = "mean_scale"
-    start_from: tuple[str, ...] = (
-        "default",
-    )  # the first there is: "default", "model:NAME", "file:PATH", or a scheme's
-    steps: int = 400_000
-    batch: int = 16
+    start_from: tuple[str, ...] = ("default",)  # the first there is: "default", "model:NAME", "file:PATH", a scheme's
+    steps: int = 0  # the budget; 0: none, a trunk that is paused and resumed for ever
+    batch: int = 4
+    batch_grows: Mapping[int, int] = field(default_factory=dict)  # step: the batch from there on
     crop: int = 256  # a multiple of 64
+    reduced: float = 0.25  # of the crops: a larger one, reduced by an area filter to 1 .. 0.6 of its side
     lr: float = 1e-4
     lr_last: float = 1e-6
-    warm_up_steps: int = 200
+    warm_up_steps: int = 100
     decay_from: float = 0.4  # of the budget: from here a cosine down to lr_last
     aux_lr: float = 1e-3
     optimiser: str = "adam"  # or "soap": Adam in the eigenbasis of Shampoo's preconditioner (optimisers.py)
     adam_epsilon: float = 1e-8
-    ema_decay: float = 0.999
-    gradient_norm: float = 1.0
-    precision: str = "tf32"  # on CUDA: fp32, tf32, or bf16 for the inner convolutions; on a CPU: bf16, or else fp32
+    averages: tuple[float, ...] = (0.998, 0.9995)  # decays a step of the averages that are judged; the better one ships
+    clip: float = 4.0  # times the running median of the gradient's norm; .inf: never
+    precision: str = "auto"  # bf16 on a CPU that has it in hardware, tf32 on CUDA, else fp32; or one of these
+    fp32_from: float = 1.0  # of the budget: from here fp32, for what bf16 rounds away at high rates
     jpeg_downscale: int = 2  # JPEG sources are shrunk so, which averages their block edges away
-    validate_every: int = 1000
-    validation_images: int = 0  # 0: all
-    log_every: int = 50
-    checkpoint_minutes: float = 5.0
+    judge_minutes: float = 10.0  # between judgements, each of which saves
+    validate_every: int = 0  # steps between further judgements; 0: none
+    validation_images: int = 5  # of the folder given, evenly spread; 0: all
+    log_every: int = 100
     seed: int = 1
     notes: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        self.require_positive("steps", "batch", "crop", "lr", "warm_up_steps", "jpeg_downscale")
-        self.require_positive("validate_every", "log_every")
-        if not 0 <= self.decay_from < 1:
-            raise UsageError(f"training {self.name}: decay_from must be from 0 to below 1, it is {self.decay_from}")
+        self.require_positive("batch", "crop", "lr", "warm_up_steps", "jpeg_downscale", "log_every", "clip")
+        self.require_positive("judge_minutes")
+        self._require_range("decay_from", 0, 1)
+        self._require_range("reduced", 0, 1.01)
+        self._require_range("fp32_from", 0, 1.01)
         if self.crop % 64:
             raise UsageError(f"training {self.name}: crop must be a multiple of 64 (the stride), it is {self.crop}")
+        if not (self.averages and all(isinstance(decay, float) and 0 <= decay < 1 for decay in self.averages)):
+            raise UsageError(f"training {self.name}: averages are decays from 0 to below 1, not {self.averages!r}")
+        if not all(isinstance(number, int) and number > 0 for pair in self.batch_grows.items() for number in pair):
+            raise UsageError(f"training {self.name}: batch_grows maps steps to batches, not {self.batch_grows!r}")
         self.require_known(precision=PRECISIONS, optimiser=OPTIMISERS)
+
+    def batch_at(self, step: int) -> int:
+        """Crops in the batch of that step."""
+        begun = [begin for begin in self.batch_grows if step >= begin]
+        return self.batch_grows[max(begun)] if begun else self.batch
+
+    def _require_range(self, key: str, low: float, high: float) -> None:
+        value = getattr(self, key)
+        if not (isinstance(value, int | float) and low <= value < high):
+            raise UsageError(f"training {self.name}: {key} must be from {low} to below {high:g}, it is {value!r}")
 
     def require_known(self, **choices: Sequence[str]) -> None:
         """Raises UsageError for the first key whose value is none of its choices."""
@@ -131,10 +147,20 @@ def weights_file(name: str) -> Path:
     return Path("results/training", name, f"{name}.safetensors")
 
 
-def arguments(settings: Mapping[str, Any]) -> list[str]:
-    """The arguments of `rdbench train` behind a workflow's ``training: {data: [FOLDER], validation: [FOLDER], ...}``.
+def hours(name: str) -> float:
+    """The share of hours that queue.yaml gives the model ``name``; 1 if it is not there."""
+    import yaml
 
-    Any other key is an option of the command by its name. Raises UsageError if a list of folders is missing.
+    entries = yaml.safe_load((HERE / "queue.yaml").read_text(encoding="utf-8"))
+    return next((float(entry["hours"]) for entry in entries if entry["name"] == name), 1.0)
+
+
+def arguments(settings: Mapping[str, Any], name: str) -> list[str]:
+    """The arguments of `rdbench train NAME` behind a workflow's ``training: {data: [FOLDER], validation: [FOLDER]}``.
+
+    Any other key is an option of the command by its name. A model without a budget of its own gets the hours of
+    queue.yaml, unless the settings say ``minutes`` or ``steps``: a workflow has to end. Raises UsageError if a list of
+    folders is missing.
     """
     for key in ("data", "validation"):
         if not settings.get(key):
@@ -142,15 +168,7 @@ def arguments(settings: Mapping[str, Any]) -> list[str]:
                 f"training needs folders of images: the configuration's key training has no {key}; for instance "
                 "--config 'training={data: [FOLDER], validation: [FOLDER]}'"
             )
+    if not {"minutes", "steps"} & set(settings) and not read(name).get("steps"):
+        settings = {**settings, "minutes": 60 * hours(name)}
     pairs = [(key, value if isinstance(value, list) else [value]) for key, value in settings.items()]
     return [word for key, values in pairs for word in (f"--{key.replace('_', '-')}", *map(str, values))]
-
-
-def next_in_queue(queue: Path = HERE / "queue.yaml") -> str:
-    """The first model of queue.yaml that has had fewer steps than it wants."""
-    import yaml
-
-    for entry in yaml.safe_load(queue.read_text(encoding="utf-8")):
-        if entry["steps_had"] < entry["steps_wanted"]:
-            return entry["name"]
-    raise UsageError(f"every model of {queue.name} has had the steps it wants; raise steps_wanted to train further")

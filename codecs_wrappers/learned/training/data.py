@@ -8,12 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor
 
 from bench.errors import UsageError
 from bench.files import sha256_file
 
+LEAST_SCALE = 0.6  # of a reduced crop
 EXTENSIONS = {".png", ".webp", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff"}
 
 
@@ -55,32 +57,42 @@ def read_images(files: Sequence[Path], jpeg_downscale: int = 1) -> list[Tensor]:
 class Crops:
     """Random square crops of maps that all lie in memory (on the CPU or the GPU), each pixel about equally often.
 
-    maps: tensors (C, H, W) of one dtype. Those smaller than the crop are left out and counted in ``left_out``.
+    maps: tensors (C, H, W) of one dtype. Those smaller than the crop are left out and counted in ``left_out``. reduced:
+    the part of the crops that is cut larger, at a random scale down to LEAST_SCALE, and reduced by an area filter.
     """
 
-    def __init__(self, maps: Sequence[Tensor], crop: int, seed: int, device: torch.device):
+    def __init__(self, maps: Sequence[Tensor], crop: int, seed: int, device: torch.device, reduced: float = 0.0):
         self.maps = [m.to(device) for m in maps if min(m.shape[1:]) >= crop]
         self.left_out = len(maps) - len(self.maps)
         if not self.maps:
             raise UsageError(
                 f"training data: none of the {len(maps)} images is at least {crop} x {crop}; lower the crop"
             )
-        self.crop = crop
+        self.crop, self.reduced = crop, reduced
         self.generator = torch.Generator().manual_seed(seed)
         self._areas = torch.tensor([m.shape[1] * m.shape[2] for m in self.maps], dtype=torch.float64)
 
     def batch(self, size: int, flips: bool = True) -> Tensor:
-        """``size`` crops, (size, C, crop, crop), in the maps' dtype and on their device; flipped at random if asked."""
+        """``size`` crops, (size, C, crop, crop), in the maps' dtype and on their device.
+
+        flips: each is one of the eight mirrored and turned forms, at random.
+        """
         chosen = torch.multinomial(self._areas, size, replacement=True, generator=self.generator).tolist()
-        places = torch.rand(size, 4, generator=self.generator, dtype=torch.float64).tolist()
+        draws = torch.rand(size, 7, generator=self.generator, dtype=torch.float64).tolist()
         crops = []
-        for index, (down, right, mirror, flip) in zip(chosen, places, strict=True):
+        for index, (down, right, mirror, flip, turn, reduce, scale) in zip(chosen, draws, strict=True):
             source = self.maps[index]
-            top = int(down * (source.shape[1] - self.crop + 1))
-            left = int(right * (source.shape[2] - self.crop + 1))
-            piece = source[:, top : top + self.crop, left : left + self.crop]
+            side = self.crop
+            if reduce < self.reduced:
+                side = min(int(side / (LEAST_SCALE + (1 - LEAST_SCALE) * scale)), *source.shape[1:])
+            top = int(down * (source.shape[1] - side + 1))
+            left = int(right * (source.shape[2] - side + 1))
+            piece = source[:, top : top + side, left : left + side]
+            if side != self.crop:
+                piece = F.interpolate(piece[None].float(), self.crop, mode="area")[0].round().to(source.dtype)
             axes = [axis for axis, draw in ((2, mirror), (1, flip)) if flips and draw < 0.5]
-            crops.append(piece.flip(axes) if axes else piece)
+            piece = piece.flip(axes) if axes else piece
+            crops.append(piece.transpose(1, 2) if flips and turn < 0.5 else piece)
         return torch.stack(crops)
 
 

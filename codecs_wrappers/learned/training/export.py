@@ -31,24 +31,35 @@ def manifest_entry(config: Config, described: Mapping[str, Any], had: Mapping[st
         "source": "committed",
         "scheme": config.scheme,
         **described,
-        "crops": had["steps_run"] * config.batch,
+        "crops": had["pixels"] // config.crop**2,
         **settings,
         "torch": str(torch.__version__),
         **had,
     }
 
 
-def write(tensors: Mapping[str, Tensor], path: Path, entry: Mapping[str, Any], score: Score) -> dict[str, Any]:
-    """Write ``path`` (.safetensors) and its manifest entry beside it (.yaml); returns the entry.
+def write(
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    entry: Mapping[str, Any],
+    scores: Mapping[str, Score],
+    anchors: Mapping[str, Mapping[str, float]],
+) -> dict[str, Any]:
+    """Write ``path`` (.safetensors) and its manifest entry next to it (.yaml); returns the entry.
 
-    tensors: of the shipped model, whose ``score`` on the validation images this is. entry: :func:`manifest_entry`.
+    tensors: of the shipped model, whose ``scores`` by held-out set these are; anchors: the loss of classical codecs on
+    the same sets, by their labels. entry: :func:`manifest_entry`.
     """
     import yaml
 
     metadata = {key: entry[key] for key in ("scheme", "architecture", "rate_weight", "steps") if key in entry}
     write_atomically(path, to_bytes(tensors, metadata))
     written = {"file": path.name, "sha256": sha256_file(path), "bytes": path.stat().st_size}
-    entry = {**written, **entry, "validation": {**entry["validation"], **_rounded(asdict(score))}}
+    measured = {name: _rounded(asdict(score)) for name, score in scores.items()}
+    for name, others in anchors.items():
+        measured[name]["others"] = {label: round(loss, 4) for label, loss in others.items()}
+    measured["validation"] = {**entry["validation"], **measured["validation"]}
+    entry = {**written, **entry, **measured}
     text = yaml.safe_dump({path.stem: entry}, sort_keys=False, allow_unicode=True)
     write_atomically(path.with_suffix(".yaml"), text)
     return entry

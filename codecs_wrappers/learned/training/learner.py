@@ -1,4 +1,4 @@
-"""What every training scheme shares: the step, the average of the weights, two optimisers, chance, and their state.
+"""What every training scheme shares: the step, averages of the weights, two optimisers, chance, and their state.
 
 A scheme is a file in ``schemes/`` with a subclass that says which network learns, from what, by which loss, how it is
 judged and what of it ships. The trainer knows no scheme.
@@ -16,11 +16,16 @@ import torch
 from torch import Tensor, nn
 
 from codecs_wrappers.learned import networks
-from codecs_wrappers.learned.training import checkpoint
+from codecs_wrappers.learned.training import checkpoint, fused, process
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data import Crops
 from codecs_wrappers.learned.training.optimisers import optimiser
 from codecs_wrappers.learned.training.validation import Score
+
+NORMS = 200  # of gradients that the running median is taken over
+LEAST_NORMS = 20
+AVERAGE_EVERY = 4  # steps; each average is as if it were every step
+AUX_EVERY = 10  # steps between those of the tables' bounds, which only have to be right in the end
 
 
 class Learner:
@@ -40,10 +45,10 @@ class Learner:
         beside: Path = Path("results/training"),
     ):
         self.config, self.device, self.images, self.beside = config, device, images, beside
-        self.crops = Crops(images, config.crop, config.seed, device)
-        self.precision = torch.bfloat16 if config.precision == "bf16" else None
-        self.model = self.build().to(device, memory_format=torch.channels_last)
-        self.step = 0
+        self.crops = Crops(images, config.crop, config.seed, device, config.reduced)
+        self.precision = self._fast = process.fast_precision(config.precision, device)
+        self.model = fused.accelerate(self.build()).to(device, memory_format=torch.channels_last)
+        self.step = self.pixels = self.restarted_at = 0
 
     # What a scheme says.
 
@@ -93,7 +98,7 @@ class Learner:
     # What all share.
 
     def begin(self) -> None:
-        """Make the optimisers and the average, once the model's first weights are in place.
+        """Make the optimisers and the averages, once the model's first weights are in place.
 
         The quantiles have an optimiser of their own: they only bound the tables of z and get no gradient from the loss.
         """
@@ -102,39 +107,71 @@ class Learner:
         self.parameters = [p for name, p in trained.items() if not name.endswith("quantiles")]
         self.optimiser = self.optimiser_of(self.parameters)
         self.aux_optimiser = torch.optim.Adam(quantiles, lr=self.config.aux_lr) if quantiles else None
-        self.average: nn.Module = copy.deepcopy(self.model).requires_grad_(False).eval()
-        averaged = dict(self.average.named_parameters())
-        self._averaged = [(averaged[name], p) for name, p in trained.items()]
+        self.averages = [copy.deepcopy(self.model).requires_grad_(False).eval() for _ in self.config.averages]
+        self._averaged = []
+        for average in self.averages:
+            averaged = dict(average.named_parameters())
+            self._averaged.append([averaged[name].data for name in trained])
+        self._trained = [p.data for p in trained.values()]
+        self._norms = torch.full((NORMS,), math.nan, device=self.device)
+        self.clipped = torch.zeros((), device=self.device)
 
     def state(self) -> dict[str, Any]:
         """All that :meth:`restore` needs to go on, bit for bit on a CPU."""
         return {
             "step": self.step,
+            "pixels": self.pixels,
+            "restarted_at": self.restarted_at,
             "model": self.model.state_dict(),
-            "average": self.average.state_dict(),
+            "averages": [average.state_dict() for average in self.averages],
             "optimiser": self.optimiser.state_dict(),
             "aux_optimiser": self.aux_optimiser.state_dict() if self.aux_optimiser else {},
+            "norms": self._norms,
+            "clipped": self.clipped,
             "random": checkpoint.random_state(self.crops.generator),
         }
 
-    def restore(self, state: dict[str, Any], where: str) -> None:
-        """Go on from what :meth:`state` gave. Raises UsageError if it is another architecture's."""
+    def restore(self, state: Mapping[str, Any], where: str) -> None:
+        """Go on from what :meth:`state` gave. Raises UsageError if it is another architecture's.
+
+        Without the optimiser's state (an older checkpoint's may not fit) the rate of learning warms up again.
+        """
         networks.load_weights(self.model, state["model"], where)
         self.begin()
-        networks.load_weights(self.average, state["average"], where)
-        self.optimiser.load_state_dict(state["optimiser"])
-        if self.aux_optimiser:
+        saved = [*state["averages"], *[state["averages"][-1]] * len(self.averages)]  # more are kept now than then
+        for average, tensors in zip(self.averages, saved, strict=False):
+            networks.load_weights(average, tensors, where)
+        self.step, self.pixels, self.restarted_at = state["step"], state["pixels"], state["restarted_at"]
+        if state["optimiser"]:
+            self.optimiser.load_state_dict(state["optimiser"])
+            self._norms.copy_(state["norms"])
+            self.clipped.copy_(state["clipped"])
+        else:
+            self.restarted_at = self.step
+        if self.aux_optimiser and state["aux_optimiser"]:
             self.aux_optimiser.load_state_dict(state["aux_optimiser"])
-        self.step = state["step"]
         checkpoint.set_random_state(state["random"], self.crops.generator)
+
+    def branch(self, state: Mapping[str, Any], trunk: configs.Config, where: str) -> dict[str, Any]:
+        """Go on from the state of the ``trunk``, another training; facts about it as :meth:`first_weights` gives them.
+
+        Here the two differ in nothing but their budget; a scheme that can start from another rate or width adds that.
+        """
+        self.restore(state, where)
+        return {"from": f"trunk {trunk.name}", "steps": state["step"]}
 
     def learning_rate(self, progress: float) -> float:
         """Warm-up in steps of the stage, constant, then a cosine to ``lr_last`` at progress 1."""
         config = self.config
         highest, began = self.stage()
-        warm = min(1.0, (self.step - began + 1) / config.warm_up_steps)
+        warm = min(1.0, (self.step - max(began, self.restarted_at) + 1) / config.warm_up_steps)
         late = max(0.0, min(1.0, (progress - config.decay_from) / (1 - config.decay_from)))
         return warm * (config.lr_last + (highest - config.lr_last) * 0.5 * (1 + math.cos(math.pi * late)))
+
+    @property
+    def batch(self) -> int:
+        """Crops in the batch of the next step."""
+        return self.config.batch_at(self.step)
 
     def advance(self, progress: float) -> Tensor:
         """One step at ``progress`` (0..1) of the budget.
@@ -142,24 +179,50 @@ class Learner:
         Returns (loss, bpp, mse of 0..1, aux loss, gradient norm) of its batch as a tensor on the device, so that the
         CPU need not wait; what has no meaning is NaN.
         """
+        self.precision = None if progress >= self.config.fp32_from else self._fast
         for group in self.optimiser.param_groups:
-            group["lr"] = self.learning_rate(progress) * group.get("lr_factor", 1.0)
+            group["lr"] = self.learning_rate(progress)
         self.optimiser.zero_grad(set_to_none=True)
         loss, bpp, mse = self.loss()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_norm)
+        norm = self._clip()
         self.optimiser.step()
         aux = self._advance_quantiles()
-
+        self.pixels += self.batch * self.config.crop**2
         self.step += 1
-        decay = min(self.config.ema_decay, (1 + self.step) / (10 + self.step))  # a short memory while all is new
-        with torch.no_grad():
-            for averaged, value in self._averaged:
-                averaged.lerp_(value, 1 - decay)
+        if self.step % AVERAGE_EVERY == 0 or self.step < 10 * AVERAGE_EVERY:
+            self._average()
         return torch.stack([value.detach() for value in (loss, bpp, mse, aux, norm)])
 
+    def _clip(self) -> Tensor:
+        """Shorten a gradient longer than ``clip`` times the running median of the last norms; its norm before.
+
+        One batch in some thousand has a gradient many times the usual one, and its step would cost ten minutes of
+        training (METHODS.md F, accidents); a fixed limit is wrong for most of a training.
+        """
+        gradients = [p.grad for p in self.parameters if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        if math.isinf(self.config.clip):
+            return norm
+        median = self._norms.nanmedian()
+        enough = self._norms.isnan().sum() < NORMS - LEAST_NORMS
+        limit = torch.where(enough, self.config.clip * median, torch.inf)
+        self._norms[self.step % NORMS] = torch.where(norm.isfinite(), norm, median)
+        over = norm > limit
+        self.clipped += over
+        if self.device.type != "cpu" or over:  # a GPU is not asked: that would wait for it
+            torch._foreach_mul_(gradients, torch.where(over, limit / norm, 1.0))
+        return norm
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        steps = 1 if self.step < 10 * AVERAGE_EVERY else AVERAGE_EVERY
+        for decay, averaged in zip(self.config.averages, self._averaged, strict=True):
+            decay = min(decay, (1 + self.step) / (10 + self.step))  # a short memory while all is new
+            torch._foreach_lerp_(averaged, self._trained, 1 - decay**steps)
+
     def _advance_quantiles(self) -> Tensor:
-        if self.aux_optimiser is None:
+        if self.aux_optimiser is None or self.step % AUX_EVERY:
             return torch.full((), math.nan, device=self.device)
         self.aux_optimiser.zero_grad(set_to_none=True)
         aux = self.model.aux_loss()

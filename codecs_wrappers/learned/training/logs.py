@@ -13,8 +13,26 @@ from typing import Any
 
 from bench.files import write_atomically
 
-TRAIN = ("step", "hours", "lr", "loss", "bpp", "psnr_db", "aux_loss", "gradient_norm", "crops_per_s")
-VALIDATION = ("step", "hours", "loss", "bpp", "psnr_rgb_db", "best")
+TRAIN = (
+    "step",
+    "hours",
+    "pixels",
+    "lr",
+    "loss",
+    "bpp",
+    "psnr_db",
+    "aux_loss",
+    "gradient_norm",
+    "clipped",
+    "crops_per_s",
+)
+_SCORE = ("loss", "bpp", "psnr_rgb_db")
+VALIDATION = (
+    *("step", "hours", "pixels", "average"),
+    *_SCORE,
+    *(f"textured_{column}" for column in _SCORE),
+    *("ratio", "train_loss", "gap", "best"),
+)
 
 
 class Logs:
@@ -49,7 +67,8 @@ class Logs:
         if path.is_file() and step:
             with open(path, newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-        lines = [",".join(columns), *(",".join(row[column] for column in columns) for row in rows)]
+        # An earlier version's table may lack a column.
+        lines = [",".join(columns), *(",".join(row.get(column) or "" for column in columns) for row in rows)]
         write_atomically(path, "\n".join(lines) + "\n")
 
     def row(self, table: str, values: Mapping[str, Any]) -> None:
@@ -63,13 +82,14 @@ class Logs:
                 if not math.isnan(values[column]):
                     self._events.add_scalar(f"{table}/{column}", values[column], int(values["step"]))
 
-    def progress(self, fraction: float, text: str) -> None:
-        """The bar at ``fraction``, or where there is no terminal a line at most every 30 s."""
+    def progress(self, fraction: float | None, text: str) -> None:
+        """The bar at ``fraction`` (None: there is no end); where there is no terminal, a line a minute at most."""
         if self._bar:
-            self._bar.update(self._task, completed=min(fraction, 1.0), description=text)
-        elif time.monotonic() - self._said > 30:
+            total = None if fraction is None else 1.0
+            self._bar.update(self._task, total=total, completed=min(fraction or 0.0, 1.0), description=text)
+        elif time.monotonic() - self._said > 60:
             self._said = time.monotonic()
-            self.say(f"{100 * fraction:5.1f} %  {text}")
+            self.say(text if fraction is None else f"{100 * fraction:5.1f} %  {text}")
 
     def say(self, text: str) -> None:
         """A line that stays."""

@@ -1,4 +1,4 @@
-"""From a finished training to the committed weights: file, manifest entry, curve, steps in the queue."""
+"""From a finished training to the committed weights: file, manifest entry, curve."""
 
 from __future__ import annotations
 
@@ -18,15 +18,17 @@ CURVE_ROWS = 100  # of the training's at most: neighbours are averaged; every ro
 
 
 def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path:
-    """Make the export in ``folder`` (default results/training/NAME) the committed weights of ``name``.
+    """Make the export in ``folder`` the committed weights of ``name``.
 
-    Copies NAME.safetensors to weights/, replaces the entry in weights.yaml, writes weights/curves/NAME.csv and the
-    steps into training/queue.yaml, all under ``learned``. Returns the weights' new path. Raises UsageError if the
-    training has left no whole export there.
+    folder: by default that of the last branch, results/training/NAME/branch, or else results/training/NAME. Copies
+    NAME.safetensors to weights/, replaces the entry in weights.yaml and writes weights/curves/NAME.csv, all under
+    ``learned``. Returns the weights' new path. Raises UsageError if the training has left no whole export there.
     """
     import yaml
 
-    folder = folder or config.weights_file(name).parent
+    if folder is None:
+        trained = config.weights_file(name).parent
+        folder = next((place for place in (trained / "branch", trained) if (place / f"{name}.yaml").is_file()), trained)
     weights, about = folder / f"{name}.safetensors", folder / f"{name}.yaml"
     if not (weights.is_file() and about.is_file()):
         raise UsageError(f"shipping {name}: {weights} and {about.name} are not both there; finish its training first")
@@ -40,8 +42,6 @@ def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path
     manifest = learned / "weights.yaml"
     write_atomically(manifest, _with_entry(manifest.read_text(encoding="utf-8"), name, text))
     write_atomically(learned / "weights" / "curves" / f"{name}.csv", _curve(folder))
-    queue = learned / "training" / "queue.yaml"
-    write_atomically(queue, _with_steps(queue.read_text(encoding="utf-8"), name, entry["steps_run"]))
     return target
 
 
@@ -53,15 +53,15 @@ def _with_entry(manifest: str, name: str, entry: str) -> str:
     return manifest.rstrip("\n") + "\n" + entry
 
 
-def _with_steps(queue: str, name: str, steps: int) -> str:
-    return re.sub(rf"(name: {re.escape(name)},.*steps_had: )\d+", rf"\g<1>{steps}", queue)
-
-
 def _curve(folder: Path) -> str:
     train = _rows(folder / "train.csv")
     size = -(-len(train) // CURVE_ROWS) or 1
     kept = [_mean(train[begin : begin + size]) for begin in range(0, len(train), size)]
-    validation = [{**row, "psnr_db": row["psnr_rgb_db"]} for row in _rows(folder / "validation.csv")]
+    judged: dict[str, dict[str, str]] = {}
+    for row in _rows(folder / "validation.csv"):  # of two averages the better one
+        if row["step"] not in judged or float(row["loss"]) < float(judged[row["step"]]["loss"]):
+            judged[row["step"]] = row
+    validation = [{**row, "psnr_db": row["psnr_rgb_db"]} for row in judged.values()]
     rows = [("train", row) for row in kept] + [("validation", row) for row in validation]
     lines = [",".join([kind, *(row[column] for column in CURVE[1:])]) for kind, row in rows]
     return "\n".join([",".join(CURVE), *lines]) + "\n"

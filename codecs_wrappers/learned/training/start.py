@@ -46,11 +46,15 @@ class Source:
         return self.path
 
 
-def first_source(config: configs.Config, beside: Path, built: Sequence[str] = ("default",)) -> Source:
+def first_source(
+    config: configs.Config, beside: Path, built: Sequence[str] = ("default",), running: bool = False
+) -> Source:
     """The first entry of ``config.start_from`` that there is.
 
-    "model:NAME" looks for NAME/NAME.safetensors in ``beside`` (the folder of trained models), then for the committed
-    weights. "file:PATH" is relative to the working folder. built: starts that the scheme makes without a file.
+    "model:NAME" looks in ``beside`` (the folder of trained models) for NAME/NAME.safetensors, which a finished training
+    leaves, then (``running``) for NAME/best.safetensors, the best average of one that goes on, then for the committed
+    weights. "average:NAME" is the average of a training that is committed so that it can go on on another machine.
+    "file:PATH" is relative to the working folder. built: starts that the scheme makes without a file.
     """
     for entry in config.start_from:
         kind, _, value = entry.partition(":")
@@ -58,12 +62,16 @@ def first_source(config: configs.Config, beside: Path, built: Sequence[str] = ("
             return Source(kind)
         if kind == "model":
             configs.read(value)
-            places = [beside / value / f"{value}.safetensors", COMMITTED / f"{value}.safetensors"]
+            finished, average = beside / value / f"{value}.safetensors", beside / value / "best.safetensors"
+            places = [finished, *([average] if running else []), COMMITTED / f"{value}.safetensors"]
+        elif kind == "average":
+            places = [COMMITTED / "averages" / f"{value}.safetensors"]
         elif kind == "file":
             places = [Path(value)]
         else:
             raise UsageError(
-                f"training {config.name}: start_from {entry!r} is none of {', '.join(built)}, model:NAME, file:PATH"
+                f"training {config.name}: start_from {entry!r} is none of {', '.join(built)}, model:NAME, "
+                "average:NAME, file:PATH"
             )
         path = next((place for place in places if place.is_file()), None)
         if path:

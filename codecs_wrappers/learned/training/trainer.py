@@ -1,28 +1,38 @@
-"""The training: a plain loop that steps, logs, judges the average, saves, and ends with the budget."""
+"""The training: a plain loop that steps, logs, judges the averages and saves; with a budget it decays and ends."""
 
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from bench.errors import RdbenchError, UsageError
-from bench.files import write_atomically
+from bench.files import to_json, write_atomically
 from codecs_wrappers.learned import networks
-from codecs_wrappers.learned.training import checkpoint, export
+from codecs_wrappers.learned.training import anchors, checkpoint, export, holdout
 from codecs_wrappers.learned.training import data as images
 from codecs_wrappers.learned.training.config import Config, load, weights_file
+from codecs_wrappers.learned.training.judging import TEXTURED, VALIDATION, Judge, Judgement
 from codecs_wrappers.learned.training.logs import Logs
-from codecs_wrappers.learned.training.process import device_name, device_of, stop_signals
+from codecs_wrappers.learned.training.process import (
+    device_name,
+    device_of,
+    keep_freed_memory,
+    only_trainer,
+    stop_signals,
+)
 from codecs_wrappers.learned.training.schemes import learner_of
 from codecs_wrappers.learned.training.validation import Score, tf32
+
+BEST, CHECKPOINT, PROGRESS = "best.safetensors", "checkpoint.pt", "progress.json"
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,20 @@ class Outcome:
 
     status: str
     step: int
-    start: Score  # before the first step
+    start: Score  # before the first step, on the validation images
     best: Score
     folder: Path
     weights: Path | None  # the exported safetensors; None while paused
-    crops_per_s: float  # without validation and saving
+    crops_per_s: float  # without judging and saving
+
+
+@dataclass(frozen=True)
+class Trunk:
+    """The training that a branch leaves from: its configuration and its checkpoint as read."""
+
+    config: Config
+    state: Mapping[str, Any]
+    path: Path
 
 
 def train(
@@ -49,29 +68,39 @@ def train(
     resume: bool = True,
     pause_after: float | None = None,
     quiet: bool = False,
+    compare: bool = False,
+    trunk: Trunk | None = None,
     **overrides: Any,
 ) -> Outcome:
-    """Train the model ``name`` of ``models/`` and export the best average of its weights.
+    """Train the model ``name`` of ``models/``; with a budget, export the best average of its weights at the end.
 
     data, validation: folders of images. The budget is ``steps``, or ``minutes`` of wall time over all calls of one
-    training; the learning rate's decay ends with it. After ``pause_after`` minutes the call saves and returns, as on
-    SIGTERM or Ctrl-C; the same call resumes. ``out`` (default results/training/NAME) gets checkpoint.pt,
-    best.safetensors, train.csv, validation.csv, tensorboard/ and at the end NAME.safetensors with its manifest entry
-    NAME.yaml. overrides: any field of the Config of the model's scheme (batch, crop, lr, ...).
+    training; the learning rate's decay ends with it. Without one (and none in the configuration) the training is a
+    trunk: it goes on until SIGTERM, Ctrl-C or ``pause_after`` minutes, saves, and the same call resumes. ``out``
+    (default results/training/NAME) gets checkpoint.pt, best.safetensors, progress.json, train.csv, validation.csv,
+    tensorboard/ and at the end of a budget NAME.safetensors with its manifest entry NAME.yaml. compare: log the
+    classical codecs' loss on the held-out images too. trunk: what a new training starts from (see ``branch.py``).
+    overrides: any field of the Config of the model's scheme (batch, crop, lr, ...).
 
-    Raises UsageError for wrong names, folders, values; RdbenchError if the loss stops being a number.
+    Raises UsageError for wrong names, folders, values, or a folder that another process trains in; RdbenchError if the
+    loss stops being a number or a checkpoint cannot be saved.
     """
     config = load(name, steps=steps, **overrides)
     if minutes is not None and not minutes > 0:
         raise UsageError(f"training {name}: the budget must be above 0 minutes, it is {minutes}")
     target = device_of(device)
+    keep_freed_memory()
     torch.backends.cudnn.benchmark = True
-    with torch.random.fork_rng(devices=[target] if target.type == "cuda" else []), tf32(config.precision != "fp32"):
+    folder = Path(out) if out else weights_file(config.name).parent
+    with (
+        only_trainer(folder, config.name),
+        torch.random.fork_rng(devices=[target] if target.type == "cuda" else []),
+        tf32(config.precision != "fp32"),
+    ):
         torch.manual_seed(config.seed)
-        folder = Path(out) if out else weights_file(config.name).parent
-        training = _Training(config, data, validation, target, folder, minutes)
+        training = _Training(config, data, validation, target, folder, minutes, trunk)
         with stop_signals() as stop_asked:
-            return training.run(resume, pause_after, quiet, stop_asked)
+            return training.run(resume, pause_after, quiet, stop_asked, compare)
 
 
 class _Training:
@@ -83,9 +112,11 @@ class _Training:
         device: torch.device,
         out: Path,
         minutes: float | None,
+        trunk: Trunk | None,
     ):
-        self.config, self.device, self.out, self.minutes = config, device, out, minutes
-        files, held_out = images.image_files(folders), images.image_files(validation)
+        self.config, self.device, self.out, self.minutes, self.trunk = config, device, out, minutes, trunk
+        files, textured, self.textured_from = holdout.split(images.image_files(folders))
+        held_out = images.image_files(validation)
         if config.validation_images:  # evenly spread, so that a subset stays mixed
             held_out = held_out[:: math.ceil(len(held_out) / config.validation_images)]
         self.facts = {
@@ -93,12 +124,14 @@ class _Training:
             "validation": {"digest": images.digest(held_out), "images": len(held_out)},
         }
         pictures = images.read_images(files, config.jpeg_downscale)
-        self.learner = learner_of(config.scheme)(config, pictures, device, beside=out.parent)
-        self.held_out = images.read_images(held_out)
+        trained = out.parent.parent if trunk else out.parent  # a branch lies in its model's folder
+        self.learner = learner_of(config.scheme)(config, pictures, device, beside=trained)
+        sets = {VALIDATION: images.read_images(held_out), TEXTURED: holdout.crops(textured, config.jpeg_downscale)}
+        self.judge = Judge(sets)
         self.started_from: dict[str, Any] = {}
-        self.start: Score | None = None
-        self.best: Score | None = None
         self.crops_per_s = 0.0
+        self._losses: list[float] = []  # of the steps since the last judgement
+        self._anchors: dict[str, dict[str, float]] = {}
         self._judged_step = -1
         self._clock_zero = time.monotonic()
 
@@ -108,134 +141,204 @@ class _Training:
         return time.monotonic() - self._clock_zero
 
     @property
-    def progress(self) -> float:
-        """The part of the budget that is used."""
-        return self.learner.step / self.config.steps if self.minutes is None else self.elapsed_s / (60 * self.minutes)
+    def has_budget(self) -> bool:
+        return self.minutes is not None or self.config.steps > 0
 
-    def run(self, resume: bool, pause_after: float | None, quiet: bool, stop_asked: threading.Event) -> Outcome:
+    @property
+    def progress(self) -> float:
+        """The part of the budget that is used; 0 for ever without one."""
+        if self.minutes is not None:
+            return self.elapsed_s / (60 * self.minutes)
+        return (self.learner.step - self._first_step) / self.config.steps if self.config.steps else 0.0
+
+    @property
+    def _first_step(self) -> int:
+        return int(self.started_from.get("branched_at", 0))
+
+    def run(
+        self, resume: bool, pause_after: float | None, quiet: bool, stop_asked: threading.Event, compare: bool
+    ) -> Outcome:
         """Train until the budget is used, the pause is due or a signal asks to stop."""
-        call_began = time.monotonic()
-        self.out.mkdir(parents=True, exist_ok=True)
         how = self._begin(resume)
         with contextlib.closing(Logs(self.out, self.learner.step, quiet)) as logs:
             logs.say(f"{self.config.name} on {device_name(self.device)}: {how}; {len(self.learner.images)} images")
+            logs.say(f"textured images held out: {len(self.judge.sets.get(TEXTURED, []))} ({self.textured_from})")
             if self.learner.crops.left_out:
                 logs.say(f"left out: {self.learner.crops.left_out} images smaller than the crop of {self.config.crop}")
-            if self.best is None:
-                self._validate(logs)
-            paused = self._loop(logs, stop_asked, call_began + 60 * (math.inf if pause_after is None else pause_after))
+            if compare and getattr(self.config, "distortion", "") == "mse":
+                weight = self.config.rate_weight
+                self._anchors = {name: anchors.losses(some, weight) for name, some in self.judge.sets.items()}
+            if self.judge.best is None:
+                self._judge(logs)
+            paused = self._loop(logs, stop_asked, math.inf if pause_after is None else 60 * pause_after)
             if paused:
                 self._save()
             elif self._judged_step != self.learner.step:
-                self._validate(logs)
+                self._judge(logs)
             weights = None if paused else self._export(logs)
+        start, best = self.judge.start[VALIDATION], self.judge.best.validation
         status = "paused" if paused else "finished"
-        return Outcome(status, self.learner.step, self.start, self.best, self.out, weights, self.crops_per_s)
+        return Outcome(status, self.learner.step, start, best, self.out, weights, self.crops_per_s)
 
-    def _loop(self, logs: Logs, stop_asked: threading.Event, pause_at: float) -> bool:
+    def _loop(self, logs: Logs, stop_asked: threading.Event, pause_after_s: float) -> bool:
         """Steps until the budget is used (False) or a stop is asked for or due (True)."""
         config, learner = self.config, self.learner
-        sums, summed, seconds = torch.zeros(5, device=self.device), 0, 0.0
-        saved = resumed = time.monotonic()
+        sums, counts, crops, seconds = torch.zeros(5, device=self.device), torch.zeros(5, device=self.device), 0, 0.0
+        judged = resumed = time.monotonic()
+        pause_at = judged + pause_after_s
         while (progress := self.progress) < 1:
             if stop_asked.is_set() or time.monotonic() > pause_at:
                 return True
-            sums += learner.advance(progress)
-            summed += 1
+            crops += learner.batch
+            values = learner.advance(progress)
+            known = ~values.isnan()
+            known[0] = True  # a loss that is no number has to be seen
+            sums += torch.where(known, values, 0.0)
+            counts += known
             if learner.step % config.log_every == 0:
-                means = (sums / summed).tolist()  # waits for the GPU
+                means = (sums / counts).tolist()  # waits for the GPU
                 seconds += time.monotonic() - resumed
-                self.crops_per_s = config.batch * summed / seconds
+                self.crops_per_s = crops / seconds
                 self._log(logs, progress, means)
                 sums.zero_()
-                summed, seconds, resumed = 0, 0.0, time.monotonic()
-            if learner.step % config.validate_every == 0 or time.monotonic() - saved > 60 * config.checkpoint_minutes:
+                counts.zero_()
+                crops, seconds, resumed = 0, 0.0, time.monotonic()
+            due = config.validate_every and learner.step % config.validate_every == 0
+            if due or time.monotonic() - judged > 60 * config.judge_minutes:
                 seconds += time.monotonic() - resumed
-                if learner.step % config.validate_every == 0:
-                    self._validate(logs)
-                else:
-                    self._save()
-                saved = resumed = time.monotonic()
+                try:
+                    self._judge(logs)
+                except RdbenchError as error:  # a full disk: the training goes on, and what is saved is intact
+                    logs.say(f"{error}; trying again at the next judgement")
+                judged = resumed = time.monotonic()
         return False
 
     def _log(self, logs: Logs, progress: float, means: Sequence[float]) -> None:
         loss, bpp, mse, aux, norm = means
-        step = self.learner.step
+        learner = self.learner
         if not math.isfinite(loss):
             raise RdbenchError(
-                f"training {self.config.name} diverged before step {step}: its loss is {loss}. The last checkpoint and "
-                "the best weights are kept; go on from them with a lower --lr"
+                f"training {self.config.name} diverged before step {learner.step}: its loss is {loss}. The last "
+                "checkpoint and the best weights are kept; go on from them with a lower --lr"
             )
+        self._losses.append(loss)
         psnr_db = -10 * math.log10(mse) if mse > 0 else math.nan
-        hours, lr = self.elapsed_s / 3600, self.learner.learning_rate(progress)
+        hours, lr = self.elapsed_s / 3600, learner.learning_rate(progress)
         values = {"loss": loss, "bpp": bpp, "psnr_db": psnr_db, "aux_loss": aux, "gradient_norm": norm}
-        logs.row("train", {"step": step, "hours": hours, "lr": lr, "crops_per_s": self.crops_per_s, **values})
+        values |= {"pixels": learner.pixels, "clipped": int(learner.clipped), "lr": lr, "crops_per_s": self.crops_per_s}
+        logs.row("train", {"step": learner.step, "hours": hours, **values})
         rate = "" if math.isnan(bpp) else f"  {bpp:.4f} bpp"
         quality = "" if math.isnan(psnr_db) else f"  {psnr_db:.2f} dB"
         speed = f"{self.crops_per_s:.1f} crops/s, {self.crops_per_s * self.config.crop**2 / 1e6:.2f} Mpixel/s"
-        logs.progress(progress, f"step {step}  loss {loss:.4f}{rate}{quality}  {speed}")
+        text = f"step {learner.step}  loss {loss:.4f}{rate}{quality}  {speed}"
+        logs.progress(progress if self.has_budget else None, text)
 
     def _begin(self, resume: bool) -> str:
         """Take the first weights, or go on from the checkpoint; what was done, in words."""
-        path = self.out / "checkpoint.pt"
-        if not (resume and path.is_file()):
-            self.started_from = self.learner.first_weights()
-            self.learner.begin()
-            return f"starts from {self.started_from['from']}"
-        state = checkpoint.load(path)
+        path, learner = self.out / CHECKPOINT, self.learner
+        if resume and checkpoint.exists(path):
+            state, read = checkpoint.load(path)
+            self._require_same(state["identity"], read)
+            learner.restore(state, str(read))
+            self.started_from = state["started_from"]
+            if state["start"]:
+                self.judge.start = {name: Score(**score) for name, score in state["start"].items()}
+                self.judge.best = Judgement.from_dict(state["best"])
+            self._clock_zero -= state["elapsed_s"]
+            return f"goes on at step {learner.step}{'' if read == path else f' (of {read.name}: the last is damaged)'}"
+        if self.trunk:
+            self.started_from = learner.branch(self.trunk.state, self.trunk.config, str(self.trunk.path))
+            self.started_from["branched_at"] = learner.step
+        else:
+            self.started_from = learner.first_weights()
+            learner.begin()
+        return f"starts from {self.started_from['from']}"
+
+    def _require_same(self, identity: Mapping[str, Any], path: Path) -> None:
         now = self._identity()
-        for key, then in state["identity"].items():
-            if then != now[key]:
+        for key, then in identity.items():
+            if then != now.get(key):
                 raise UsageError(
-                    f"cannot resume {path}: its {key} was {then}, now asked for is {now[key]}; "
+                    f"cannot resume {path}: its {key} was {then}, now asked for is {now.get(key)}; "
                     "ask for the same, or give another --out, or --fresh to begin again"
                 )
-        self.learner.restore(state, str(path))
-        self.started_from = state["started_from"]
-        self.start, self.best = Score(**state["start"]), Score(**state["best"])
-        self._clock_zero -= state["elapsed_s"]
-        return f"goes on at step {self.learner.step}"
 
     def _identity(self) -> dict[str, Any]:
         """What must be equal for a checkpoint to be of the same training."""
         return {"scheme": self.config.scheme, **self.learner.identity(), **self.facts}
 
     def _save(self) -> None:
-        scores = {"start": asdict(self.start), "best": asdict(self.best)}
+        start = {name: score.__dict__ for name, score in self.judge.start.items()}
+        scores = {"start": start, "best": self.judge.best.to_dict()}
         about = {"identity": self._identity(), "started_from": self.started_from, "elapsed_s": self.elapsed_s}
-        checkpoint.save(self.out / "checkpoint.pt", {**about, **scores, **self.learner.state()})
+        size = checkpoint.save(self.out / CHECKPOINT, {**about, **scores, **self.learner.state()})
+        progress = {"step": self.learner.step, "pixels": self.learner.pixels, "hours": self.elapsed_s / 3600}
+        write_atomically(self.out / PROGRESS, to_json({**progress, "checkpoint_bytes": size, "anchors": self._anchors}))
 
-    def _validate(self, logs: Logs) -> None:
-        """Judge the average, keep it if it is the best so far, and save."""
-        now = self.learner.score(self.learner.average, self.held_out)
+    def _judge(self, logs: Logs) -> None:
+        """Judge the averages, keep the best so far, and save."""
+        judgements = self.judge.judge(self.learner)
         step = self._judged_step = self.learner.step
-        better = self.best is None or now.loss < self.best.loss
+        now = min(judgements, key=lambda judgement: judgement.ratio)
+        better = self.judge.is_best(now)
         if better:
-            self.best = now
-            write_atomically(
-                self.out / "best.safetensors", export.to_bytes(self.learner.average.state_dict(), {"step": step})
-            )
-        self.start = self.start or now
-        logs.row("validation", {"step": step, "hours": self.elapsed_s / 3600, **asdict(now), "best": int(better)})
-        logs.say(f"step {step}: validation {now}{'  (best so far)' if better else ''}")
+            model = self.learner.averages[judgements.index(now)]
+            write_atomically(self.out / BEST, export.to_bytes(model.state_dict(), {**self._about(), "step": step}))
+        train_loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
+        self._losses = []
+        for judgement in judgements:
+            at = {"step": step, "hours": self.elapsed_s / 3600, "pixels": self.learner.pixels}
+            extra = {
+                "train_loss": train_loss,
+                "gap": judgement.loss / train_loss,
+                "best": int(better and judgement is now),
+            }
+            logs.row("validation", {**at, **judgement.row(), **extra})
+        logs.say(f"step {step}: {self._in_words(now, train_loss)}{'  (best so far)' if better else ''}")
         self._save()
+
+    def _in_words(self, now: Judgement, train_loss: float) -> str:
+        """One line on where the training stands."""
+        words = []
+        for name, score in now.scores.items():
+            known = ", ".join(f"{label} {loss:.3f}" for label, loss in self._anchors.get(name, {}).items())
+            words.append(f"{name} {score}{f' ({known})' if known else ''}")
+        if not math.isnan(train_loss):
+            words.append(f"training loss {train_loss:.4f}")
+        done = f"{self.learner.pixels:.3g} pixels, {self.elapsed_s / 3600:.2f} h, average {now.decay:g}"
+        return f"{done}; {'; '.join(words)}"
+
+    def _about(self) -> dict[str, Any]:
+        """What a file of weights says of itself, so that another training can start from it."""
+        described = self.learner.described()
+        return {key: described[key] for key in ("architecture", "rate_weight", "distortion") if key in described}
 
     def _export(self, logs: Logs) -> Path:
         """The best average as it ships, measured once more in that form."""
         config, path = self.config, self.out / f"{self.config.name}.safetensors"
-        best = self.out / "best.safetensors"
-        model = networks.load_weights(self.learner.average, networks.read_weights(best), str(best))
+        best = self.out / BEST
+        model = networks.load_weights(self.learner.averages[0], networks.read_weights(best), str(best))
         shipped = self.learner.as_shipped(model)
-        measured = self.learner.score(shipped, self.held_out)
+        measured = self.judge.scores(self.learner, shipped)
         had = {
             "steps": int(networks.read_metadata(best)["step"]),
             "steps_run": self.learner.step,
+            "pixels": self.learner.pixels,
+            "average": self.judge.best.decay,
             "device": device_name(self.device),
             "hours": round(self.elapsed_s / 3600, 3),
             "started_from": self.started_from,
             **self.facts,
         }
         entry = export.manifest_entry(config, self.learner.described(), had)
-        export.write(self.learner.tensors(shipped), path, entry, measured)
-        logs.say(f"{path}: validation {measured} as shipped, {path.stat().st_size:,} bytes")
+        export.write(self.learner.tensors(shipped), path, entry, measured, self._anchors)
+        logs.say(f"{path}: {measured[VALIDATION]} as shipped, {path.stat().st_size:,} bytes")
         return path
+
+
+def read_progress(folder: Path) -> dict[str, Any]:
+    """step, pixels, hours, checkpoint_bytes and anchors of the training in ``folder``; zeros if it has not begun."""
+    try:
+        return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"step": 0, "pixels": 0, "hours": 0.0, "checkpoint_bytes": 0, "anchors": {}}

@@ -20,6 +20,7 @@ from codecs_wrappers.learned.training.linear_start import linear_start
 from codecs_wrappers.learned.training.optimisers import optimiser
 from codecs_wrappers.learned.training.start import first_source
 from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score
+from codecs_wrappers.learned.training.widths import importance, resize
 
 QUANTISATIONS = ("noise", "mixed")
 BATCHES = 8  # of crops for the principal components
@@ -33,17 +34,19 @@ class Config(configs.Config):
     rate_weight: float  # lambda_c
     distortion: str = "mse"  # 255^2 MSE, or "ms_ssim": 1 - MS-SSIM
     start_from: tuple[str, ...] = ("linear",)
-    hyperprior_steps: int = 0  # staged start: so many steps of the hyperprior alone, on cached latents
+    hyperprior_steps: int = 0  # of the hyperprior alone, on cached latents, before the first joint one: after a linear
+    # start, or where channels were dropped
     hyperprior_lr: float = 5e-4
     hyperprior_batch: int = 0  # 0: batch
-    hyperprior_crop: int = 0  # 0: crop
-    steep_lr: float = 0.1  # of lr: for the first layers of analysis and synthesis, which read the picture's mean
-    normalise: bool = False  # the first weights' features, and the steps where the latent is met (conditioning.py)
+    hyperprior_crop: int = 512  # at most: a 16 x 16 piece of latent has a z of 4 x 4, most of it border
+    normalise: bool = True  # the first weights' features, and the steps where the latent is met (conditioning.py)
     quantisation: str = "mixed"  # in training: "noise", or "mixed" (networks.rate)
+    optimiser: str = "soap"
+    lr: float = 2e-4
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require_positive("rate_weight", "hyperprior_lr", "steep_lr")
+        self.require_positive("rate_weight", "hyperprior_lr", "hyperprior_crop")
         self.require_known(quantisation=QUANTISATIONS, distortion=DISTORTIONS)
         if self.hyperprior_crop % networks.STRIDE:
             raise UsageError(
@@ -61,6 +64,7 @@ class MeanScaleLearner(Learner):
 
     def build(self) -> nn.Module:
         self._latents: Crops | None = None
+        self.first_stage = self.config.hyperprior_steps  # steps
         return self.untrained()
 
     def untrained(self) -> nn.Module:
@@ -68,23 +72,58 @@ class MeanScaleLearner(Learner):
         return networks.build(self.config.architecture)
 
     def first_weights(self) -> dict[str, Any]:
-        """A latent of another rate weight is rescaled to the step that suits the new one."""
+        """Those of the first start there is, at this model's widths and rate weight."""
         config = self.config
-        source = first_source(config, self.beside, built=("linear", "default"))
-        if source.kind == "linear":
-            crops = [to_float(self.crops.batch(config.batch)).cpu() for _ in range(BATCHES)]
-            linear_start(self.model, crops, config.rate_weight)
+        source = first_source(config, self.beside, built=("linear", "default"), running=True)
         if source.path is None:
+            if source.kind == "linear":
+                crops = [to_float(self.crops.batch(config.batch)).cpu() for _ in range(BATCHES)]
+                linear_start(self.model, crops, config.rate_weight)
+                self._normalise()
             return source.facts()
-        networks.load_weights(self.model, source.weights(), str(source.path))
-        trained = configs.read(source.model) if source.model else source.metadata()
+        trained = {**(configs.read(source.model) if source.model else {}), **source.metadata()}
+        self.take(source.weights(), trained, str(source.path))
+        return {**source.facts(), "rate_weight": float(trained.get("rate_weight", config.rate_weight))}
+
+    def take(self, state: Mapping[str, Tensor], trained: Mapping[str, Any], where: str) -> None:
+        """Give the model the weights ``state`` of a network with ``trained`` architecture, rate weight, distortion.
+
+        A latent of another rate weight is rescaled to the step that suits the new one. Of more channels than the model
+        has, those that save the most are kept; widths that only differ are no mistake.
+        """
+        config = self.config
+        self.first_stage = 0
+        widths = {key: (trained.get("architecture") or config.architecture)[key] for key in ("N", "M")}
+        own = {key: config.architecture[key] for key in widths}
+        if widths == own:
+            networks.load_weights(self.model, state, where)
+        else:
+            source = networks.build({"family": "mean_scale", **widths}).to(self.device)
+            networks.load_weights(source, state, where)
+            order = None
+            if widths["M"] > own["M"]:  # the hyperprior has lost features too
+                self.first_stage = config.hyperprior_steps
+                order = importance(source, self._some_crops()[0]).argsort(descending=True).tolist()
+            resize(self.model, source.state_dict(), order)
         trained_for = float(trained.get("rate_weight", config.rate_weight))
         factor = networks.latent_step(trained_for) / networks.latent_step(config.rate_weight)
         if abs(factor - 1) > 0.01 and trained.get("distortion", "mse") == config.distortion:
             networks.rescale_latent(self.model, factor)
-        if config.normalise:
-            normalise_features(self.model, self._some_crops())
-        return {**source.facts(), "rate_weight": trained_for}
+        self._normalise()
+
+    def branch(self, state: Mapping[str, Any], trunk: configs.Config, where: str) -> dict[str, Any]:
+        """The same rate and widths go on as they are; others start from the trunk's first average."""
+        same = all(getattr(trunk, key) == getattr(self.config, key) for key in ("architecture", "rate_weight"))
+        if same:
+            return super().branch(state, trunk, where)
+        trained = {key: getattr(trunk, key) for key in ("architecture", "rate_weight", "distortion")}
+        self.take(state["averages"][0], trained, where)
+        self.begin()
+        return {"from": f"trunk {trunk.name}", "steps": state["step"], "rate_weight": trunk.rate_weight}
+
+    def _normalise(self) -> None:
+        if self.config.normalise:
+            normalise_features(self.model, self._some_crops()[:2])
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         return self._rate_loss() if self._in_first_stage else self._rate_distortion_loss()
@@ -118,24 +157,27 @@ class MeanScaleLearner(Learner):
     def stage(self) -> tuple[float, int]:
         if self._in_first_stage:
             return self.config.hyperprior_lr, 0
-        return self.config.lr, self.config.hyperprior_steps
+        return self.config.lr, self.first_stage
+
+    def state(self) -> dict[str, Any]:
+        return {**super().state(), "first_stage": self.first_stage}
+
+    def restore(self, state: Mapping[str, Any], where: str) -> None:
+        self.first_stage = state.get("first_stage", 0)
+        super().restore(state, where)
 
     def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """The configured one, which steps by ``steep_lr`` of the rate in the two layers that read large means.
-
-        The hyperprior's wide layers learn well without a basis of their own, which would cost as much as the step.
-        """
-        steep = {id(self.model.g_a[0].weight), id(self.model.g_s[0].weight)}
+        """The configured one; the hyperprior's wide layers learn well without a basis, which would cost much."""
         hyper = {id(p) for layers in (self.model.h_a, self.model.h_s) for p in layers.parameters()}
         groups = [
-            {"params": [p for p in parameters if id(p) not in steep | hyper]},
+            {"params": [p for p in parameters if id(p) not in hyper]},
             {"params": [p for p in parameters if id(p) in hyper], "turned": False},
-            {"params": [p for p in parameters if id(p) in steep], "lr_factor": self.config.steep_lr},
         ]
         scales = {}
-        if self.config.normalise:
+        if self.config.normalise and self.config.optimiser == "soap":
             named = dict(self.model.named_parameters())
-            scales = {named[name]: scale for name, scale in latent_scales(self.model, self._some_crops()).items()}
+            found = latent_scales(self.model, self._some_crops()[:2])
+            scales = {named[name]: scale for name, scale in found.items()}
         return optimiser(self.config, groups, self.device, scales)
 
     def _some_crops(self) -> list[Tensor]:
@@ -149,11 +191,11 @@ class MeanScaleLearner(Learner):
 
     @property
     def _in_first_stage(self) -> bool:
-        return self.step < self.config.hyperprior_steps
+        return self.step < self.first_stage
 
     def _rate_distortion_loss(self) -> tuple[Tensor, Tensor, Tensor]:
         self._latents = None
-        x = to_float(self.crops.batch(self.config.batch))
+        x = to_float(self.crops.batch(self.batch))
         x_hat, bits = self.forward(self.model, x)
         mse = (x_hat - x).square().mean()
         bpp = bits.mean() / self.config.crop**2
@@ -162,13 +204,16 @@ class MeanScaleLearner(Learner):
 
     def _rate_loss(self) -> tuple[Tensor, Tensor, Tensor]:
         """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""
-        if self._latents is None:
-            self._latents = self._cache_latents()
-        y = self._latents.batch(self.config.hyperprior_batch or self.config.batch, flips=False)
-        y = y.float().contiguous(memory_format=torch.channels_last)
+        y = self.cached_latents(self.config.hyperprior_batch or self.config.batch)
         bits = networks.rate(self.model, y, self.precision, self._mixed)[1].mean()
         bpp = bits / (networks.LATENT_STRIDE * self._latents.crop) ** 2
         return bpp, bpp, torch.full_like(bpp, math.nan)
+
+    def cached_latents(self, count: int) -> Tensor:
+        """Latents of random crops under the analysis transform as it stands, (count, M, h, w), drawn from a cache."""
+        if self._latents is None:
+            self._latents = self._cache_latents()
+        return self._latents.batch(count, flips=False).float().contiguous(memory_format=torch.channels_last)
 
     @torch.no_grad()
     def _cache_latents(self) -> Crops:
@@ -178,7 +223,8 @@ class MeanScaleLearner(Learner):
             height, width = (side - side % stride for side in image.shape[1:])
             y = self.model.g_a(to_float(image[None, :, :height, :width].to(self.device)))
             maps.append(y[0].half())  # 5e-4 relative: below the quantization noise
-        crop = (self.config.hyperprior_crop or self.config.crop) // stride
+        largest = max(min(m.shape[1:]) for m in maps)
+        crop = min(self.config.hyperprior_crop // stride, largest - largest % 4)  # z is a quarter of y's side
         latents = Crops(maps, crop, self.config.seed, self.device)
         latents.generator = self.crops.generator  # one source of chance to save
         return latents

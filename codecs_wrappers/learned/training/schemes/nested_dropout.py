@@ -17,6 +17,7 @@ from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training.data import to_float
 from codecs_wrappers.learned.training.schemes import mean_scale
 from codecs_wrappers.learned.training.validation import Score, distortion, mean_of, score_points
+from codecs_wrappers.learned.training.widths import importance
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +42,8 @@ class NestedDropoutLearner(mean_scale.MeanScaleLearner):
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         config = self.config
-        x = to_float(self.crops.batch(config.batch))
-        kept = torch.randint(1, self.model.M + 1, (config.batch,), generator=self.crops.generator).to(self.device)
+        x = to_float(self.crops.batch(self.batch))
+        kept = torch.randint(1, self.model.M + 1, (len(x),), generator=self.crops.generator).to(self.device)
         y_hat, bits = cut_latent(self.model, networks.run(self.model.g_a, x, self.precision), kept, self.precision)
         x_hat = networks.run(self.model.g_s, y_hat, self.precision)
         mse = (x_hat - x).square().mean()
@@ -72,29 +73,6 @@ def cut_latent(
     is_kept = (torch.arange(y.shape[1], device=y.device) < kept[:, None])[:, :, None, None]
     bits = z_bits - (likelihoods.log2() * is_kept).sum((1, 2, 3))
     return torch.where(is_kept, y_hat, means), bits
-
-
-@torch.no_grad()
-def importance(model: networks.MeanScaleHyperprior, x: Tensor) -> Tensor:
-    """dD/dR of each channel, (M,): the squared error its mean in its place would add, per bit that it costs.
-
-    x: (B, 3, H, W) in 0..1 with H, W multiples of 64. The model is left in training mode.
-    """
-    model.eval()
-    y = networks.run(model.g_a, x)
-    means, scales, _ = networks.hyperprior(model, y)
-    y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
-    bits = -likelihoods.log2().sum((0, 2, 3))
-    errors = []
-    for channel in range(y.shape[1]):
-        without = y_hat.clone()
-        without[:, channel] = means[:, channel]
-        errors.append((networks.run(model.g_s, without) - x).square().sum())
-    error = (networks.run(model.g_s, y_hat) - x).square().sum()
-    model.train()
-    return (torch.stack(errors) - error) / (
-        bits + 1
-    )  # a bit more, so that an unused channel divides nothing by nothing
 
 
 LEARNER = NestedDropoutLearner

@@ -55,8 +55,8 @@ class Config(configs.Config):
     lr_last: float = 3e-4
     warm_up_steps: int = 10
     decay_from: float = 0.4
-    ema_decay: float = 0.95
-    gradient_norm: float = math.inf
+    averages: tuple[float, ...] = (0.95,)
+    clip: float = math.inf
     validate_every: int = 100
     validation_images: int = 5
     log_every: int = 10

@@ -1,0 +1,79 @@
+"""Branches: what a trunk's weights are worth once the learning rate has decayed, at its own rate or at another.
+
+A trunk never decays. A branch copies its last checkpoint, trains on with a budget, decays, and exports weights that
+are ready to ship; the trunk stays as it is. A branch to another rate weight starts from the trunk's average with the
+latent rescaled, in the widths of the model that has that rate weight.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UsageError
+from codecs_wrappers.learned.training import checkpoint
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training.trainer import CHECKPOINT, Outcome, Trunk, train
+
+FOLDER = "branch"
+
+
+def train_branch(
+    name: str,
+    data: Sequence[str | Path],
+    validation: Sequence[str | Path],
+    steps: int | None = None,
+    minutes: float | None = None,
+    rate_weight: float | None = None,
+    out: str | Path | None = None,
+    **options: Any,
+) -> Outcome:
+    """Branch off the trunk ``name`` for ``steps`` or ``minutes``; its checkpoint is in ``out``, as of :func:`train`.
+
+    rate_weight: of the model to branch to, by default the trunk's own. The export lies in the folder ``branch`` of that
+    model. A branch that was interrupted goes on; one that had finished begins again from the trunk as it is now.
+    options: as of :func:`trainer.train`. Raises UsageError if there is no trunk, or no model of that rate weight.
+    """
+    trunk_folder = Path(out) if out else configs.weights_file(name).parent
+    path = trunk_folder / CHECKPOINT
+    if not checkpoint.exists(path):
+        raise UsageError(f"branching off {name}: there is no {path}; train the trunk first: rdbench train {name}")
+    if steps is None and minutes is None:
+        raise UsageError(f"branching off {name}: give a budget, in minutes or steps")
+    config = configs.load(name)
+    target = name if rate_weight is None else model_of(config, rate_weight)
+    state, read = checkpoint.load(path)
+    folder = (trunk_folder if target == name else trunk_folder.parent / configs.read(target)["name"]) / FOLDER
+    stem = configs.read(target)["name"]
+    begun, finished = checkpoint.exists(folder / CHECKPOINT), (folder / f"{stem}.safetensors").is_file()
+    resume = options.pop("resume", True) and begun and not finished
+    if target == name:
+        options.setdefault("decay_from", 0.0)  # the trunk was the constant part
+    if finished and not resume:
+        (folder / f"{stem}.safetensors").unlink()  # so that an interrupted branch is not taken for this one
+    trunk = Trunk(config, state, read)
+    return train(
+        target, data, validation, steps=steps, minutes=minutes, out=folder, resume=resume, trunk=trunk, **options
+    )
+
+
+def model_of(trunk: configs.Config, rate_weight: float) -> str:
+    """The model of ``models/`` with the trunk's scheme and distortion and this rate weight.
+
+    Raises UsageError that lists the rate weights there are.
+    """
+    found = {}
+    for name in configs.names():
+        values = configs.read(name)
+        same = values.get("scheme", "mean_scale") == trunk.scheme
+        if same and values.get("distortion", "mse") == getattr(trunk, "distortion", "mse") and "rate_weight" in values:
+            found.setdefault(float(values["rate_weight"]), name)
+    for weight, name in found.items():
+        if math.isclose(weight, rate_weight, rel_tol=0.01):
+            return name
+    raise UsageError(
+        f"branching off {trunk.name}: no model of the scheme {trunk.scheme} has the rate weight {rate_weight:g}; there "
+        f"are {', '.join(f'{weight:g}' for weight in sorted(found))}. Write its file in {configs.HERE / 'models'} first"
+    )

@@ -1,0 +1,86 @@
+"""Which model trains next: the one furthest behind its share of hours (queue.yaml), of those that can begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UsageError
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training.trainer import Outcome, read_progress, train
+
+QUEUE = configs.HERE / "queue.yaml"
+SLICE_MINUTES = 30.0  # a model trains before the next choice
+
+
+@dataclass(frozen=True)
+class Share:
+    """A model's place in the queue. hours: its share; had: what it has trained here, in hours; after: the model that
+    has to have had its own share first."""
+
+    name: str
+    hours: float
+    had: float
+    after: str | None
+    finished: bool  # has a budget, and has used it
+
+    @property
+    def part(self) -> float:
+        return self.had / self.hours
+
+
+def shares(trained: Path, queue: Path = QUEUE) -> list[Share]:
+    """The queue as it stands, with what the trainings in the folder ``trained`` have had."""
+    import yaml
+
+    found = []
+    for entry in yaml.safe_load(queue.read_text(encoding="utf-8")):
+        name = entry["name"]
+        values = configs.read(name)
+        done = (trained / name / f"{name}.safetensors").is_file()
+        bounded = bool(values.get("steps")) or values.get("scheme") in ("qsf", "stanh")
+        hours = read_progress(trained / name)["hours"]
+        found.append(Share(name, float(entry["hours"]), hours, entry.get("after"), bounded and done))
+    return found
+
+
+def next_of(queue: Sequence[Share]) -> Share:
+    """The model with the smallest part of its share, among those whose predecessor has had all of its own.
+
+    A training with a budget that is used up has had its share; trunks never end. Raises UsageError for an empty choice.
+    """
+    parts = {share.name: share.part for share in queue}
+    ready = [s for s in queue if not s.finished and (s.after is None or parts.get(s.after, 1.0) >= 1)]
+    if not ready:
+        raise UsageError("every training of the queue is finished; give a model's name, or add one to queue.yaml")
+    return min(ready, key=lambda share: share.part)
+
+
+def train_on(
+    data: Sequence[str | Path],
+    validation: Sequence[str | Path],
+    trained: Path,
+    minutes: float | None = None,
+    queue: Path = QUEUE,
+    say: Callable[[str], None] = print,
+    **options: object,
+) -> Outcome:
+    """Train model after model, each for SLICE_MINUTES at a time, until stopped (or for about ``minutes``).
+
+    options: as of :func:`trainer.train`. A training that ends before its slice because it was told to stop ends this.
+    """
+    import time
+
+    began = time.monotonic()
+    while True:
+        share = next_of(shares(trained, queue))
+        say(f"{share.name}: {share.had:.2f} of its {share.hours:g} hours")
+        left = None if minutes is None else minutes - (time.monotonic() - began) / 60
+        pause_after = SLICE_MINUTES if left is None else min(SLICE_MINUTES, left)
+        slice_began = time.monotonic()
+        outcome = train(share.name, data, validation, out=trained / share.name, pause_after=pause_after, **options)
+        stopped = outcome.status == "paused" and (time.monotonic() - slice_began) / 60 < pause_after
+        over = minutes is not None and (time.monotonic() - began) / 60 >= minutes
+        if stopped or over:
+            return outcome
