@@ -4,8 +4,8 @@
     python benchmarks/training_step.py --old /tmp/old --tool ../shared/tools/trunk
 
 Each trainer is a process of its own, with all cores; they take turns, a few steps at a time, so that they meet the
-same machine. Printed are steps per second of wall time (the best turn and the median) and the processor time of a step, which
-other processes disturb less. Batch of 4 crops of 256 x 256 from random images.
+same machine. Printed are steps per second of wall time (the best turn, the median) and the processor time of a step,
+which other processes disturb less. Batch of 4 crops of 256 x 256 from random images.
 """
 
 from __future__ import annotations

@@ -22,6 +22,7 @@ from codecs_wrappers.learned.backbones import OWN, load_network
 from codecs_wrappers.learned.stanh import BINS, STanH, extent_for
 from codecs_wrappers.learned.stanh_codec import LEVEL_UNIT
 from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training import stanh_start
 from codecs_wrappers.learned.training.annealing import KINDS, anneal
 from codecs_wrappers.learned.training.data import Crops, to_float
 from codecs_wrappers.learned.training.learner import Learner
@@ -30,6 +31,7 @@ from codecs_wrappers.learned.training.start import first_source
 from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score_points
 
 TRAINABLE = ("quantizers", "all")
+HELD_OUT_CROPS = 16  # whose latents a derivation's first quantizer is fitted on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,24 +116,54 @@ class StanhLearner(Learner):
         return Quantizers(*layers, network=self.base.requires_grad_(whole) if whole else None)
 
     def first_weights(self) -> dict[str, Any]:
-        """Rounding, or the anchor's levels and thresholds."""
+        """Rounding, or the anchor's quantizers, that of y fitted to this rate (``stanh_start.py``)."""
         if self.source.path is None:
             return self.source.facts()
         tensors = self.source.weights()
         for name, layer in (("y", self.model.y), ("z", self.model.z)):
             layer.take(tensors[f"{name}.levels"].to(self.device), tensors[f"{name}.thresholds"].to(self.device))
-        return self.source.facts()
+        anchor = float(self.source.metadata().get("rate_weight", self.config.rate_weight))
+        if math.isclose(anchor, self.config.rate_weight, rel_tol=0.01):
+            return self.source.facts()
+        start = self.fitted_start(anchor / self.config.rate_weight)
+        self.model.y.take(start.levels, start.thresholds)
+        return {**self.source.facts(), "step": round(start.step, 4), "dead_zone": round(start.dead_zone, 4)}
+
+    def fitted_start(self, ratio: float) -> stanh_start.Start:
+        """The start at a rate weight ``ratio`` times lower than that of the quantizers as they are."""
+        held_out = self.analysed(HELD_OUT_CROPS, self.config.seed + 1)
+        y = self.model.y
+        pair = y.levels.detach().clone(), y.thresholds.detach().clone()
+        return stanh_start.fit(*pair, ratio, lambda *candidate: self.loss_of(*candidate, held_out))
+
+    @torch.no_grad()
+    def loss_of(self, levels: Tensor, thresholds: Tensor, latents: Analysed) -> float:
+        """The rate-distortion loss of a quantizer of y on these latents, hard, that of z as it is."""
+        before = self.model.y.levels.clone(), self.model.y.thresholds.clone()
+        self.model.eval()
+        self.model.y.take(levels, thresholds)
+        y_hat, bits = self._code(self.model, latents.y, latents.z)
+        x, x_hat = to_float(latents.x), networks.run(self.base.g_s, y_hat)
+        self.model.y.take(*before)
+        self.model.train()
+        mse = 255**2 * (x_hat.clamp(0, 1) - x).square().mean()
+        lost = distortion(self.config.distortion, mse, x_hat.clamp(0, 1), x)
+        return float(self.config.rate_weight * lost + bits.mean() / (x.shape[2] * x.shape[3]))
 
     @functools.cached_property
     def latents(self) -> Analysed:
         """Of cached crops, drawn from chance of their own, so that a resumed training has the same."""
-        crops = Crops(self.images, self.config.crop, self.config.seed, self.device)
+        return self.analysed(self.config.cached_crops, self.config.seed)
+
+    @torch.no_grad()
+    def analysed(self, count: int, seed: int) -> Analysed:
+        """Of ``count`` random crops."""
+        crops = Crops(self.images, self.config.crop, seed, self.device)
         parts = []
-        with torch.no_grad():
-            for begin in range(0, self.config.cached_crops, 16):
-                x = crops.batch(min(16, self.config.cached_crops - begin))
-                y = self.base.g_a(to_float(x))
-                parts.append((x, y, self.base.h_a(y)))
+        for begin in range(0, count, 16):
+            x = crops.batch(min(16, count - begin))
+            y = self.base.g_a(to_float(x))
+            parts.append((x, y, self.base.h_a(y)))
         return Analysed(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
 
     @torch.no_grad()

@@ -1,0 +1,78 @@
+"""Where a STanH derivation starts: the anchor's levels scaled to its own rate, with a dead zone.
+
+A derivation that starts from its anchor's levels barely moves: at low rates a uniform quantizer with a dead zone, two
+numbers, beats its thousand trained scalars. So both numbers are fitted first, by the rate-distortion loss on latents of
+crops that no step sees, once for the anchor's levels and once for uniform ones, and training goes on from the better.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+DEAD_ZONES = tuple(0.05 * step for step in range(8))  # of the way between two levels, from the middle outwards
+FACTORS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35)  # around the root of the ratio of the rate weights
+WHOLE = 0.5  # of the levels from the middle out: all keep their ratio there; further out they reach as far as before
+
+
+@dataclass(frozen=True)
+class Start:
+    """Levels (L,) and thresholds (L - 1,) of y, the two numbers behind them, and their loss on the fitted latents."""
+
+    levels: Tensor
+    thresholds: Tensor
+    step: float
+    dead_zone: float
+    loss: float
+
+
+def scaled(levels: Tensor, step: float) -> Tensor:
+    """``levels`` (L,) times ``step``; where that is below 1 the outer half stretches so that nothing is clipped."""
+    middle = levels[len(levels) // 2]
+    distance = (levels - middle).abs()
+    largest = distance.max()
+    inner = WHOLE * largest
+    outer = step * inner + (distance - inner) * (largest - step * inner) / (largest - inner)
+    near = torch.where(distance <= inner, step * distance, outer) if step < 1 else step * distance
+    return middle + (levels - middle).sign() * near
+
+
+def with_dead_zone(levels: Tensor, dead_zone: float) -> Tensor:
+    """Thresholds (L - 1,): between neighbouring levels, ``dead_zone`` of the way beyond their middle, outwards."""
+    lower, upper = levels[:-1], levels[1:]
+    outwards = torch.where(torch.arange(len(lower), device=levels.device) < len(levels) // 2, -1.0, 1.0)
+    return (lower + upper) / 2 + dead_zone * outwards * (upper - lower)
+
+
+def fit(levels: Tensor, thresholds: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
+    """The best start for a rate weight that is ``ratio`` times lower than the anchor's, over step and dead zone.
+
+    levels (L,), thresholds (L - 1,): the anchor's; as they are, they are the start if nothing is better. loss: of levels
+    and thresholds, on held-out latents. Uniform levels are tried as well.
+    """
+    unchanged = Start(levels, thresholds, 1.0, 0.0, loss(levels, thresholds))
+    uniform = torch.arange(len(levels), device=levels.device, dtype=levels.dtype) - len(levels) // 2
+    found = (_search(shape, ratio, loss) for shape in (levels, uniform))
+    return min((unchanged, *found), key=lambda start: start.loss)
+
+
+def _search(shape: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
+    """Dead zone first, then the step, then the dead zone again."""
+
+    def best(candidates: Iterable[tuple[float, float]]) -> Start:
+        return min((_start(shape, *numbers, loss) for numbers in candidates), key=lambda start: start.loss)
+
+    step = math.sqrt(ratio)
+    found = best((step, zone) for zone in DEAD_ZONES)
+    found = best((step * factor, found.dead_zone) for factor in FACTORS)
+    return best((found.step, zone) for zone in DEAD_ZONES)
+
+
+def _start(shape: Tensor, step: float, dead_zone: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
+    levels = scaled(shape, step)
+    thresholds = with_dead_zone(levels, dead_zone)
+    return Start(levels, thresholds, step, dead_zone, loss(levels, thresholds))
