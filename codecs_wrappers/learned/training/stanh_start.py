@@ -51,13 +51,13 @@ def with_dead_zone(levels: Tensor, dead_zone: float) -> Tensor:
 def fit(levels: Tensor, thresholds: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
     """The best start for a rate weight that is ``ratio`` times lower than the anchor's, over step and dead zone.
 
-    levels (L,), thresholds (L - 1,): the anchor's; as they are, they are the start if nothing is better. loss: of levels
-    and thresholds, on held-out latents. Uniform levels are tried as well.
+    levels (L,), thresholds (L - 1,): the anchor's; as they are, they are the start if nothing is better. loss: of both,
+    on held-out latents. Uniform levels are tried as well.
     """
     unchanged = Start(levels, thresholds, 1.0, 0.0, loss(levels, thresholds))
     uniform = torch.arange(len(levels), device=levels.device, dtype=levels.dtype) - len(levels) // 2
     found = (_search(shape, ratio, loss) for shape in (levels, uniform))
-    return min((unchanged, *found), key=lambda start: start.loss)
+    return min((unchanged, _start(uniform, 1.0, 0.0, loss), *found), key=lambda start: start.loss)
 
 
 def _search(shape: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
@@ -68,7 +68,7 @@ def _search(shape: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]
 
     step = math.sqrt(ratio)
     found = best((step, zone) for zone in DEAD_ZONES)
-    found = best((step * factor, found.dead_zone) for factor in FACTORS)
+    found = best((size, found.dead_zone) for size in (1.0, *(step * factor for factor in FACTORS)))
     return best((found.step, zone) for zone in DEAD_ZONES)
 
 
