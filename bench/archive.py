@@ -7,7 +7,6 @@ its folder, holds links or devices, or unpacks to far more than it is, is refuse
 from __future__ import annotations
 
 import lzma
-import shutil
 import stat
 import tarfile
 import zipfile
@@ -19,6 +18,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from bench.errors import RdbenchError
+from bench.files import remove_folder
 from bench.images import SUFFIXES
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -153,4 +153,4 @@ def extract_one(archive: Path, name: str, path: Path) -> None:
             raise ArchiveError(f"unpacking {archive.name}: it holds no {name!r}, only {sorted(found)[:5]}")
         found[name].replace(path)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch, path.parent)
