@@ -105,10 +105,11 @@ rule code:
         metrics=METRIC_VERSIONS_JSON,
         timeout=config["timeout_s"],
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
+        accept="--accept-failures" if config["accept_failures"] else "",
     shell:
         "rdbench run {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
         " --part {wildcards.scatteritem} --leave-out={params.leave_out:q} --timeout {params.timeout}"
-        " --device {params.device} --log {log:q}"
+        " --device {params.device} {params.accept} --log {log:q}"
 
 
 rule collect:

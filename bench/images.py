@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from bench.errors import UsageError
+from bench.errors import TransientError, UsageError
+from bench.files import sha256_pixels
 
 RULES_VERSION = 1  # of what is accepted and how it is converted: raising it has every image looked at again
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm"))
@@ -55,6 +56,25 @@ def load_image(path: str | Path, *, ignore_profile: bool = False) -> np.ndarray:
         ) from error
     except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:  # what Pillow raises
         raise BrokenImageError(f"reading {path}: {_cause(error)}") from error
+
+
+def load_verified(path: str | Path, pixels_sha256: str) -> np.ndarray:
+    """The pixels of an image that a manifest lists with this hash: what is measured is what was fetched.
+
+    Raises TransientError for a file that is gone, damaged or replaced since then.
+    """
+    advice = "put the original back, or fetch the set again (`rdbench fetch`, or the same snakemake command)"
+    try:
+        image = load_image(path)
+    except UsageError as error:
+        raise TransientError(f"{error}. The image could be read when the set was fetched; {advice}") from error
+    got = sha256_pixels(image)
+    if got != pixels_sha256:
+        raise TransientError(
+            f"reading {path}: the image was replaced after the set was fetched: expected pixels with sha256 "
+            f"{pixels_sha256[:12]}, got {got[:12]}; {advice}"
+        )
+    return image
 
 
 def refusal(image: Any, path: Path, ignore_profile: bool = False) -> str:
