@@ -70,7 +70,8 @@ class Encoder:
         self, image: str, image_sha256: str, point: str, parameters: dict[str, Any], repeats: int, out: str
     ) -> dict[str, Any]:
         """Encodes ``1 + repeats`` times: the first call's seconds, then those of the others."""
-        pixels, at = self.image(image, image_sha256), Point(point, **parameters)
+        at = Point(point, **parameters)
+        pixels = self.image(image, image_sha256).copy()  # of a read-only array a codec may keep what it computed
         seconds, bitstream = _times(lambda: self.codec.encode(pixels, at), repeats)
         write_atomically(out, bitstream, sync=False)
         return {**seconds, "height": pixels.shape[0], "width": pixels.shape[1]}
