@@ -171,8 +171,19 @@ class Embedded(Codec):
         """The prefix of a whole bitstream that ``point`` asks for."""
         raise NotImplementedError(f"{type(self).__name__} must truncate")
 
+    def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image | None:
+        """What a prefix decodes to, as the encoder of ``image`` has it; None where it has nothing of its own.
+
+        Not by its decoder: the harness compares the two, which proves something only if they are made apart.
+        """
+        return None
+
     def encode(self, image: Image, point: Point) -> bytes:
         return self.truncate(self.encode_full(image), point)
+
+    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image | None]:
+        bitstream = self.encode(image, point)
+        return bitstream, self.encoder_reconstruction(image, bitstream)
 
 
 class VariableRate(Codec):

@@ -50,6 +50,7 @@ class Encoder:
         if isinstance(self.codec, Embedded):
             full = self.full(image, image_sha256)
             bitstream = self.codec.truncate(full, at)
+            reconstruction = self.codec.encoder_reconstruction(pixels, bitstream)
             if "bpp" in at.parameters:
                 target_bpp = float(at["bpp"])
                 saturated = len(full) < int(target_bpp * pixels.shape[0] * pixels.shape[1] / 8)
