@@ -12,8 +12,16 @@ import signal
 from collections.abc import Iterator
 
 
+def plain_text(text: str) -> str:
+    """``text`` as it can be printed and stored: a lone surrogate (of a name that is not UTF-8) becomes its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
+
 class RdbenchError(Exception):
-    """A failure rdbench can explain."""
+    """A failure rdbench can explain. Its message can always be printed and stored."""
+
+    def __init__(self, *message: object):
+        super().__init__(*(plain_text(part) if isinstance(part, str) else part for part in message))
 
 
 class UsageError(RdbenchError):

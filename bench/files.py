@@ -10,7 +10,7 @@ import socket
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RdbenchError, UsageError
+from bench.errors import RdbenchError, UsageError, plain_text
 
 
 def cache_dir() -> Path:
@@ -85,7 +85,7 @@ def remove_folder(folder: Path, root: Path) -> None:
 
 def to_json(value: Any, indent: int | None = 1) -> str:
     """``value`` as JSON with sorted keys and a final newline: equal values give equal bytes."""
-    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False) + "\n"
+    return plain_text(json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)) + "\n"
 
 
 def sha256(data: bytes | memoryview) -> str:

@@ -7,9 +7,7 @@ what is lost, not the harness.
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +52,9 @@ def load_image(path: str | Path, *, ignore_profile: bool = False) -> np.ndarray:
         raise BrokenImageError(
             f"reading {path}: expected a PNG, JPEG, WebP, TIFF, BMP or PPM image, this is none"
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:  # what Pillow raises
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises whatever a damaged file drives it to: TypeError, KeyError, struct.error
         raise BrokenImageError(f"reading {path}: {_cause(error)}") from error
 
 

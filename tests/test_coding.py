@@ -106,6 +106,8 @@ def test_every_number_follows_from_the_file_on_disk_and_the_decoded_pixels(teste
         ({"decode": "return np.zeros((9, 9, 3), np.uint8)"}, "expected a reconstruction of 176 x 192, got 9 x 9"),
         ({"decode": "return np.zeros((176, 192, 3), np.float32)"}, "must return uint8 H x W x 3; it returned float32"),
         ({"encode": "return None"}, "encode must return bytes"),
+        ({"encode": r"raise ValueError('caf\udce9 and ü')"}, "encode: ValueError: caf\\udce9 and ü"),
+        ({"decode": "raise SystemExit(3)"}, "process ended (exit code 3)"),
         ({"encode": "os.kill(os.getpid(), signal.SIGSEGV)"}, "process ended (killed by SIGSEGV)"),
         ({"decode": "os._exit(3)"}, "process ended (exit code 3)"),
         # needs the original: it is remembered while encoding, and a fresh process has nothing to remember
@@ -125,6 +127,8 @@ def test_a_codec_that_misbehaves_is_a_failed_row_with_its_reason(tested, image_f
     assert (tmp_path / "run" / rows[0]["log"]).resolve() == (tmp_path / "log").resolve()
     assert rows[0].get("psnr_rgb_db") is None
     assert len(records.table(rows)) == 4
+    records.write(records.table(rows), tmp_path / "part.parquet")
+    records.write_csv(records.read(tmp_path / "part.parquet"), tmp_path / "part.csv")
 
 
 def test_one_bad_image_does_not_take_the_others_with_it(tested, image_folder, tmp_path):

@@ -223,3 +223,21 @@ def test_a_header_that_announces_a_gigantic_picture_is_refused_before_it_is_deco
 def test_a_nine_megapixel_image_is_far_below_the_limit(tmp_path):
     large = np.zeros((2456, 3680, 3), np.uint8)
     assert load_image(saved(tmp_path, large, compress_level=1)).shape == large.shape
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Pillow's, of damaged tags
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM"])
+def test_a_byte_changed_anywhere_in_a_file_gives_a_picture_or_a_refusal(tmp_path, kind):
+    """A TIFF without its sizes was a TypeError that took the whole folder with it."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(buffer, kind)
+    whole, path = buffer.getvalue(), tmp_path / "changed"
+    refused = 0
+    for position in range(len(whole)):
+        for byte in (0, 255, whole[position] ^ 1):
+            path.write_bytes(whole[:position] + bytes([byte]) + whole[position + 1 :])
+            try:
+                assert load_image(path).dtype == np.uint8
+            except UsageError:
+                refused += 1
+    assert refused > 10
