@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
+from bench import jpegs
 from bench.errors import TransientError, UsageError
 from bench.files import sha256_pixels
 
@@ -21,6 +22,7 @@ RULES_VERSION = 1  # of what is accepted and how it is converted: raising it has
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm"))
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 ORIENTATION = 0x0112  # EXIF tag; 1 = upright
+DAMAGE = r".*([Tt]runcated|[Cc]orrupt|larger than file|malformed)"  # what Pillow only warns of
 PROFILE_TOLERANCE = 3  # of 255: how far a profile that calls itself sRGB may move a colour
 
 
@@ -41,11 +43,16 @@ def load_image(path: str | Path, *, ignore_profile: bool = False) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error, at twice the size, stays
+            warnings.filterwarnings("error", DAMAGE, UserWarning)
             with Image.open(path, formats=FORMATS) as image:
                 reason = refusal(image, path, ignore_profile)
                 if reason:
                     raise UsageError(f"reading {path}: {reason}")
-                return _rgb(image, path)
+                pixels = _rgb(image, path)
+            damage = jpegs.fault(path.read_bytes()) if image.format in ("JPEG", "MPO") else ""
+            if damage:
+                raise BrokenImageError(f"reading {path}: {damage}; get the file anew")
+            return pixels
     except Image.DecompressionBombError as error:
         raise UsageError(f"reading {path}: {error}; cut or scale it first") from error
     except Image.UnidentifiedImageError as error:
