@@ -7,6 +7,7 @@
 images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> measure -> records -> BD, figures, report
 """
 
+import shlex
 import sys
 
 from snakemake.settings.types import DeploymentMethod
@@ -33,7 +34,10 @@ RUN = PLAN.folder
 ALL_CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
 
 if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
-    shell.prefix(f"export PATH={sys.prefix}/bin:$PATH; ")
+    programs = (
+        shlex.quote(f"{sys.prefix}/bin").replace("{", "{{").replace("}", "}}")
+    )  # the prefix is formatted
+    shell.prefix(f"export PATH={programs}:$PATH; ")
 
 
 # Used with --software-deployment-method apptainer only; containers/ has its recipe.
@@ -84,7 +88,7 @@ rule fetch:
     params:
         name=lambda wildcards: PLAN.names[wildcards.dataset],
     shell:
-        "rdbench fetch {params.name:q} --manifest {output:q} --as {wildcards.dataset} --log {log:q}"
+        "rdbench fetch {params.name:q} --manifest {output:q} --as {wildcards.dataset:q} --log {log:q}"
 
 
 rule code:
@@ -105,10 +109,11 @@ rule code:
         metrics=METRIC_VERSIONS_JSON,
         timeout=config["timeout_s"],
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
+        accept=["--accept-failures"] if config["accept_failures"] else [],
     shell:
-        "rdbench run {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
-        " --part {wildcards.scatteritem} --leave-out={params.leave_out:q} --timeout {params.timeout}"
-        " --device {params.device} --log {log:q}"
+        "rdbench run {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
+        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --timeout {params.timeout:q}"
+        " --device {params.device:q} {params.accept:q} --log {log:q}"
 
 
 rule collect:
@@ -140,10 +145,10 @@ rule compare:
         RUN / "logs" / "compare.log",
     params:
         run=RUN,
-        anchors=config["anchors"],
+        anchors=lambda _: config["anchors"],  # a function, or Snakemake would take braces for wildcards
         metrics=config["metrics"],
     shell:
-        "rdbench compare --folder {params.run:q} --anchors {params.anchors} --metrics {params.metrics}"
+        "rdbench compare --folder {params.run:q} --anchors {params.anchors:q} --metrics {params.metrics:q}"
         " --out {output:q} --log {log:q}"
 
 
@@ -178,7 +183,7 @@ rule figures:
     params:
         run=RUN,
     shell:
-        "rdbench figures --folder {params.run:q} --spec figures.yaml --processes {threads} --log {log:q}"
+        "rdbench figures --folder {params.run:q} --spec figures.yaml --processes {threads:q} --log {log:q}"
 
 
 rule report:
@@ -198,7 +203,7 @@ rule report:
         run=RUN,
         gallery=config["gallery_bpp"],
     shell:
-        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery} --processes {threads} --log {log:q}"
+        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery:q} --processes {threads:q} --log {log:q}"
 
 
 onsuccess:

@@ -7,7 +7,7 @@ its folder, holds links or devices, or unpacks to far more than it is, is refuse
 from __future__ import annotations
 
 import lzma
-import shutil
+import os
 import stat
 import tarfile
 import zipfile
@@ -19,10 +19,12 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO
 
 from bench.errors import RdbenchError
+from bench.files import remove_folder
 from bench.images import SUFFIXES
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MEMBERS = 100_000
+LONGEST_NAME = 200  # bytes of a file name; file systems hold 255, and a suffix is put behind it
 EXPANSION = 20  # photographs hardly shrink in an archive; BMP files of flat colour, to a tenth
 ALLOWANCE = 64 * 2**20  # bytes on top, for small archives
 CHUNK = 2**20
@@ -111,6 +113,10 @@ def _check(archive: Path, name: str, special: bool) -> None:
     parts = PureWindowsPath(name)  # knows / and \\ and drives
     if special:
         raise ArchiveError(f"unpacking {archive.name}: refused, its member {name!r} is a link or device, not a file")
+    if len(os.fsencode(parts.name)) > LONGEST_NAME:
+        raise ArchiveError(
+            f"unpacking {archive.name}: refused, its member {name[:40]!r}... has a name of over {LONGEST_NAME} bytes"
+        )
     if parts.root or ".." in parts.parts or "\0" in name or parts.drive:
         raise ArchiveError(f"unpacking {archive.name}: refused, its member {name!r} leads out of the archive's folder")
 
@@ -153,4 +159,4 @@ def extract_one(archive: Path, name: str, path: Path) -> None:
             raise ArchiveError(f"unpacking {archive.name}: it holds no {name!r}, only {sorted(found)[:5]}")
         found[name].replace(path)
     finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        remove_folder(scratch, path.parent)

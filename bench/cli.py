@@ -1,8 +1,8 @@
 """The command line: `rdbench COMMAND --help`. Thin: it reads arguments, calls one function, writes one result.
 
-Exit codes: 0, 2 for a user's mistake, 1 for a failure. Messages go to standard error, results to files or to standard
-output; with --json standard output is one JSON document, whatever happens. A wrapper family may add commands of its own
-with a module-level `add_commands(subparsers)`.
+Exit codes: 0, 2 for a user's mistake, 1 for a failure, 128 + n for the signal n (130: Ctrl-C). Messages go to standard
+error, results to files or to standard output; with --json standard output is one JSON document, whatever happens.
+A wrapper family may add commands of its own with a module-level `add_commands(subparsers)`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ import io
 import json
 import logging
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from types import FrameType
+from typing import Any, NoReturn
 
 from bench import __version__
 from bench.commands import author, claims, gate, results, single, stages, studies
@@ -72,7 +75,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
     if getattr(args, "device", None):
         os.environ["RDBENCH_DEVICE"] = args.device  # for this process and its workers
-    return _as_document(arguments[0], args) if args.json else _call(args)[0]
+    with _stopped_by_signals():
+        return _as_document(arguments[0], args) if args.json else _call(args)[0]
+
+
+class _Stopped(BaseException):
+    """A signal asked the program to end. No `except Exception` may keep it: workers and folders are cleared away."""
+
+    def __init__(self, number: int):
+        self.number = number
+        super().__init__(f"stopped by {signal.Signals(number).name}")
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP end the block as Ctrl-C does, unless the caller had them ignored (nohup)."""
+    before: dict[signal.Signals, Any] = {}
+
+    def stop(number: int, frame: FrameType | None) -> NoReturn:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)  # clearing away takes a moment, and is not to be cut short
+        raise _Stopped(number)
+
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) != signal.SIG_IGN:
+                before[number] = signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _call(args: argparse.Namespace) -> tuple[int, str]:
@@ -85,6 +118,11 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
         return 2 if isinstance(error, UsageError) else 1, str(error)
     except BrokenPipeError:
         return 1, "nothing reads the output"
+    except (KeyboardInterrupt, _Stopped) as stopped:
+        number = stopped.number if isinstance(stopped, _Stopped) else signal.SIGINT
+        reason = f"stopped by {signal.Signals(number).name}; what is done is kept, and the same command goes on there"
+        say(f"rdbench: {reason}")
+        return 128 + number, reason
     return 0, ""
 
 

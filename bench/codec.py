@@ -171,8 +171,19 @@ class Embedded(Codec):
         """The prefix of a whole bitstream that ``point`` asks for."""
         raise NotImplementedError(f"{type(self).__name__} must truncate")
 
+    def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image | None:
+        """What a prefix decodes to, as the encoder of ``image`` has it; None where it has nothing of its own.
+
+        Not by its decoder: the harness compares the two, which proves something only if they are made apart.
+        """
+        return None
+
     def encode(self, image: Image, point: Point) -> bytes:
         return self.truncate(self.encode_full(image), point)
+
+    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image | None]:
+        bitstream = self.encode(image, point)
+        return bitstream, self.encoder_reconstruction(image, bitstream)
 
 
 class VariableRate(Codec):
@@ -266,7 +277,7 @@ def _import(package: Any, stem: str) -> Found:
         codecs = tuple(importlib.import_module(f"{package.__name__}.{stem}").CODECS)
         for codec in codecs:
             _check_codec(codec)
-    except Exception as error:  # a broken wrapper must not take the others with it; it becomes a row
+    except (Exception, SystemExit) as error:  # a broken wrapper must not take the others with it; it becomes a row
         where = traceback.extract_tb(error.__traceback__)[-1]
         return Found(stem, error=f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
     return Found(stem, codecs)
@@ -279,6 +290,13 @@ def _check_codec(codec: Codec) -> None:
     if isinstance(codec, VariableRate) and not (codec.parameter and -inf < codec.limits[0] < codec.limits[1] < inf):
         raise UsageError(f"{codec.name} needs a parameter and two finite limits, the lower first: {codec.limits}")
     names = [point.name for point in codec.points]
+    for point in codec.points:
+        try:
+            point.to_json()
+        except (TypeError, ValueError) as error:
+            raise UsageError(
+                f"{codec.name}: the parameters of point {point.name} are no JSON values: {error}"
+            ) from error
     if len(set(names)) < len(names):
         raise UsageError(f"{codec.name} has two operating points of one name: {names}")
     for name in (codec.name, *names):

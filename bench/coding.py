@@ -19,10 +19,11 @@ import numpy as np
 
 from bench.cache import Entry
 from bench.codec import Codec, Point, load
-from bench.datasets import ImageFile, Manifest, load_image
+from bench.datasets import ImageFile, Manifest
 from bench.devices import lent
-from bench.errors import RdbenchError, UsageError
+from bench.errors import RdbenchError, TransientError, UsageError, may_pass
 from bench.files import unfinished
+from bench.images import load_verified
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.status import Status, status
 from bench.workers import Worker, WorkerError
@@ -36,7 +37,8 @@ class Job:
 
     folder: the run's folder, where bitstreams are linked and logs lie; refused: name and reason of images that cannot
     be loaded; left_out: why the configuration does not want this codec, if it does not; on_progress(done, total,
-    from_cache) is called after each piece; timeout_s: for one encode or decode.
+    from_cache) is called after each piece; timeout_s: for one encode or decode; accept_failures: a failure that may
+    pass at the next try is a row as well.
     """
 
     codec: str
@@ -48,10 +50,14 @@ class Job:
     left_out: str = ""
     timeout_s: float = 600.0
     threads: int = 1
+    accept_failures: bool = False
     on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row of records per image and point; one for the whole dataset where the codec or the set is missing."""
+        """One row of records per image and point; one for the whole dataset where the codec or the set is missing.
+
+        Raises TransientError, once all else is done and in the cache, where the machine and not the codec failed.
+        """
         whole = {"dataset": self.manifest.name, "codec": self.codec}
         try:
             codec = load(self.codec)
@@ -66,10 +72,17 @@ class Job:
         if self.manifest.status != "ok":
             return [{**whole, "status": "skipped", "reason": self.manifest.reason}]
         refused = [{"image": image["name"], "status": "skipped", "reason": image["reason"]} for image in self.refused]
+        chain = _Chain(self, codec, state)
         try:
-            rows = list(_Chain(self, codec, state).rows())
+            rows = list(chain.rows())
         except UsageError as error:  # a device that is not there
             return [{**whole, "status": "failed", "reason": str(error)}]
+        if chain.undone and not self.accept_failures:
+            raise TransientError(
+                f"{self.codec} on {self.manifest.name}: {len(chain.undone)} of {chain.total} pieces failed for reasons "
+                f"that may pass: {chain.undone[0]}. The others are done and kept; the same command redoes only these. "
+                "If it happens every time: --accept-failures (accept_failures in the configuration) makes them rows"
+            )
         return [*rows, *({**whole, **row} for row in refused)]
 
 
@@ -79,6 +92,7 @@ class _Chain:
     def __init__(self, job: Job, codec: Codec, state: Status):
         self.job, self.codec, self.state = job, codec, state
         self.done = self.cached = 0
+        self.undone: list[str] = []  # why, for each piece that the machine failed at
         self.total = len(job.images) * len(codec.points)
         self.common = {
             "dataset": job.manifest.name,
@@ -121,13 +135,15 @@ class _Chain:
         }
         try:
             piece, bitstream = self._piece(image, point)
-        except WorkerError as error:
+            link = self.job.folder / "bitstreams" / self.job.manifest.name / self.codec.name
+            link /= f"{image.name}.{point.name}{self.codec.extension}"
+            _link(bitstream, link)
+        except (RdbenchError, OSError) as error:
             log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)
+            if not isinstance(error, WorkerError) or may_pass(error):  # an error here, and no codec's
+                self.undone.append(f"{image.name}, point {point.name}: {error}")
             relative = os.path.relpath(self.job.log, self.job.folder)
             return {**row, "status": "failed", "reason": str(error), "log": relative}
-        link = self.job.folder / "bitstreams" / self.job.manifest.name / self.codec.name
-        link /= f"{image.name}.{point.name}{self.codec.extension}"
-        _link(bitstream, link)
         row["bitstream"] = str(link.relative_to(self.job.folder))
         row["bpp"] = 8 * piece["bytes"] / (image.width * image.height)
         return {**row, "status": "ok", **piece}
@@ -138,7 +154,12 @@ class _Chain:
         coded, measured = entry.read()
         if coded is None:
             entry.bitstream.parent.mkdir(parents=True, exist_ok=True)
-            request = {"image": image.path, "point": point.name, "parameters": dict(point.parameters)}
+            request = {
+                "image": image.path,
+                "image_sha256": image.sha256,
+                "point": point.name,
+                "parameters": dict(point.parameters),
+            }
             coded = _facts(self.encoder.ask(do="encode", **request, out=str(entry.bitstream)))
             measured = None
         if measured is None:
@@ -161,7 +182,7 @@ class _Chain:
                 f"decode: the decoder's pixels ({other[:12]}) differ from the encoder's reconstruction ({own[:12]})"
             )
         if self.reference is None:
-            self.reference = Reference(load_image(image.path))
+            self.reference = Reference(load_verified(image.path, image.sha256))
         metrics = measure(self.reference, pixels)
         return {"reconstruction_sha256": other, **metrics, "metric_versions": METRIC_VERSIONS_JSON}
 

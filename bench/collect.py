@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from bench.archive import extract_images, is_archive, not_an_archive
 from bench.datastore import Store, digest_of, set_aside, wrong
 from bench.download import Source, is_url, obtain
 from bench.errors import RdbenchError, UnavailableError, UsageError
+from bench.files import remove_folder
 from bench.images import BrokenImageError, load_image
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class _Collection:
             if len(digests) == 1 and not any(places.values()):
                 self.store.trust(path.name, digest_of(path))
         finally:
-            shutil.rmtree(scratch, ignore_errors=True)
+            remove_folder(scratch, self.store.folder)
             path.unlink(missing_ok=True)
 
     def _accept(self, images: list[Path]) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from bench.collect import collect
-from bench.datastore import Store, alone, data_folder, folder_store
+from bench.datastore import Store, alone, data_folder, folder_store, stamp
 from bench.errors import RdbenchError, UnavailableError, UsageError
 from bench.images import RULES_VERSION, SUFFIXES, load_image
 from bench.manifest import ImageFile, Manifest, read_manifest, write_manifest
@@ -79,8 +79,7 @@ def source_of(name: str, spec_file: str | Path = SPECIFICATION) -> dict[str, Any
     """What decides a set's content, as JSON: its entry, or the listing of a folder. A change asks for a new fetch."""
     if name.startswith(FOLDER):
         folder = _folder(name)
-        found = [(path.name, path.stat()) for path in _images_in(folder)]
-        listing = [[name, status.st_size, status.st_mtime_ns] for name, status in found]
+        listing = [[path.name, *stamp(path).values()] for path in _images_in(folder)]
         return {"folder": str(folder), "files": listing, "rules": RULES_VERSION}
     entry = _entry(name, spec_file)
     base = {"base": source_of(entry["of"], spec_file)} if "of" in entry else {}

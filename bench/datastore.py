@@ -70,7 +70,7 @@ class Store:
                 seen = {"width": image.shape[1], "height": image.shape[0], "sha256": sha256_pixels(image)}
             except UsageError as error:
                 seen = {"refused": str(error)}
-            facts = {**_stamp(path), "file_sha256": sha256_file(path), "rules": rules, **seen}
+            facts = {**stamp(path), "file_sha256": sha256_file(path), "rules": rules, **seen}
             facts["right"] = self._known(path).get("right", [])
             self.record[self._key(path)] = facts
         return facts
@@ -86,7 +86,7 @@ class Store:
 
     def found_right(self, path: Path, digest: str) -> None:
         known = self._known(path)
-        self.record[self._key(path)] = {**known, **_stamp(path), "right": sorted({digest, *known.get("right", ())})}
+        self.record[self._key(path)] = {**known, **stamp(path), "right": sorted({digest, *known.get("right", ())})}
 
     def trust(self, name: str, digest: str) -> None:
         """Records the hash of something that has no published one, on first use."""
@@ -131,7 +131,7 @@ class Store:
 
     def _known(self, path: Path) -> dict[str, Any]:
         facts = self.record.get(self._key(path), {})
-        return facts if facts and path.is_file() and _stamp(path).items() <= facts.items() else {}
+        return facts if facts and path.is_file() and stamp(path).items() <= facts.items() else {}
 
     def _read_lock(self) -> dict[str, str]:
         """The lock must be readable: starting anew would trust whatever comes."""
@@ -153,9 +153,10 @@ class Store:
         return {k: v for k, v in record.items() if isinstance(v, dict)} if isinstance(record, dict) else {}
 
 
-def _stamp(path: Path) -> dict[str, Any]:
+def stamp(path: Path) -> dict[str, int]:
+    """What changes when a file does. A copy may keep size and mtime; the time of its last change of any kind is new."""
     status = path.stat()
-    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
 
 
 def folder_store(folder: Path) -> Path:

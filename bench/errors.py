@@ -4,9 +4,24 @@ Each message says what was being done, what was expected, what came, and what to
 :class:`UsageError` into exit code 2 and every other :class:`RdbenchError` into exit code 1, without a traceback.
 """
 
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+
+
+def plain_text(text: str) -> str:
+    """``text`` as it can be printed and stored: a lone surrogate (of a name that is not UTF-8) becomes its escape."""
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
+
 
 class RdbenchError(Exception):
-    """A failure rdbench can explain."""
+    """A failure rdbench can explain. Its message can always be printed and stored."""
+
+    def __init__(self, *message: object):
+        super().__init__(*(plain_text(part) if isinstance(part, str) else part for part in message))
 
 
 class UsageError(RdbenchError):
@@ -19,3 +34,57 @@ class BitstreamError(RdbenchError, ValueError):
 
 class UnavailableError(RdbenchError):
     """Something the run could do without is missing (a network, a binary, weights): the row becomes `skipped`."""
+
+
+class TransientError(RdbenchError):
+    """A failure of the machine, which may pass at the next try: a full disk, a killed process, a timeout.
+
+    It is never stored as a codec's result: the job fails once its other images are done, and the next try redoes it.
+    """
+
+
+_MACHINE_ERRNOS = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETXTBSY)
+    + (errno.ESTALE, errno.EROFS, errno.ENETDOWN, errno.ETIMEDOUT)
+)
+_MACHINE_TEXTS = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)))
+# A program that does one of these to itself would do it again.
+_OWN_SIGNALS = frozenset(
+    (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS)
+    + (signal.SIGXFSZ, signal.SIGPIPE)
+)
+
+
+def may_pass(error: BaseException) -> bool:
+    """Whether the machine caused ``error``, or anything it was raised from: memory, disk, files, a killed process.
+
+    A program that a codec runs tells of a full disk in words only, so the system's words count as well.
+    """
+    return any(_is_of_machine(cause) for cause in _chain(error))
+
+
+def _is_of_machine(error: BaseException) -> bool:
+    if isinstance(error, TransientError | MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
+        return True
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in _MACHINE_ERRNOS
+    return any(text in str(error) for text in _MACHINE_TEXTS)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+
+
+def killed_from_outside(returncode: int) -> bool:
+    """Whether a process that ended so was stopped by another: the kernel short of memory, a scheduler, a person.
+
+    returncode: as :mod:`subprocess` gives it, or 128 + signal, as a shell gives it. A fault of its own
+    (segmentation fault, abort) is no such end.
+    """
+    number = -returncode if returncode < 0 else returncode - 128
+    known = number in set(signal.Signals) and number not in _OWN_SIGNALS
+    return known and (returncode < 0 or number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import socket
 from pathlib import Path
 from typing import Any
+
+from bench.errors import RdbenchError, UsageError, plain_text
 
 
 def cache_dir() -> Path:
@@ -52,9 +55,37 @@ def write_if_changed(path: str | Path, data: bytes | str) -> bool:
     return True
 
 
+def bare_name(name: str, what: str) -> str:
+    """``name`` if it is one visible part of a path. what: what it names, for the message.
+
+    Raises UsageError for an empty name, a path, a name that begins with a dot, and control characters.
+    """
+    if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+        raise UsageError(
+            f"{what}: expected a bare name, got {name!r}; "
+            "a name has no slash, no dot at its start and no control character"
+        )
+    return name
+
+
+def remove_folder(folder: Path, root: Path) -> None:
+    """Removes ``folder``, if it exists, with all it holds. The only place where rdbench removes a folder.
+
+    root: the folder that everything removed must lie below. A symbolic link goes, what it points to stays. Raises
+    RdbenchError for ``root`` itself and for a folder outside it.
+    """
+    real = folder.parent.resolve() / folder.name
+    if folder.name in ("", "..") or root.resolve() not in real.parents:
+        raise RdbenchError(f"removing {folder}: expected a folder below {root}, this is {real}; nothing was removed")
+    if real.is_symlink():
+        real.unlink()
+    else:
+        shutil.rmtree(real, ignore_errors=True)
+
+
 def to_json(value: Any, indent: int | None = 1) -> str:
     """``value`` as JSON with sorted keys and a final newline: equal values give equal bytes."""
-    return json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False) + "\n"
+    return plain_text(json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)) + "\n"
 
 
 def sha256(data: bytes | memoryview) -> str:

@@ -1,9 +1,10 @@
 """The regression gate: the records of a run against a stored baseline (bench/baseline.py).
 
-A codec of another version, with other weights or measured by other metric versions than in its baseline is `new`:
-nothing is compared. Otherwise three layers look at it:
+A codec measured by other metric versions or on other pixels than in its baseline is `new`: nothing is compared.
+Otherwise three layers look at it:
 
-bits        a codec that promises equal bits (no weights, not declared inexact) has the hashes of the baseline
+bits        a codec that promises equal bits (no weights, not declared inexact) has the hashes of the baseline; another
+            version, or other weights, promise nothing of the kind, and this layer leaves them out
 bpp, psnr   at no image and operating point does the rate rise, or the PSNR fall, by more than a tolerance
 bd          the BD-rate against the baseline, mean of the images', is not above a threshold with its whole 95 %
             interval above zero; where one image leaves no interval, the threshold alone decides
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ class Limits:
 class Finding:
     """What one layer saw. value: in percent or dB; interval: 95 %, of a BD-rate."""
 
-    layer: str  # run, file, new, bits, metrics, bpp, psnr, bd
+    layer: str  # run, file, new, version, bits, metrics, bpp, psnr, bd
     text: str
     breached: bool = False
     value: float | None = None
@@ -120,10 +121,10 @@ def judge(
         dataset, codec = key
         findings = _findings(rows, baseline.of(key), baseline.origins.get(key), limits)
         findings += _files(records.measured(rows), folder) if folder else []
-        kinds = {finding.layer for finding in findings}
+        kinds = {finding.layer for finding in findings} - {"version"}
         passed = "new" if "new" in kinds else "changed" if kinds else "same"
-        if not findings:
-            findings = [Finding("bits", f"{len(baseline.of(key))} bitstreams and reconstructions")]
+        if not kinds:
+            findings.insert(0, Finding("bits", f"{len(baseline.of(key))} bitstreams and reconstructions"))
         breached = any(finding.breached for finding in findings)
         verdicts.append(Verdict(dataset, codec, "failed" if breached else passed, tuple(findings)))
     return verdicts
@@ -159,16 +160,17 @@ def _findings(now: pd.DataFrame, before: pd.DataFrame, origin: Origin | None, li
         return [Finding("run", f"{'measured before, now: ' if origin else 'failed: '}{why}{where}", True)]
     if origin is None:
         return [Finding("new", "it has no baseline", limits.new)]
-    versions = origin_of(measured).versions()
-    other = [
-        f"{name} {versions[name]!r}, was {was!r}" for name, was in origin.versions().items() if versions[name] != was
-    ]
+    measured_by = origin_of(measured)
     pairs = differences(now, before)
     found = pairs[pairs.found]
-    if not other and len(found) and found.other_image.any():
-        other = [f"image {found[found.other_image].image.iloc[0]} has other pixels"]
+    other = ""
+    if measured_by.metric_versions != origin.metric_versions:
+        other = f"metric versions {measured_by.metric_versions}, was {origin.metric_versions}"
+    elif len(found) and found.other_image.any():
+        other = f"image {found[found.other_image].image.iloc[0]} has other pixels"
     if other:
-        return [Finding("new", f"not compared: {'; '.join(other)}", limits.new)]
+        return [Finding("new", f"not compared: {other}", limits.new)]
+    versions = _versions(measured_by, origin)
     if len(found) < len(pairs):
         first = pairs[~pairs.found].iloc[0]
         text = (
@@ -177,10 +179,18 @@ def _findings(now: pd.DataFrame, before: pd.DataFrame, origin: Origin | None, li
         return [Finding("run", text, True)]
     wrong = _metrics(pairs)
     if not (pairs.other_bitstream | pairs.other_reconstruction).any():
-        return wrong
-    same_code = origin.code_sha256 == origin_of(measured).code_sha256
+        return [*versions, *wrong]
+    same_code = origin.code_sha256 == measured_by.code_sha256
+    bits = _bits(pairs, replace(origin, exact=origin.exact and not versions), same_code, limits)
     kept = measured.merge(before[KEY], on=KEY)
-    return [_bits(pairs, origin, same_code, limits), *wrong, *_tolerances(pairs, limits), *_bd(kept, before, limits)]
+    return [*versions, bits, *wrong, *_tolerances(pairs, limits), *_bd(kept, before, limits)]
+
+
+def _versions(now: Origin, before: Origin) -> list[Finding]:
+    """What takes the promise of equal bits away: another version, other weights."""
+    after, was = now.versions(), before.versions()
+    other = [f"{name} {after[name]!r}, was {was[name]!r}" for name in was if after[name] != was[name]]
+    return [Finding("version", f"hashes are not held against each other: {'; '.join(other)}")] if other else []
 
 
 def _files(measured: pd.DataFrame, folder: Path) -> list[Finding]:

@@ -7,21 +7,22 @@ what is lost, not the harness.
 from __future__ import annotations
 
 import io
-import struct
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
 
-from bench.errors import UsageError
+from bench import jpegs
+from bench.errors import TransientError, UsageError
+from bench.files import sha256_pixels
 
 RULES_VERSION = 1  # of what is accepted and how it is converted: raising it has every image looked at again
 SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm"))
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 ORIENTATION = 0x0112  # EXIF tag; 1 = upright
+DAMAGE = r".*([Tt]runcated|[Cc]orrupt|larger than file|malformed)"  # what Pillow only warns of
 PROFILE_TOLERANCE = 3  # of 255: how far a profile that calls itself sRGB may move a colour
 
 
@@ -42,19 +43,45 @@ def load_image(path: str | Path, *, ignore_profile: bool = False) -> np.ndarray:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the error, at twice the size, stays
+            warnings.filterwarnings("error", DAMAGE, UserWarning)
             with Image.open(path, formats=FORMATS) as image:
                 reason = refusal(image, path, ignore_profile)
                 if reason:
                     raise UsageError(f"reading {path}: {reason}")
-                return _rgb(image, path)
+                pixels = _rgb(image, path)
+            damage = jpegs.fault(path.read_bytes()) if image.format in ("JPEG", "MPO") else ""
+            if damage:
+                raise BrokenImageError(f"reading {path}: {damage}; get the file anew")
+            return pixels
     except Image.DecompressionBombError as error:
         raise UsageError(f"reading {path}: {error}; cut or scale it first") from error
     except Image.UnidentifiedImageError as error:
         raise BrokenImageError(
             f"reading {path}: expected a PNG, JPEG, WebP, TIFF, BMP or PPM image, this is none"
         ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error) as error:  # what Pillow raises
+    except (UsageError, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises whatever a damaged file drives it to: TypeError, KeyError, struct.error
         raise BrokenImageError(f"reading {path}: {_cause(error)}") from error
+
+
+def load_verified(path: str | Path, pixels_sha256: str) -> np.ndarray:
+    """The pixels of an image that a manifest lists with this hash: what is measured is what was fetched.
+
+    Raises TransientError for a file that is gone, damaged or replaced since then.
+    """
+    advice = "put the original back, or fetch the set again (`rdbench fetch`, or the same snakemake command)"
+    try:
+        image = load_image(path)
+    except UsageError as error:
+        raise TransientError(f"{error}. The image could be read when the set was fetched; {advice}") from error
+    got = sha256_pixels(image)
+    if got != pixels_sha256:
+        raise TransientError(
+            f"reading {path}: the image was replaced after the set was fetched: expected pixels with sha256 "
+            f"{pixels_sha256[:12]}, got {got[:12]}; {advice}"
+        )
+    return image
 
 
 def refusal(image: Any, path: Path, ignore_profile: bool = False) -> str:

@@ -136,7 +136,8 @@ def decode_matrix(
 def _encode(encoder: Worker, image: ImageFile, point: Point, out: Path) -> Path | str:
     """The file with the bitstream, or why there is none."""
     try:
-        encoder.ask(do="encode", image=image.path, point=point.name, parameters=dict(point.parameters), out=str(out))
+        at = {"point": point.name, "parameters": dict(point.parameters)}
+        encoder.ask(do="encode", image=image.path, image_sha256=image.sha256, **at, out=str(out))
     except WorkerError as error:
         return str(error)
     return out

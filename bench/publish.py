@@ -7,11 +7,10 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.files import to_json, write_if_changed
+from bench.files import bare_name, remove_folder, to_json, write_if_changed
 from bench.report.build import HERE, build, identity, templates
 from bench.report.claims import MARKS, verdicts
 from bench.report.run import read_run
@@ -25,20 +24,24 @@ def publish(name: str, results: Path = Path("results"), reports: Path = Path("re
     """The published report of the run ``name``; returns its index.html.
 
     Pictures of images other than the embedded ones, the bitstreams and the logs stay behind: their hashes are in the
-    records. The plotting library's script is shared by all published reports. Raises UsageError where there is no run.
+    records. The plotting library's script is shared by all published reports. Raises UsageError for
+    a name that is a path, and where there is no run.
     """
+    bare_name(name, "publishing a run")
     if not (results / name / "records.parquet").is_file():
         known = ", ".join(sorted(path.parent.name for path in results.glob("*/records.parquet"))) or "none yet"
         raise UsageError(
             f"no run called {name!r} in {results}; there are: {known}. Make one first: snakemake --cores all"
         )
+    if (reports / name).exists() and not (reports / name / "report.json").is_file():
+        raise UsageError(f"{reports / name} is no published report, so publishing does not replace it; rename the run")
     part = reports / f".{name}.part"
-    shutil.rmtree(part, ignore_errors=True)
+    remove_folder(part, reports)
     build(results / name, out=part, published=True, gallery_bpp=GALLERY_BPP, gallery_images=GALLERY_IMAGES)
-    shutil.rmtree(reports / name, ignore_errors=True)
     run = read_run(results / name)
     facts = {"name": name, **identity(run), "verdicts": verdicts(run)}
     (part / "report.json").write_text(to_json(facts), encoding="utf-8")
+    remove_folder(reports / name, reports)
     os.replace(part, reports / name)
     _index(reports)
     return reports / name / "index.html"

@@ -66,7 +66,9 @@ class _Search:
     """The bitstreams of one image that one codec makes on the way to one rate."""
 
     def __init__(self, codec: Codec, image: Image, target_bpp: float, tolerance: float):
-        self.codec, self.image, self.target_bpp, self.tolerance = codec, image, target_bpp, tolerance
+        self.codec, self.target_bpp, self.tolerance = codec, target_bpp, tolerance
+        self.image = image.view()  # one image for all bitstreams: no encoder may change it
+        self.image.setflags(write=False)
         self.evaluations = 0
 
     def cut(self, codec: Embedded) -> Coded:

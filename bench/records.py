@@ -16,7 +16,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.errors import UsageError
+from bench.errors import UsageError, plain_text
 from bench.files import write_atomically
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
@@ -69,8 +69,12 @@ def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
     unknown = {name for row in rows for name in row} - set(SCHEMA.names)
     if unknown:
         raise ValueError(f"records have no column {sorted(unknown)}; SCHEMA in {__name__} lists them")
-    columns = {name: [row.get(name) for row in rows] for name in SCHEMA.names}
+    columns = {name: [_storable(row.get(name)) for row in rows] for name in SCHEMA.names}
     return pa.table(columns, schema=SCHEMA).to_pandas().sort_values(KEY, ignore_index=True)
+
+
+def _storable(value: Any) -> Any:
+    return plain_text(value) if isinstance(value, str) else value
 
 
 def write(frame: pd.DataFrame, path: str | Path, schema: pa.Schema = SCHEMA) -> None:

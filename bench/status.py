@@ -9,13 +9,19 @@ import ast
 import hashlib
 from dataclasses import asdict, dataclass
 from functools import cache
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import codecs_wrappers
 from bench.codec import Codec, discover, module_of
-from bench.errors import RdbenchError
+from bench.errors import RdbenchError, plain_text
 from bench.files import to_json, write_if_changed
+
+TRAINING_TEXTS = ("name", "device", "start", "base")
+TRAINING_NUMBERS = (
+    *("bytes", "steps", "crops", "crop", "images", "hours", "loss", "bpp", "psnr_rgb_db", "validation_images"),
+)
 
 
 @dataclass(frozen=True)
@@ -72,9 +78,28 @@ def status(codec: Codec) -> Status:
                 raise ValueError("version() is empty: it must name what decides the bits")
         elif not reason:
             raise ValueError("available() says no but not why")
-    except Exception as error:
-        fields |= {"available": False, "error": f"{type(error).__name__}: {error}"}
+        _check_types(fields)
+    except (Exception, SystemExit) as error:
+        told = plain_text(f"{type(error).__name__}: {error}")
+        nothing = {"reason": "", "version": "", "weights_sha256": "", "training": ()}
+        fields |= {"available": False, "error": told, **nothing}
     return Status(**fields)
+
+
+def _check_types(fields: dict[str, Any]) -> None:
+    """Raises TypeError for what the tables and the page could not hold: text for a number, a number for a text."""
+    for name in ("reason", "version", "weights_sha256", "label", "description", "extension", "role"):
+        if not isinstance(fields.get(name, ""), str):
+            raise TypeError(f"{name} must be a text, it is {fields[name]!r}")
+        fields[name] = plain_text(fields.get(name, ""))
+    for facts in fields.get("training", ()):
+        if not isinstance(facts.get("name"), str):
+            raise TypeError(f"training() must give each file's name, it gives {facts!r}")
+        for key, value in facts.items():
+            wanted: Any = str if key in TRAINING_TEXTS else Real if key in TRAINING_NUMBERS else object
+            if isinstance(value, bool) or not isinstance(value, wanted):
+                kind = "a text" if wanted is str else "a number"
+                raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, it gives {value!r}")
 
 
 def all_statuses() -> dict[str, Status]:

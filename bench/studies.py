@@ -7,6 +7,7 @@ bitstream alone belongs into the records.
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,10 +16,13 @@ from typing import Any
 
 import codecs_wrappers
 from bench.codec import Image, check_image, discover, load
-from bench.datasets import Manifest, load_image
-from bench.errors import RdbenchError, UsageError
+from bench.datasets import Manifest
+from bench.errors import RdbenchError, UsageError, may_pass
 from bench.files import to_json, write_if_changed
+from bench.images import load_verified
 from bench.progress import Progress
+
+log = logging.getLogger(__name__)
 
 Rows = Iterable[Mapping[str, Any]]
 
@@ -71,8 +75,12 @@ def run_study(
         result |= {"status": "ok", "reason": "", "rows": _rows(study, manifest, progress, at_most)}
     except _Skipped as skipped:
         result |= {"status": "skipped", "reason": str(skipped), "rows": []}
-    except RdbenchError as error:
-        result |= {"status": "failed", "reason": str(error), "rows": []}
+    except Exception as error:  # whatever a wrapper raises is its study's result; the others go on
+        if may_pass(error):
+            raise
+        log.exception("%s on %s", name, manifest.name)
+        reason = str(error) if isinstance(error, RdbenchError) else f"{type(error).__name__}: {error}"
+        result |= {"status": "failed", "reason": reason, "rows": []}
     write_if_changed(out, to_json(result))
     return result
 
@@ -92,7 +100,7 @@ def _rows(study: Study, manifest: Manifest, progress: Progress | None, at_most: 
     for number, image in enumerate(images):
         if progress:
             progress(number, len(images))
-        for row in study.run(check_image(load_image(image.path))):
+        for row in study.run(check_image(load_verified(image.path, image.sha256))):
             rows.append([image.name, *(row[column] for column in study.columns)])
     if progress:
         progress(len(images), len(images))

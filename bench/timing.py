@@ -19,7 +19,7 @@ from bench.codec import Point, load
 from bench.datasets import ImageFile, Manifest
 from bench.devices import lent
 from bench.environment import device_name
-from bench.errors import UsageError
+from bench.errors import UsageError, may_pass
 from bench.status import status
 from bench.workers import Worker, WorkerError
 
@@ -55,7 +55,10 @@ SCHEMA = pa.schema(
 def time_codec(
     name: str, manifest: Manifest, log: Path, *, images: int = 1, points: int = 3, repeats: int = 3, threads: int = 1
 ) -> pd.DataFrame:
-    """One row per image and point: the first ``images``; ``points`` of the RD curve, evenly spread with both ends."""
+    """One row per image and point: the first ``images``; ``points`` of the RD curve, evenly spread with both ends.
+
+    Raises WorkerError where the machine failed (a killed process, a timeout, a full disk): no row would say so rightly.
+    """
     codec = load(name)
     state = status(codec)
     rows = []
@@ -89,10 +92,13 @@ def spread(count: int, wanted: int) -> list[int]:
 def _time_point(encoder: Worker, decoder: Worker, image: ImageFile, point: Point, repeats: int) -> dict[str, Any]:
     bitstream = str(Path(decoder.folder.name) / "bitstream")
     at = {"point": point.name, "parameters": dict(point.parameters)}
+    of = {"image": image.path, "image_sha256": image.sha256}
     try:
-        encoded = encoder.ask(do="time", image=image.path, **at, repeats=repeats, out=bitstream)
+        encoded = encoder.ask(do="time", **of, **at, repeats=repeats, out=bitstream)
         decoded = decoder.ask(do="time", bitstream=bitstream, repeats=repeats)
     except WorkerError as error:
+        if may_pass(error):
+            raise
         return {"status": "failed", "reason": str(error)}
     row = {"status": "ok", "pixels": encoded["height"] * encoded["width"]}
     for side, answer in (("encode", encoded), ("decode", decoded)):

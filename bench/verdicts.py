@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import pandas as pd
 
 from bench.gate import Verdict
+from bench.worst import Worst, cell
+from bench.worst import as_markdown as worst_as_markdown
 
 ORDER = ("failed", "new", "changed", "same")
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # XML 1.0, section 2.2
@@ -54,14 +56,14 @@ def advice(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> list[tu
     return commands
 
 
-def as_markdown(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> str:
-    """For a pull request: the headline, a table of what is not the same, and the commands to go on with."""
+def as_markdown(verdicts: Sequence[Verdict], folder: Path, baseline: Path, worst: Worst) -> str:
+    """For a pull request: the headline, tables of what is not the same and of the worst images, commands to go on."""
     lines = [f"### rdbench gate: {headline(verdicts)}", ""]
     unlike = [verdict for verdict in _sorted(verdicts) if verdict.verdict != "same"]
     if unlike:
         lines += ["| verdict | codec | dataset | what was found |", "|---|---|---|---|"]
-        lines += [f"| {_bold(v.verdict)} | {v.codec} | {v.dataset} | {_cell(v.detail)} |" for v in unlike]
-        lines += [""]
+        lines += [f"| {_bold(v.verdict)} | {v.codec} | {v.dataset} | {cell(v.detail)} |" for v in unlike]
+        lines += ["", *worst_as_markdown(worst)]
     if same := _codecs(verdict for verdict in verdicts if verdict.verdict == "same"):
         lines += [f"The same bitstreams and reconstructions: {same.replace(' ', ', ')}.", ""]
     if commands := advice(verdicts, folder, baseline):
@@ -121,7 +123,3 @@ def _codecs(verdicts: Iterable[Verdict]) -> str:
 
 def _bold(verdict: str) -> str:
     return f"**{verdict}**" if verdict == "failed" else verdict
-
-
-def _cell(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;")

@@ -15,13 +15,21 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RdbenchError
+from bench.errors import RdbenchError, TransientError, killed_from_outside
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
 class WorkerError(RdbenchError):
-    """A codec raised, crashed, or did not answer in time; the message is the reason that goes into the row."""
+    """A codec raised or crashed; the message is the reason that goes into the row."""
+
+
+class WorkerStoppedError(WorkerError, TransientError):
+    """The machine stopped a codec: killed from outside, out of time, a full disk. No row says so; the job fails."""
+
+
+class _CrashError(Exception):
+    """The process ended by itself in the middle of a request; the message says how."""
 
 
 class Worker:
@@ -49,27 +57,45 @@ class Worker:
     def __enter__(self) -> Worker:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._stop()
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._stop(at_once=kind is not None)
         self.folder.cleanup()
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The answer to a request. Raises WorkerError with the reason where there is none."""
+        """The answer to a request. Raises WorkerError with the reason where there is none.
+
+        A process that crashes is started again and asked once more: only what crashes twice is the codec's fault.
+        """
+        try:
+            answer = self._ask(request)
+        except _CrashError:
+            try:
+                answer = self._ask(request)
+            except _CrashError as error:
+                raise WorkerError(f"{self.side}: {error}") from None
+        if "error" in answer:
+            kind = WorkerStoppedError if answer.get("may_pass") else WorkerError
+            raise kind(f"{self.side}: {answer['error']}")
+        return answer
+
+    def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         process = self._start()
         assert process.stdin is not None
         try:
             process.stdin.write(json.dumps(request).encode() + b"\n")
             process.stdin.flush()
-            answer = json.loads(self._read_line(process))
+            return json.loads(self._read_line(process))
         except (BrokenPipeError, EOFError):
-            raise WorkerError(f"{self.side}: {self._stop()}") from None
+            how = self._stop()
+            if killed_from_outside(process.returncode):
+                raise WorkerStoppedError(f"{self.side}: {how}") from None
+            raise _CrashError(how) from None
         except TimeoutError:
-            process.kill()
-            self._stop()
-            raise WorkerError(f"{self.side}: no answer within {self.timeout_s:g} s, process killed") from None
-        if "error" in answer:
-            raise WorkerError(f"{self.side}: {answer['error']}")
-        return answer
+            self._stop(at_once=True)
+            raise WorkerStoppedError(
+                f"{self.side}: no answer within {self.timeout_s:g} s, process killed; a codec that needs longer "
+                "needs a higher timeout (timeout_s in the configuration, --timeout)"
+            ) from None
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is None:
@@ -83,6 +109,7 @@ class Worker:
                     stderr=log,
                     cwd=self.folder.name,
                     env=self.environment,
+                    start_new_session=True,  # a process group of its own: the programs it starts end with it
                 )
         return self.process
 
@@ -101,19 +128,20 @@ class Worker:
         line, self.pending = self.pending.split(b"\n", 1)
         return line
 
-    def _stop(self) -> str:
-        """Ends the process; says how it ended, with the last line it wrote."""
+    def _stop(self, at_once: bool = False) -> str:
+        """Ends the process and all that it started; says how it ended, with the last line it wrote."""
         process, self.process = self.process, None
         if process is None:
             return "not running"
         assert process.stdin is not None and process.stdout is not None
         with contextlib.suppress(OSError):
             process.stdin.close()
-        try:
-            code = process.wait(timeout=2)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            code = process.wait()
+        if not at_once:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=2)
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: the latter for a group of zombies
+            os.killpg(process.pid, signal.SIGKILL)
+        code = process.wait()
         process.stdout.close()
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.is_file() else []

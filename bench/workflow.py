@@ -18,7 +18,7 @@ from bench.claims import claimed_codecs
 from bench.datasets import read_manifest, source_of
 from bench.devices import requested, usable_gpus
 from bench.errors import UsageError
-from bench.files import to_json, write_if_changed
+from bench.files import bare_name, to_json, write_if_changed
 from bench.specification import Needs, named_pairs, needs, read_specification
 from bench.status import Status, all_statuses
 from bench.studies import Study, studies
@@ -90,7 +90,7 @@ def plan(config: Mapping[str, Any], refresh: bool = True) -> Plan:
     Raises UsageError for a codec or dataset that does not exist.
     """
     names = {slug(name): name for name in config["datasets"]}
-    folder = Path("results", config.get("name") or "-".join(names))
+    folder = Path("results", bare_name(config.get("name") or "-".join(names), "the run's name in the configuration"))
     statuses = all_statuses()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
     asked = () if config["codecs"] == "all" else wanted

@@ -21,6 +21,13 @@ class NestedDropout(LearnedEmbedded):
 
         return meanscale.encode(self.model(self.entries[0]), check_image(image), self.scheme)[0]
 
+    def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image:
+        from codecs_wrappers.learned import meanscale
+
+        image, model = check_image(image), self.model(self.entries[0])
+        y_hat = meanscale.encoder_latent(model, image, bitstream, stream.read(bitstream, self.scheme))
+        return model.synthesise(y_hat, *image.shape[:2])
+
     def decode(self, bitstream: bytes) -> Image:
         header = stream.read(bitstream, self.scheme)
         from codecs_wrappers.learned import meanscale

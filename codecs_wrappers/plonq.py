@@ -32,6 +32,14 @@ class Plonq(LearnedEmbedded):
 
         return plonq.encode(self.model(self.entries[0]), check_image(image), order=Order(*self.order))
 
+    def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image | None:
+        from codecs_wrappers.learned import plonq
+
+        if self.midpoint:
+            return None
+        image, model = check_image(image), self.model(self.entries[0])
+        return model.synthesise(plonq.encoder_latent(model, image, bitstream), *image.shape[:2])
+
     def decode(self, bitstream: bytes) -> Image:
         """The image of a bitstream or any prefix behind its header. Raises BitstreamError that says what is wrong."""
         header = stream.read(bitstream, self.scheme)

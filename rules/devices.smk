@@ -21,5 +21,5 @@ rule devices:
         **config["matrix"],
         codecs=PLAN.with_weights,
     shell:
-        "rdbench decode-matrix {params.codecs} --manifest {input.manifest:q} --out {output:q}"
-        " --images {params.images} --points {params.points} --log {log:q}"
+        "rdbench decode-matrix {params.codecs:q} --manifest {input.manifest:q} --out {output:q}"
+        " --images {params.images:q} --points {params.points:q} --log {log:q}"

@@ -30,7 +30,7 @@ rule figure:
         run=RUN,
         datasets=list(PLAN.names),
     shell:
-        "rdbench figures --only {wildcards.figure} --folder {params.run:q} --records {input.records:q}"
+        "rdbench figures --only {wildcards.figure:q} --folder {params.run:q} --records {input.records:q}"
         " --datasets {params.datasets:q} --index {output:q} --log {log:q}"
 
 

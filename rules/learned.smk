@@ -38,7 +38,7 @@ rule train:
     params:
         arguments=lambda wildcards: training.arguments(config["training"], wildcards.model),
     shell:
-        "rdbench train {wildcards.model} {params.arguments:q} > {log:q} 2>&1"
+        "rdbench train {wildcards.model:q} {params.arguments:q} > {log:q} 2>&1"
 
 
 for model in training.names():

@@ -17,8 +17,8 @@ rule time:
         **config["timing"],
         device=lambda wildcards: PLAN.device_of(wildcards.codec),
     shell:
-        "rdbench time {wildcards.codec} --manifest {input.manifest:q} --out {output:q} --images {params.images}"
-        " --points {params.points} --repeats {params.repeats} --device {params.device} --log {log:q}"
+        "rdbench time {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --images {params.images:q}"
+        " --points {params.points:q} --repeats {params.repeats:q} --device {params.device:q} --log {log:q}"
 
 
 rule study:
@@ -39,5 +39,5 @@ rule study:
         images=config["study_images"],
         device=lambda wildcards: PLAN.device_of(PLAN.studies[wildcards.study].codec),
     shell:
-        "rdbench study {wildcards.study} --manifest {input.manifest:q} --out {output:q}"
-        " --images {params.images} --device {params.device} --log {log:q}"
+        "rdbench study {wildcards.study:q} --manifest {input.manifest:q} --out {output:q}"
+        " --images {params.images:q} --device {params.device:q} --log {log:q}"

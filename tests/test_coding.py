@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -20,8 +21,9 @@ from bench.cli import main
 from bench.codec import load
 from bench.coding import Job, decode_files, part_of
 from bench.datasets import fetch
-from bench.errors import UsageError
+from bench.errors import TransientError, UsageError
 from bench.files import sha256_file, sha256_pixels
+from bench.timing import time_codec
 
 # A small honest codec whose calls can be counted; each test changes the one thing it is about.
 SOURCE = """
@@ -104,9 +106,10 @@ def test_every_number_follows_from_the_file_on_disk_and_the_decoded_pixels(teste
         ({"decode": "return np.zeros((9, 9, 3), np.uint8)"}, "expected a reconstruction of 176 x 192, got 9 x 9"),
         ({"decode": "return np.zeros((176, 192, 3), np.float32)"}, "must return uint8 H x W x 3; it returned float32"),
         ({"encode": "return None"}, "encode must return bytes"),
+        ({"encode": r"raise ValueError('caf\udce9 and ü')"}, "encode: ValueError: caf\\udce9 and ü"),
+        ({"decode": "raise SystemExit(3)"}, "process ended (exit code 3)"),
         ({"encode": "os.kill(os.getpid(), signal.SIGSEGV)"}, "process ended (killed by SIGSEGV)"),
         ({"decode": "os._exit(3)"}, "process ended (exit code 3)"),
-        ({"decode": "time.sleep(60)"}, "no answer within 2 s"),
         # needs the original: it is remembered while encoding, and a fresh process has nothing to remember
         ({"encode": "self.original = image", "decode": "return self.original"}, "has no attribute 'original'"),
         (
@@ -124,12 +127,186 @@ def test_a_codec_that_misbehaves_is_a_failed_row_with_its_reason(tested, image_f
     assert (tmp_path / "run" / rows[0]["log"]).resolve() == (tmp_path / "log").resolve()
     assert rows[0].get("psnr_rgb_db") is None
     assert len(records.table(rows)) == 4
+    records.write(records.table(rows), tmp_path / "part.parquet")
+    records.write_csv(records.read(tmp_path / "part.parquet"), tmp_path / "part.csv")
 
 
 def test_one_bad_image_does_not_take_the_others_with_it(tested, image_folder, tmp_path):
-    tested(encode="if image.shape[0] == 176: os.kill(os.getpid(), signal.SIGKILL)")
+    tested(encode="if image.shape[0] == 176: os.kill(os.getpid(), signal.SIGSEGV)")
     rows = job(image_folder, tmp_path).rows()
     assert [row["status"] for row in rows] == ["failed", "failed", "ok", "ok"]
+
+
+BAD_DAY = "if image.shape[0] == 176 and Path(os.environ['CALLS']).with_name('bad').exists(): "
+
+
+@pytest.mark.parametrize(
+    ("encode", "reason"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
+        ("os.kill(os.getpid(), signal.SIGTERM)", "killed by SIGTERM"),
+        ("time.sleep(60)", "no answer within 2 s"),
+        ("raise OSError(28, os.strerror(28))", "No space left on device"),
+        ("raise OSError(122, os.strerror(122))", "quota exceeded"),
+        ("raise MemoryError", "MemoryError"),
+        ("raise RuntimeError('program said: write error: No space left on device')", "No space left on device"),
+        ("import subprocess; subprocess.Popen(['sleep', '60']).wait()", "no answer within 2 s"),
+    ],
+)
+def test_a_failure_of_the_machine_fails_the_job_and_the_next_one_redoes_those_rows_alone(
+    tested, image_folder, tmp_path, encode, reason
+):
+    (tmp_path / "bad").touch()
+    tested(encode=BAD_DAY + encode)
+    with pytest.raises(TransientError, match="2 of 4 pieces failed for reasons that may pass") as failure:
+        job(image_folder, tmp_path, timeout_s=2.0).rows()
+    assert reason in str(failure.value)
+    rows = job(image_folder, tmp_path, timeout_s=2.0, accept_failures=True).rows()
+    assert [row["status"] for row in rows] == ["failed", "failed", "ok", "ok"]
+    (tmp_path / "bad").unlink()
+    (tmp_path / "calls").unlink()
+    rows = job(image_folder, tmp_path).rows()
+    assert [row["status"] for row in rows] == ["ok"] * 4
+    assert calls(tmp_path) == 2
+
+
+def test_a_full_disk_under_the_harness_itself_fails_the_job_too(tested, image_folder, tmp_path, monkeypatch):
+    tested()
+    whole, link = [], coding._link
+
+    def full(source, target):
+        if "coarse" in target.name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        whole.append(target.name)
+        link(source, target)
+
+    monkeypatch.setattr(coding, "_link", full)
+    with pytest.raises(TransientError, match=r"2 of 4 .*No space left on device"):
+        job(image_folder, tmp_path).rows()
+    assert "coffee.fine.raw" in whole
+    monkeypatch.setattr(coding, "_link", link)
+    assert {row["status"] for row in job(image_folder, tmp_path).rows()} == {"ok"}
+    assert calls(tmp_path) == 4
+
+
+def test_a_job_that_the_machine_failed_ends_with_exit_code_1_and_no_table(tested, image_folder, tmp_path, capsys):
+    tested(encode="os.kill(os.getpid(), signal.SIGKILL)")
+    command = ["run", "tested", "--dataset", f"folder:{image_folder}", "--out", str(tmp_path / "part.parquet")]
+    assert main(command) == 1
+    assert not (tmp_path / "part.parquet").exists()
+    assert "the same command redoes only these" in capsys.readouterr().err
+    assert main([*command, "--accept-failures"]) == 0
+    assert set(records.read(tmp_path / "part.parquet").status) == {"failed"}
+
+
+def test_a_crash_that_does_not_come_back_is_no_failure(tested, image_folder, tmp_path):
+    tested(encode="os.stat(os.environ['CALLS']).st_size < 8 and os.kill(os.getpid(), signal.SIGSEGV)")
+    assert {row["status"] for row in job(image_folder, tmp_path).rows()} == {"ok"}
+    assert calls(tmp_path) == 5
+
+
+def test_times_are_not_those_of_a_machine_that_failed(tested, image_folder, tmp_path):
+    tested(encode="os.kill(os.getpid(), signal.SIGKILL)")
+    with pytest.raises(TransientError, match="killed by SIGKILL"):
+        time_codec("tested", fetch(f"folder:{image_folder}"), tmp_path / "log")
+
+
+def test_an_image_replaced_after_it_was_fetched_gives_no_rows(tested, image_folder, tmp_path, photographs):
+    tested()
+    asked = job(image_folder, tmp_path)
+    original = (image_folder / "coffee.png").read_bytes()
+    Image.fromarray(255 - photographs["coffee"]).save(image_folder / "coffee.png")
+    with pytest.raises(TransientError, match=r"2 of 4 .*coffee.png: the image was replaced.* got [0-9a-f]{12}"):
+        asked.rows()
+    (image_folder / "coffee.png").unlink()
+    with pytest.raises(TransientError, match="no such file"):
+        asked.rows()
+    (image_folder / "coffee.png").write_bytes(original)
+    assert [row["status"] for row in asked.rows()] == ["ok"] * 4
+
+
+def test_measurements_of_a_cached_bitstream_are_not_taken_from_a_replaced_image(
+    tested, image_folder, tmp_path, photographs, monkeypatch
+):
+    tested()
+    job(image_folder, tmp_path).rows()
+    asked = job(image_folder, tmp_path)
+    for module in (coding, cache):
+        monkeypatch.setattr(module, "METRIC_VERSIONS_JSON", '{"psnr":"other"}')
+    Image.fromarray(255 - photographs["coffee"]).save(image_folder / "coffee.png")
+    with pytest.raises(TransientError, match=r"2 of 4 .*was replaced"):
+        asked.rows()
+
+
+def test_an_encoder_that_changes_its_input_is_a_failed_row(tested, image_folder, tmp_path):
+    tested(encode="image -= 16")
+    rows = job(image_folder, tmp_path).rows()
+    assert {row["status"] for row in rows} == {"failed"}
+    assert "read-only" in rows[0]["reason"]
+
+
+def test_a_decoder_that_goes_on_using_its_array_changes_nothing(tested, image_folder, tmp_path):
+    tested()
+    expected = [row["psnr_rgb_db"] for row in job(image_folder, tmp_path).rows()]
+    kept = "old, decode = [], Tested.decode\n\ndef keep(self, data):\n    for array in old: array[:] = 0\n"
+    kept += "    old.append(decode(self, data))\n    return old[-1]\n\nTested.decode = keep\n"
+    tested(extra=kept)
+    assert [row["psnr_rgb_db"] for row in job(image_folder, tmp_path).rows()] == expected
+
+
+def processes_with(text: str) -> list[int]:
+    """The ids of the running processes with ``text`` in their command line."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            state = (path.parent / "stat").read_text().rpartition(")")[2].split()[0]
+            if text.encode() in path.read_bytes() and state != "Z":
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def gone(text: str, within_s: float = 10.0) -> bool:
+    deadline = time.monotonic() + within_s
+    while processes_with(text) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return not processes_with(text)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes run")
+def test_a_timeout_ends_the_programs_that_the_codec_started(tested, image_folder, tmp_path):
+    length = f"6{os.getpid()}.5"
+    tested(encode=f"import subprocess; subprocess.run(['sh', '-c', 'sleep {length}; true'])")
+    with pytest.raises(TransientError):
+        job(image_folder, tmp_path, timeout_s=1.0).rows()
+    assert gone(length, 2.0)
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes run")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
+def test_a_run_that_is_stopped_leaves_no_process_and_no_folder_behind(tested, image_folder, tmp_path, number):
+    length = f"7{os.getpid()}{number}.5"
+    tested(encode=f"import subprocess; subprocess.run(['sh', '-c', 'sleep {length}; true'])")
+    (tmp_path / "tmp").mkdir()
+    command = [sys.executable, "-m", "bench.cli", "run", "tested", "--dataset", f"folder:{image_folder}"]
+    process = subprocess.Popen(
+        [*command, "--out", str(tmp_path / "part.parquet")],
+        cwd=ROOT,
+        env={**shell(), "TMPDIR": str(tmp_path / "tmp")},
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not processes_with(f"sleep {length}") and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    _, messages = process.communicate(timeout=30)
+    assert gone(length)
+    if number != signal.SIGKILL:  # after which nobody clears away
+        assert process.returncode == 128 + number
+        assert "Traceback" not in messages and f"stopped by {number.name}" in messages
+        assert not list((tmp_path / "tmp").iterdir())
 
 
 def test_a_wrapper_that_cannot_be_imported_is_a_failed_row(add_wrapper, image_folder, tmp_path):

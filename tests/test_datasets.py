@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import time
@@ -541,3 +542,18 @@ def test_fifteen_public_jpeg_ai_images_are_in_the_official_list_under_their_reso
     found = {name: official[value] for name, value in files.items() if value in official}
     assert set(files) - set(found) == {"00010_TE_2000x1128.png"}
     assert all(resolution in name for name, resolution in found.items())
+
+
+def test_an_image_replaced_at_equal_size_and_time_is_noticed(tmp_path):
+    folder = tmp_path / "own"
+    folder.mkdir()
+    Image.fromarray(PIXELS["a"]).save(folder / "x.bmp")
+    name = f"folder:{folder}"
+    first, source, before = fetch(name).images[0], source_of(name), (folder / "x.bmp").stat()
+    assert source_of(name) == source
+    Image.fromarray(PIXELS["b"]).save(folder / "x.bmp")
+    os.utime(folder / "x.bmp", ns=(before.st_atime_ns, before.st_mtime_ns))
+    after = (folder / "x.bmp").stat()
+    assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    assert fetch(name).images[0].sha256 == sha256_pixels(PIXELS["b"]) != first.sha256
+    assert source_of(name) != source

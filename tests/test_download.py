@@ -268,3 +268,10 @@ def test_one_image_is_taken_out_whole_or_not_at_all(tmp_path):
     with pytest.raises(ArchiveError, match=r"holds no 'b.png', only \['a.png'\]"):
         extract_one(archive, "b.png", tmp_path / "other")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["image", "x.zip"]
+
+
+@pytest.mark.parametrize("pack", [zipped, tarred], ids=["zip", "tar"])
+def test_a_member_with_a_name_no_file_system_takes_is_refused(tmp_path, pack):
+    archive = pack(tmp_path / "long", {"a.png": b"x", "n" * 300 + ".png": b"x"})
+    with pytest.raises(ArchiveError, match="a name of over 200 bytes"):
+        extract_images(archive, tmp_path / "out")

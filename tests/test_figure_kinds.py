@@ -246,7 +246,7 @@ def test_codecs_are_coded_anew_to_the_rate_of_the_one_they_are_compared_with(tmp
     assert rows.point["jpeg"] in ("q05", "q50", "q95"), "without the image the nearest point of the run has to do"
     PIL.Image.fromarray(image).save(path)
     (tmp_path / "datasets").mkdir()
-    manifest = Manifest("kodak", images=[ImageFile("coffee", str(path), *image.shape[1::-1], "", "")])
+    manifest = Manifest("kodak", images=[ImageFile("coffee", str(path), *image.shape[1::-1], sha256_pixels(image), "")])
     write_manifest(manifest, tmp_path / "datasets" / "kodak.json")
     (entry,) = _draw(tmp_path, spec, frame=frame)
     rows = pd.read_csv(tmp_path / entry["files"]["csv"]).set_index("codec")

@@ -11,7 +11,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from bench import baseline, gate, records, verdicts
+from bench import baseline, gate, records, verdicts, worst
 from bench.cli import main
 from bench.errors import UsageError
 
@@ -161,16 +161,47 @@ def test_other_bits_at_the_same_version_fail_and_the_message_says_what_has_chang
 @pytest.mark.parametrize(
     ("cells", "said"),
     [
-        ({"codec_version": "2"}, "codec version '2', was '1'"),
-        ({"weights_sha256": "w1"}, "weights 'w1', was 'w0'"),
         ({"metric_versions": VERSIONS.replace('"1"', '"2"', 1)}, "metric versions"),
         ({"image_sha256": "f" * 64}, "image i0 has other pixels"),
     ],
 )
-def test_another_version_weights_metric_or_picture_is_new_and_not_compared(cells, said):
+def test_another_metric_version_or_picture_is_new_and_not_compared(cells, said):
     new = verdict(run(rate=2.0, **{"weights_sha256": "w0", **cells}), learned())
     assert new.verdict == "new" and said in new.detail
     assert verdict(run(rate=2.0, **{"weights_sha256": "w0", **cells}), learned(), "new:on").breached == ("new",)
+
+
+@pytest.mark.parametrize(
+    ("cells", "said"),
+    [({"codec_version": "2"}, "codec version '2', was '1'"), ({"weights_sha256": "w1"}, "weights 'w1', was 'w0'")],
+)
+def test_another_version_or_other_weights_take_the_hashes_away_and_nothing_else(cells, said):
+    before = run() if "codec_version" in cells else learned()
+    lost = verdict(run(rate=1.26, **cells), before)
+    assert lost.breached == ("bpp", "bd") and said in lost.detail
+    assert "BD-rate (PSNR) +26.0" in lost.detail
+    assert verdict(run(psnr_db=-0.06, **cells), before).breached == ("psnr", "bd")
+    within = verdict(run(rate=0.999, **cells), before)
+    assert within.verdict == "changed" and said in within.detail
+    same = verdict(run(**cells), before)
+    assert same.verdict == "same" and said in same.detail and "30 bitstreams" in same.detail
+    assert verdict(run(**cells).drop(index=7), before).breached == ("run",)
+
+
+def test_the_images_that_lost_most_are_named_worst_first():
+    lost = run(codec_version="2").astype({"bytes": float})
+    for image, factor in (("i1", 1.02), ("i2", 1.3), ("i3", 1.1)):
+        lost.loc[lost.image == image, ["bytes", "bpp"]] *= factor
+        lost.loc[lost.image == image, "bitstream_sha256"] = "other"
+    lost.loc[(lost.image == "i3") & (lost.point == "p2"), ["bytes", "bpp"]] *= 1.01
+    found = gate.judge(lost, stored(run()))
+    table = worst.worst_images(found, lost, stored(run()))[("set", "mine")]
+    assert list(table.image) == ["i2", "i3", "i1"]
+    assert table.bd_rate_percent[0] == pytest.approx(30, abs=0.01) == table.bytes_percent[0]
+    assert table.point[1] == "p2"
+    assert worst.worst_images(gate.judge(run(), stored(run())), run(), stored(run())) == {}
+    text = "\n".join(worst.as_markdown({("set", "mine"): table}))
+    assert "| i2 | +30.00 % | +30.00 % | +0.000 dB |" in text
 
 
 def test_a_metric_that_the_gate_does_not_use_makes_nothing_new():
@@ -298,9 +329,12 @@ def gated(tmp_path):
 def test_the_command_says_what_failed_how_to_look_and_how_to_accept(gated, capsys):
     assert main(gated) == 1
     out, err = capsys.readouterr()
-    assert [line.split()[:2] for line in out.splitlines()] == [
+    lines = out.splitlines()
+    assert [line.split()[:2] for line in lines[:4]] == [
         *(["failed", "gone"], ["failed", "mine"], ["new", "fresh"], ["same", "same"])
     ]
+    assert lines[5] == "mine on set, the images that lost most:" and len(lines) == 7 + worst.COUNT
+    assert "+2.00 %" in lines[7]
     assert "gate: 2 of 4 failed: gone, mine" in err
     inspect, accept = (next(line.split() for line in err.splitlines() if word in line) for word in ("--rows", "update"))
     assert main([word.strip("'") for word in inspect[1:]]) == 1
@@ -366,6 +400,7 @@ def test_the_summary_is_appended_as_a_table_whose_cells_hold_what_a_log_may_say(
     assert text.startswith("before\n### rdbench gate: 2 failed, 1 new, 1 same\n")
     assert "a \\| b" in text and "&lt;br>" in text and "**failed** | mine" in text
     assert "The same bitstreams and reconstructions: same." in text
+    assert "| image | BD-rate (PSNR) | bytes | PSNR | worst point |" in text and "| +2.00 % | +2.00 % |" in text
 
 
 def test_json_holds_the_numbers(gated, capsys):

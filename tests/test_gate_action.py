@@ -6,12 +6,16 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 import yaml
 from conftest import ROOT, shell
+
+from bench.newcodec import create
+from bench.newprogram import Programs
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 INPUTS = {"codecs": "mine", "dataset": "folder:photos"}
@@ -92,3 +96,59 @@ def test_what_a_workflow_runs_exists(path):
             assert re.search(rf"^{arguments[0]}:", makefile, re.M)
         else:
             assert os.access(ROOT / program, os.X_OK), program
+
+
+ENCODER = """
+import sys
+from PIL import Image
+source, target, quality = sys.argv[1:]
+Image.open(source).save(target, "WEBP", quality=int(quality), method=METHOD)
+"""
+PADDING = """
+with open(target, "ab") as file:
+    file.write(bytes(round(file.tell() / 50)))
+"""
+DECODER = """
+import sys
+from PIL import Image
+Image.open(sys.argv[1]).convert("RGB").save(sys.argv[2])
+"""
+
+
+def test_a_program_built_anew_that_costs_two_percent_fails_with_its_worst_images(tmp_path, image_folder):
+    """Its version is its file's hash, so every change is another version: the pull request the gate is for."""
+    folder = tmp_path / "theirs"
+    shutil.copytree(image_folder, folder / "photos")
+    encoder, decoder = folder / "enc.py", folder / "dec.py"
+    encoder.write_text(ENCODER.replace("METHOD", "6"))
+    decoder.write_text(DECODER)
+    lines = (f"{sys.executable} {encoder} {{in}} {{out}} {{q}}", f"{sys.executable} {decoder} {{in}} {{out}}")
+    create("mine", folder / "wrappers", Programs(*lines, points=(20, 50, 80, 95)))
+    assert step("Code and measure", folder).returncode == 0
+    update = ["rdbench", "baseline", "update", "--folder", "rdbench-gate", "--baseline", "baselines/rdbench.csv"]
+    subprocess.run([*update, "--reason", "first"], cwd=folder, env=shell(), check=True, capture_output=True)
+
+    encoder.write_text(ENCODER.replace("METHOD", "6") + "# built anew\n")
+    assert step("Code and measure", folder).returncode == 0
+    same = step("Hold against the baseline", folder)
+    assert (same.returncode, same.stdout.split()[0]) == (0, "same"), same.stdout
+    assert "codec version" in same.stdout
+
+    encoder.write_text(ENCODER.replace("METHOD", "0"))  # faster, and larger
+    assert step("Code and measure", folder).returncode == 0
+    lost = step("Hold against the baseline", folder)
+    assert lost.returncode == 1 and lost.stdout.startswith("failed   mine")
+    failure = ElementTree.parse(folder / "rdbench-gate" / "gate.xml").getroot().find(".//failure")
+    assert "bd" in failure.get("type") and "bits" not in failure.get("type")
+
+    encoder.write_text(ENCODER.replace("METHOD", "6") + PADDING)
+    assert step("Code and measure", folder).returncode == 0
+    (folder / "summary.md").unlink()
+    lost = step("Hold against the baseline", folder)
+    assert lost.returncode == 1 and "failed   mine" in lost.stdout
+    summary = (folder / "summary.md").read_text()
+    assert "| image | BD-rate (PSNR) |" in summary
+    for image in ("astronaut", "coffee"):
+        (line,) = re.findall(rf"^  {image} .*", lost.stdout, re.M)
+        assert 1.9 < float(line.split()[1]) < 2.1
+        assert f"| {image} | +{line.split()[1][1:]} % |" in summary

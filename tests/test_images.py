@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from bench import jpegs
 from bench.errors import UsageError
 from bench.images import BrokenImageError, load_image
 
@@ -223,3 +224,80 @@ def test_a_header_that_announces_a_gigantic_picture_is_refused_before_it_is_deco
 def test_a_nine_megapixel_image_is_far_below_the_limit(tmp_path):
     large = np.zeros((2456, 3680, 3), np.uint8)
     assert load_image(saved(tmp_path, large, compress_level=1)).shape == large.shape
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM"])
+def test_a_byte_changed_anywhere_in_a_file_gives_a_picture_or_a_refusal(tmp_path, kind):
+    """A TIFF without its sizes was a TypeError that took the whole folder with it."""
+    buffer = io.BytesIO()
+    Image.fromarray(np.arange(192, dtype=np.uint8).reshape(8, 8, 3)).save(buffer, kind)
+    whole, path = buffer.getvalue(), tmp_path / "changed"
+    refused = 0
+    for position in range(len(whole)):
+        for byte in (0, 255, whole[position] ^ 1):
+            path.write_bytes(whole[:position] + bytes([byte]) + whole[position + 1 :])
+            try:
+                assert load_image(path).dtype == np.uint8
+            except UsageError:
+                refused += 1
+    assert refused > 10
+
+
+def jpeg(**options):
+    """A photograph as JPEG."""
+    from skimage import data
+
+    buffer = io.BytesIO()
+    image = Image.fromarray(data.astronaut()[:200, :300])
+    (image.convert("L") if options.pop("grey", False) else image).save(buffer, "JPEG", **options)
+    return buffer.getvalue()
+
+
+KINDS = [
+    {},
+    {"progressive": True},
+    {"grey": True},
+    {"subsampling": 0, "quality": 95},
+    {"restart_marker_rows": 1},
+    {"optimize": True},
+]
+
+
+@pytest.mark.parametrize("options", KINDS, ids=lambda options: "-".join(options) or "plain")
+def test_a_jpeg_with_a_hole_is_called_broken_and_a_whole_one_is_not(tmp_path, options):
+    """libjpeg decodes it with a warning that Pillow does not pass on: half the pixels are wrong."""
+    whole, path = jpeg(**options), tmp_path / "a.jpg"
+    middle, hole = len(whole) // 2, len(whole) // 10
+    for damaged in (
+        whole[:middle] + whole[middle + hole :],
+        whole[:middle] + bytes(hole) + whole[middle + hole :],
+        whole[:middle] + b"\xff\xd9",
+    ):
+        path.write_bytes(damaged)
+        with pytest.raises(BrokenImageError, match="a hole, ends early"):
+            load_image(path)
+    for fine in (whole, whole + b"written behind it by a camera", whole[:2] + b"\xff\xfe\0\4\xff\xd9" + whole[2:]):
+        path.write_bytes(fine)
+        assert load_image(path).shape == (200, 300, 3)
+
+
+def test_most_short_holes_in_a_jpeg_are_found_and_some_cannot_be(tmp_path):
+    """What docs/tutorial/your-images.md says: damage that happens to be a valid sequence of codes leaves no trace."""
+    whole, random = jpeg(), np.random.default_rng(0)
+    found = 0
+    for position in random.integers(700, len(whole) - 300, 40):
+        found += bool(jpegs.fault(whole[:position] + whole[position + 100 :]))
+    assert 24 <= found < 40
+    assert jpegs.fault(whole) == ""
+
+
+def test_what_pillow_only_warns_of_is_damage(tmp_path):
+    path = saved(tmp_path, PHOTO, "a.tif")
+    data = bytearray(path.read_bytes())
+    (tags,) = struct.unpack_from("<I", data, 4)
+    for at in range(tags + 2, tags + 2 + 12 * data[tags], 12):
+        if struct.unpack_from("<H", data, at)[0] == 279:  # StripByteCounts: more of them than the file has bytes
+            struct.pack_into("<I", data, at + 4, 1 << 20)
+    path.write_bytes(bytes(data))
+    with pytest.raises(BrokenImageError):
+        load_image(path)

@@ -11,10 +11,11 @@ from skimage import data
 pytest.importorskip("torch")
 pytest.importorskip("compressai")
 
-from bench.codec import Point, load
+from bench.codec import Embedded, Point, codecs, load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import codelength, meanscale, weights
+from codecs_wrappers.learned.codec import LearnedCodec
 
 PHOTOGRAPH = data.astronaut()[60:300, 100:420].copy()  # 240 x 320
 PHOTOGRAPH.setflags(write=False)
@@ -91,6 +92,25 @@ def test_a_flipped_bit_is_an_error_never_noise(naive, coded):
         changed[bit // 8] ^= 1 << bit % 8
         with pytest.raises(BitstreamError):
             naive.decode(bytes(changed))
+
+
+@pytest.mark.parametrize("name", [c.name for c in codecs().values() if isinstance(c, LearnedCodec)])
+@pytest.mark.parametrize("junk", [b"\0", b"\xff", bytes(range(256)) * 3], ids=["a zero", "a 255", "768 bytes"])
+def test_bytes_added_to_the_payload_are_refused_although_the_header_counts_them(name, junk):
+    """Only the decoder of the symbols can tell: header and checksum over the symbols are as an encoder writes them."""
+    codec = load(name)
+    if not codec.available()[0]:
+        pytest.skip(codec.available()[1])
+    image = PHOTOGRAPH[:40, :56]
+    whole = codec.encode_full(image) if isinstance(codec, Embedded) else codec.encode(image, codec.points[0])
+    found = stream.read(whole, codec.scheme)
+    payload, rest = whole[found.size : found.size + found.payload_bytes], whole[found.size + found.payload_bytes :]
+    longer = dataclasses.replace(found, payload_bytes=len(payload) + len(junk))
+    end = len(payload) - stream.CHECKSUM_BYTES
+    with pytest.raises(BitstreamError):
+        codec.decode(longer.write() + payload[:end] + junk + payload[end:] + rest)
+    with pytest.raises(BitstreamError):
+        codec.decode(found.write() + payload + rest + junk)
 
 
 def test_the_payload_is_as_long_as_the_ideal_code(naive):

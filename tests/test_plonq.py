@@ -163,6 +163,44 @@ def test_the_middle_of_the_bins_is_a_switch_and_the_whole_bitstream_does_not_kno
     assert np.array_equal(*shown)
 
 
+# The encoder's own reconstruction
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=lambda order: f"{order.unit}-{order.criterion}")
+@pytest.mark.parametrize("model", [MODEL, ToyModel(limit=1.0)], ids=["usual", "outliers"])
+def test_the_encoder_knows_what_every_prefix_decodes_to(order, model):
+    image = photographs()[2].copy()
+    image.setflags(write=False)
+    bitstream = plonq.encode(model, image, order=order)
+    header = stream.read(bitstream, "plonq")
+    step = 1 if order == plonq.BY_SIGMA else 17
+    for length in [*range(header.size, len(bitstream), step), len(bitstream)]:
+        own = plonq.encoder_latent(model, image, bitstream[:length])
+        assert np.array_equal(own, plonq.decode_latent(model, bitstream[:length], header)), length
+
+
+def test_the_encoder_of_nested_dropout_knows_what_every_prefix_decodes_to():
+    image = photographs()[2].copy()
+    bitstream, latent = meanscale.encode(MODEL, image, "nested_dropout")
+    header = stream.read(bitstream, "nested_dropout")
+    assert np.array_equal(meanscale.encoder_latent(MODEL, image, bitstream, header), latent)
+    for length in range(header.size, len(bitstream) + 1):
+        own = meanscale.encoder_latent(MODEL, image, bitstream[:length], header)
+        decoded = meanscale.decode_prefix(MODEL, bitstream[:length], header)
+        assert np.array_equal(MODEL.synthesise(own, *image.shape[:2]), decoded), length
+
+
+def test_a_decoder_that_differs_from_its_encoder_is_found(monkeypatch):
+    """The encoder's reconstruction does not come from the decoder: a decoder gone wrong does not change it."""
+    image = photographs()[2].copy()
+    bitstream = plonq.encode(MODEL, image)[:400]
+    own = plonq.encoder_latent(MODEL, image, bitstream)
+    monkeypatch.setattr(plonq, "_decode_elements", lambda decoder, indices, *_: np.zeros(indices.size, np.int32))
+    header = stream.read(bitstream, "plonq")
+    assert not np.array_equal(plonq.decode_latent(MODEL, bitstream, header), own)
+    assert np.array_equal(plonq.encoder_latent(MODEL, image, bitstream), own)
+
+
 # Damage
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
+
+import pytest
 
 from bench.status import all_statuses, code_sha256, status
 
@@ -101,3 +104,34 @@ def test_a_status_tells_how_the_weights_came_about():
     assert status(known["jpeg"]).training == ()
     for facts, entry in zip(status(known["qsf"]).training, known["qsf"].entries, strict=True):
         assert facts["name"] == entry and facts["hours"] > 0 and facts["images"] > 0 and facts["start"]
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("training = lambda self: ({'name': 'net', 'hours': 'six'},)", "hours of net as a number, it gives 'six'"),
+        ("training = lambda self: ({'name': 'net', 'images': None},)", "images of net as a number"),
+        ("training = lambda self: ({'name': 'net', 'device': 3},)", "device of net as a text, it gives 3"),
+        ("training = lambda self: ({'hours': 3},)", "each file's name"),
+        ("training = lambda self: 7", "TypeError"),
+        ("version = lambda self: 3", "version must be a text, it is 3"),
+        ("weights_digest = lambda self: b'00'", "weights_sha256 must be a text"),
+        ("available = lambda self: (False, 7)", "reason must be a text"),
+        ("available = lambda self: 1 / 0", "ZeroDivisionError"),
+        ("available = lambda self: exit(3)", "SystemExit: 3"),
+        ("version = lambda self: open(chr(0xdc80))", r"FileNotFoundError"),
+        ("label = 5", "label must be a text"),
+        ("points = (Point('only', step={1}),)", "point only are no JSON"),
+    ],
+)
+def test_a_codec_that_answers_nonsense_is_in_error_and_the_others_are_not(add_wrapper, tmp_path, body, reason):
+    add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
+    add_wrapper("mine", WRAPPER.replace("\nCODECS", f"\nMine.{body}\nCODECS"))
+    found = all_statuses()
+    assert reason in found["mine"].error and found["jpeg"].available
+    json.loads(found["mine"].write(tmp_path).read_bytes())
+
+
+def test_a_wrapper_that_ends_the_program_when_imported_is_in_error(add_wrapper):
+    add_wrapper("mine", "raise SystemExit(3)\n")
+    assert "SystemExit: 3" in all_statuses()["mine"].error

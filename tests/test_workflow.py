@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +16,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from conftest import ROOT, shell
+
+from bench.errors import UsageError
 
 WRAPPER = """
 import time
@@ -141,3 +145,89 @@ def test_a_dataset_that_cannot_be_had_is_on_the_page_and_is_tried_again(project,
     page = (project / "results" / "test" / "report" / "index.html").read_text()
     assert "RDBENCH_MIRROR" in page
     assert jobs(run(project, image_folder, ["jpeg"], "clic_subset"))["fetch"] == 1
+
+
+RULES = [ROOT / "Snakefile", *sorted((ROOT / "rules").glob("*.smk"))]
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.name)
+def test_every_value_that_reaches_a_shell_is_quoted(path):
+    text = path.read_text()
+    commands = [node.value for node in _strings_of_shell(text)]
+    assert commands or "shell:" not in text
+    values = [value for command in commands for value in re.findall(r"\{([^{}]+)\}", command)]
+    assert values == [value for value in values if value.endswith(":q")]
+
+
+def _strings_of_shell(text: str):
+    """The commands of a Snakefile: the text literals below each `shell:`."""
+    for block in re.findall(r"^ +shell:\n((?: +\"[^\n]*\n)+)", text, re.M):
+        yield ast.parse("(" + " ".join(line.strip() for line in block.splitlines()) + ")", mode="eval").body
+
+
+HOSTILE = 'it\'s a "test"; touch pwned #\n$(touch pwned) `touch pwned` {params.run}'
+
+
+def test_a_configuration_s_texts_are_never_run(project, image_folder):
+    """A quote, a space, a semicolon, a newline and a command in every key that may hold free text."""
+    folder = image_folder.rename(image_folder.with_name(HOSTILE.replace("\n", " ")))
+    settings = {
+        "name": "test",
+        "datasets": [f"folder:{folder}"],
+        "codecs": ["jpeg", "webp"],
+        "leave_out": {"webp": HOSTILE},
+        "anchors": ["jpeg", HOSTILE, "x #"],
+        "container": "it's;pwned#",  # Snakemake refuses white space and braces there itself
+        "studies": [],
+        "training": {"data": [HOSTILE], "validation": [HOSTILE]},
+    }
+    (project / "config" / "test.yaml").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "snakemake", "--cores", "2", "--configfile", "config/test.yaml"]
+    done = subprocess.run(
+        [*command, "--", "results/test/bd.csv"],
+        cwd=project,
+        env={**shell(), "RDBENCH_CACHE": str(project / "cache")},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    table = pd.read_csv(project / "results" / "test" / "records.csv")
+    assert table[table.codec == "webp"].reason.iloc[0] == f"left out by the configuration: {HOSTILE}"
+    assert set(table[table.codec == "jpeg"].status) == {"ok"}
+    assert not list(project.rglob("pwned"))
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("name", HOSTILE),
+        ("name", "kodak\n"),
+        ("datasets", [HOSTILE]),
+        ("codecs", [HOSTILE]),
+        ("leave_out", {HOSTILE: "no"}),
+        ("metrics", [HOSTILE]),
+        ("studies", [HOSTILE]),
+        ("device", HOSTILE),
+        ("timeout_s", HOSTILE),
+        ("scatter", HOSTILE),
+        ("mem_mb", HOSTILE),
+        ("study_images", HOSTILE),
+        ("gallery_bpp", [HOSTILE]),
+        ("timing", {"images": HOSTILE}),
+        ("matrix", {"points": HOSTILE}),
+        ("accept_failures", HOSTILE),
+    ],
+)
+def test_keys_of_a_fixed_kind_refuse_any_other_text(key, value):
+    """So no shell sees it."""
+    import jsonschema
+    import yaml
+
+    from bench.workflow import plan
+
+    schema = yaml.safe_load((ROOT / "config" / "schema" / "config.schema.yaml").read_text())
+    config = {name: entry.get("default") for name, entry in schema["properties"].items() if "default" in entry}
+    config |= {"datasets": ["sample"], key: value}
+    with pytest.raises((jsonschema.ValidationError, UsageError)):
+        jsonschema.validate(config, schema)
+        plan(config, refresh=False)

@@ -19,13 +19,14 @@ BASELINES = Path("results", "baselines")
 
 
 def _gate(args: argparse.Namespace) -> None:
-    from bench import baseline, gate, verdicts
+    from bench import baseline, gate, verdicts, worst
     from bench.files import write_atomically
 
     limits, path = gate.limits(args.fail), _path(args)
     stored, frame = baseline.read(path), _records(args.folder)
     found = gate.judge(frame, stored, limits, args.codecs, args.folder)
-    text = verdicts.as_text(found)
+    lost = worst.worst_images(found, frame, stored)
+    text = verdicts.as_text(found) + ("" if args.rows else worst.as_text(lost))
     if args.rows:
         for verdict in found:
             key = verdict.dataset, verdict.codec
@@ -34,11 +35,13 @@ def _gate(args: argparse.Namespace) -> None:
                 text += f"\n{verdict.codec} on {verdict.dataset}\n"
                 text += verdicts.rows_as_text(gate.differences(now, stored.of(key)))
     rows = [{**asdict(verdict), "breached": verdict.breached} for verdict in found]
+    for row in rows:
+        row["worst_images"] = lost[key].to_dict("records") if (key := (row["dataset"], row["codec"])) in lost else []
     show(args, rows, text, headline=verdicts.headline(found), baseline=path, folder=args.folder)
     if args.junit:
         write_atomically(args.junit, verdicts.as_junit(found, args.folder, path))
     if args.summary:
-        text = verdicts.as_markdown(found, args.folder, path)
+        text = verdicts.as_markdown(found, args.folder, path, lost)
         with open(args.summary, "a", encoding="utf-8") as file:  # GitHub joins what all steps append
             file.write(text)
     failed = [verdict.codec for verdict in found if verdict.verdict == "failed"]

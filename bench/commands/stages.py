@@ -54,7 +54,8 @@ def _run(args: argparse.Namespace) -> None:
     progress = Progress(f"{args.codec} on {manifest.name}", log)
     images = part_of(manifest.images, args.part)
     refused = manifest.refused if args.part.startswith("1-") else []
-    job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads, progress)
+    job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads)
+    job.on_progress, job.accept_failures = progress, args.accept_failures
     frame = records.table(job.rows())
     records.write(frame, args.out)
     for status, rows in frame[frame.status != "ok"].groupby("status"):
@@ -162,6 +163,11 @@ def add(commands: Commands) -> None:
         argument("--leave-out", default="", metavar="WHY", help="do not run it; the row says why"),
         argument("--timeout", type=float, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=int, default=1, help="for the codec's libraries (%(default)s)"),
+        argument(
+            "--accept-failures",
+            action="store_true",
+            help="failures that may pass (a killed process, a timeout, a full disk) become rows and not exit code 1",
+        ),
         DEVICE,
         example="rdbench run webp --dataset sample --out webp.parquet",
     )

@@ -6,6 +6,7 @@ figures and decoded by another process.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import pandas as pd
 
 from bench.codec import Image, Point, load
 from bench.coding import decode_files
-from bench.datasets import load_image
+from bench.errors import RdbenchError
 from bench.files import sha256, sha256_pixels, write_if_changed
+from bench.images import load_verified
 from bench.manifest import read_manifest
 from bench.metrics import psnr_rgb_db
 
@@ -25,12 +27,15 @@ MOST_STEPS = 12
 
 
 def original(folder: Path, dataset: str, image: str) -> Image | None:
-    """An image of a run's dataset (uint8, H x W x 3), or None if its file is gone."""
+    """An image of a run's dataset (uint8, H x W x 3), or None if its file is gone or is another by now."""
     manifest = folder / "datasets" / f"{dataset}.json"
     if not manifest.is_file():
         return None
-    paths = [Path(file.path) for file in read_manifest(manifest).images if file.name == image]
-    return load_image(paths[0]) if paths and paths[0].is_file() else None
+    for file in read_manifest(manifest).images:
+        if file.name == image:
+            with contextlib.suppress(RdbenchError):
+                return load_verified(file.path, file.sha256)
+    return None
 
 
 def coded_at(rate: float, rows: pd.DataFrame, image: Image, folder: Path) -> dict[str, Any] | None:

@@ -157,6 +157,23 @@ def decode_prefix(model: Model, bitstream: bytes, header: Header) -> Image:
     return model.synthesise(Latent(z, symbols, means, indices).reconstruction(), header.height, header.width)
 
 
+def encoder_latent(model: Model, image: Image, bitstream: bytes, header: Header) -> np.ndarray:
+    """y_hat (float32, M x H/16 x W/16) of ``bitstream``, that of ``image`` at step 1 or a prefix, from the integers.
+
+    The bytes tell how many symbols they decide, and nothing more: the symbols' meaning is the encoder's.
+    """
+    whole = len(bitstream) >= header.size + header.payload_bytes
+    decoder = RangeDecoder(bitstream[header.size : header.size + header.payload_bytes - CHECKSUM_BYTES], not whole)
+    latent = quantize(model, image)
+    done = len(decoder.decode(channels_of(latent.z.shape), model.z_tables))
+    if done < latent.z.size:
+        z = _filled(latent.z.ravel()[:done], latent.z.shape)
+        return Latent(z, np.zeros_like(latent.symbols), model.hyper(z)[0], latent.indices).reconstruction()
+    done = len(decoder.decode(latent.indices.ravel(), gaussian_tables()))
+    symbols = _filled(latent.symbols.ravel()[:done], latent.symbols.shape)
+    return Latent(latent.z, symbols, latent.means, latent.indices).reconstruction()
+
+
 def _filled(known: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
     """``known`` in the first places of an int32 array of that shape, zeros behind."""
     values = np.zeros(math.prod(shape), np.int32)

@@ -19,7 +19,7 @@ from codecs_wrappers.learned.entropy.factorised import factorised_tables
 from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperdecoder import MEAN_UNIT, HyperDecoder
 from codecs_wrappers.learned.networks import LATENT_STRIDE, STRIDE
-from codecs_wrappers.learned.tiles import scaled, tiles
+from codecs_wrappers.learned.tiles import cut, scaled, tiles
 
 __all__ = ["MEAN_UNIT", "Model"]
 
@@ -91,11 +91,11 @@ class Model:
 
     def synthesise(self, y_hat: np.ndarray, height: int, width: int) -> Image:
         """The image, uint8 height x width x 3, of a latent, float32 (M, h, w)."""
-        y = torch.from_numpy(y_hat)[None].to(self.device).contiguous(memory_format=torch.channels_last)
+        y = torch.from_numpy(y_hat)[None].to(self.device)
         image = np.empty((y.shape[2] * LATENT_STRIDE, y.shape[3] * LATENT_STRIDE, 3), np.uint8)
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(*y.shape[2:], TILE, HALO):
-                samples = self.g_s(y[(..., *outer)])[scaled(inner, LATENT_STRIDE)]
+                samples = self.g_s(cut(y, outer))[scaled(inner, LATENT_STRIDE)]
                 image[scaled(target, LATENT_STRIDE)] = samples.cpu().numpy()
         return image[:height, :width]
 

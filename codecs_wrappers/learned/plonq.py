@@ -52,12 +52,14 @@ BY_SIGMA = Order("element", "sigma")
 
 
 class Section(NamedTuple):
-    """A part of the payload: symbols, each with its table."""
+    """A part of the payload: symbols, each with its table; of a level also which element each gives which value."""
 
     name: str
     symbols: np.ndarray
     which: np.ndarray
     tables: Tables
+    places: np.ndarray | None = None  # of y, flat
+    values: np.ndarray | None = None  # relative to the mean, in 1/MEAN_UNIT
 
 
 def encode(model: Model, image: Image, levels: Levels = LEVELS, order: Order = BY_SIGMA) -> bytes:
@@ -103,8 +105,30 @@ def sections(model: Model, image: Image, latent: Latent, levels: Levels, order: 
             packed = ordering.pack(units)
             yield Section(f"order {number}", packed, np.zeros(len(packed), np.int32), _bytes_table())
         coded = _coded(units, order.unit, shape, stage, parents)
-        yield Section(f"level {number}", symbols[coded], parents[coded], stage.tables)
+        yield Section(f"level {number}", symbols[coded], parents[coded], stage.tables, coded, refined[coded])
         parents, shown = node, refined
+
+
+def encoder_latent(model: Model, image: Image, bitstream: bytes) -> np.ndarray:
+    """y_hat (float32, M x H/16 x W/16) of ``bitstream``, that of ``image`` or a prefix, from the encoder's integers.
+
+    The bytes tell how many symbols they decide, and nothing more: the symbols' meaning is the encoder's.
+    """
+    header = stream.read(bitstream, SCHEME)
+    levels, order = _read_parameters(header.parameters)
+    whole = len(bitstream) >= header.size + header.payload_bytes
+    decoder = RangeDecoder(bitstream[header.size : header.size + header.payload_bytes - CHECKSUM_BYTES], not whole)
+    latent = quantize(model, image)
+    means, values = latent.means, np.zeros(latent.symbols.size, np.int32)
+    for section in sections(model, image, latent, levels, order):
+        done = len(decoder.decode(section.which, section.tables))
+        if section.places is not None and section.values is not None:
+            values[section.places[:done]] = section.values[:done]
+        if done < len(section.symbols):
+            if section.name == "z":
+                means = model.hyper(np.where(np.arange(latent.z.size).reshape(latent.z.shape) < done, latent.z, 0))[0]
+            break
+    return (values.reshape(means.shape) + means).astype(np.float32) / np.float32(MEAN_UNIT)
 
 
 def decode(model: Model, bitstream: bytes, header: Header, midpoint: bool = False) -> Image:

@@ -214,7 +214,7 @@ def _run(args: argparse.Namespace, variants: Mapping[str, tuple[Levels, Order]])
     import pandas as pd
 
     from bench.datasets import fetch
-    from bench.images import load_image
+    from bench.images import load_verified
     from bench.progress import Progress
     from bench.records import write_csv
 
@@ -224,7 +224,8 @@ def _run(args: argparse.Namespace, variants: Mapping[str, tuple[Levels, Order]])
     progress = Progress("plonq")
     rows: list[Measured] = []
     for number, image in enumerate(images, 1):
-        rows += measure(model, image.name, _middle(load_image(image.path), args.crop), variants, args.bpp or BPP)
+        pixels = _middle(load_verified(image.path, image.sha256), args.crop)
+        rows += measure(model, image.name, pixels, variants, args.bpp or BPP)
         progress(number, len(images))
     if args.out:
         write_csv(pd.DataFrame(rows, columns=Measured._fields), args.out)

@@ -28,7 +28,7 @@ from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import device as devices
 from codecs_wrappers.learned import networks, resgdn, weights
 from codecs_wrappers.learned.affine import BITS, Affine, affine_of, dequantize, quantize
-from codecs_wrappers.learned.tiles import scaled, tiles
+from codecs_wrappers.learned.tiles import cut, scaled, tiles
 from codecs_wrappers.native import bpg, codemap
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ class Model:
         """The image, uint8 height x width x 3, of a dequantized code map, float32 (1, n, h, w)."""
         rows, columns = code.shape[2:]
         image = np.empty((rows * resgdn.STRIDE, columns * resgdn.STRIDE, 3), np.uint8)
-        code = code.to(self.device).contiguous(memory_format=torch.channels_last)
+        code = code.to(self.device)
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(rows, columns, self.tile, HALO):
-                x = self.network.synthesise(code[(..., *outer)])[(0, ..., *scaled(inner, resgdn.STRIDE))]
+                x = self.network.synthesise(cut(code, outer))[(0, ..., *scaled(inner, resgdn.STRIDE))]
                 samples = x.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
                 image[scaled(target, resgdn.STRIDE)] = samples.permute(1, 2, 0).cpu().numpy()
         return image[:height, :width]

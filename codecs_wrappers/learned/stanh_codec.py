@@ -211,6 +211,7 @@ def decode(backbone: Backbone, pair: Pair, bitstream: bytes, header: Header) -> 
         symbols.append(decoder.decode(scale_index(part.sigma).ravel(), tables.y).reshape(part.means.shape))
         part.y_hat = _reconstruct(pair, symbols[-1], part)
         parts.append(part)
+    decoder.finish()
     latent = Latent(z_symbols, parts, symbols)
     stream.check_checksum(bitstream, header, *latent.integers())
     return backbone.synthesise(latent.y_hat(), header.height, header.width)

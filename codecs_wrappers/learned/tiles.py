@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise, product
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Spans = tuple[slice, slice]  # rows and columns
 
@@ -32,3 +36,15 @@ def scaled(spans: Spans, stride: int) -> Spans:
     """Spans of a map as spans of the image, ``stride`` pixels a sample."""
     rows, columns = (slice(stride * span.start, stride * span.stop) for span in spans)
     return rows, columns
+
+
+def cut(values: Tensor, spans: Spans) -> Tensor:
+    """A tile of a map (1, C, h, w), channels last in memory of its own.
+
+    A view would carry the map's strides along, that of the first axis included, and PyTorch chooses a convolution's
+    kernel by them: encoder and decoder, whose maps lie differently in memory, would round differently.
+    """
+    import torch
+
+    tile = values[(..., *spans)]
+    return torch.empty_like(tile, memory_format=torch.channels_last).copy_(tile)

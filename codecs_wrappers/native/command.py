@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from bench.codec import Codec, Image, Point, check_image
-from bench.errors import BitstreamError, RdbenchError, UnavailableError
+from bench.errors import BitstreamError, RdbenchError, TransientError, UnavailableError, killed_from_outside
 
 
 class CommandCodec(Codec):
@@ -86,7 +86,10 @@ class CommandCodec(Codec):
         return bitstream, {}
 
     def _run(self, command: tuple[str, ...], doing: str, check: bool = True) -> subprocess.CompletedProcess:
-        """The finished process. Raises UnavailableError without the binary, RdbenchError on failure and timeout."""
+        """The finished process. Raises UnavailableError without the binary, RdbenchError on failure.
+
+        Raises TransientError for a timeout, and for a program that was killed.
+        """
         try:
             result = subprocess.run(
                 command,
@@ -99,11 +102,12 @@ class CommandCodec(Codec):
         except FileNotFoundError as error:
             raise UnavailableError(f"{self.name}, {doing}: {command[0]} is not on the PATH; install it") from error
         except subprocess.TimeoutExpired as error:
-            raise RdbenchError(
+            raise TransientError(
                 f"{self.name}, {doing}: no result after {self.timeout_s:g} s: {' '.join(command)}"
             ) from error
         if check and result.returncode:
-            raise RdbenchError(
+            kind = TransientError if killed_from_outside(result.returncode) else RdbenchError
+            raise kind(
                 f"{self.name}, {doing}: exit status 0 expected, got {result.returncode} from {' '.join(command)}: "
                 f"{_tail(result.stderr or result.stdout)}"
             )
