@@ -22,7 +22,7 @@ class Plonq(LearnedEmbedded):
     label = "PLONQ"
     description = "mean-scale hyperprior, four nested levels, latent ordered by scale, prefixes of one stream"
     entries = ("mean_scale_0.1538",)
-    order = ("element", "sigma")
+    order: tuple[str, str, int] = ("element", "sigma", 0)
     midpoint = False  # reconstruct coarse bins at their middle instead of their conditional mean
 
     def encode_full(self, image: Image) -> bytes:
@@ -59,6 +59,21 @@ class PlonqAtPercent(Plonq):
     monotone = True
 
 
+class PlonqBest(Plonq):
+    """The same levels, each refined in order of expected gain per bit, coarse bins placed for a long-tailed residual.
+
+    The decoder knows both from what it has decoded. How far bins move from the Gaussian's mean to their middle (14 of
+    16 parts) was chosen on gb82; with the order it is worth 0.22 dB there at prefixes of 15 to 90 %.
+    """
+
+    name = "plonq_best"
+    label = "PLONQ, ordered by gain per bit"
+    description = (
+        "plonq's levels in order of expected gain per bit instead of scale, coarse bins nearer to their middle"
+    )
+    order = ("element", "gain", 14)
+
+
 class PlonqZoo(Plonq):
     """The same on CompressAI's published weights of the highest rate."""
 
@@ -77,7 +92,7 @@ def _rows(study: str, image: Image) -> Iterator[dict[str, Any]]:
     return getattr(plonq_study, study)(CODECS[0].model(CODECS[0].entries[0]), image)
 
 
-CODECS = [Plonq(), PlonqAtPercent(), PlonqZoo()]
+CODECS = [Plonq(), PlonqAtPercent(), PlonqBest(), PlonqZoo()]
 _CURVE = ("target_bpp", "bpp", "psnr_rgb_db")
 STUDIES = [
     Study("plonq_orders", "plonq", ("order", *_CURVE), partial(_rows, "orders"), images=3),

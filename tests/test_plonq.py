@@ -21,6 +21,7 @@ from codecs_wrappers.learned.ordering import Order
 ORDERS = [
     Order(unit, by) for unit in ordering.UNITS for by in ordering.CRITERIA if (unit, by) not in ordering.INFEASIBLE
 ]
+ORDERS += [Order("element", ordering.GAIN, 14)]
 
 
 MODEL = ToyModel()
@@ -233,8 +234,9 @@ def test_bytes_left_over_and_tables_of_another_kind_are_refused():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        (b"", "odd number"),
-        (b"\0\4", "odd number"),
+        (b"", "which no encoder writes"),
+        (b"\0\4", "which no encoder writes"),
+        (b"\x09\4\7\x11", "no encoder writes the header's order 9.*a blend of 0 to 16"),
         (b"\0\4\6", "odd, positive"),
         (b"\0\3\3\2\3", "does not nest"),
         (b"\1", "order 1"),

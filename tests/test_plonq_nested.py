@@ -213,6 +213,6 @@ def test_an_order_has_a_code_and_what_is_infeasible_says_why():
     assert len(feasible) == 6
     with pytest.raises(UsageError, match="unit of element, channel, pixel"):
         Order("row", "sigma")
-    for code in (1, 2, 8, 9, 255):
-        with pytest.raises(BitstreamError, match=f"order {code}"):
+    for code in (1, 2, 8, 10, 255):
+        with pytest.raises(BitstreamError, match=f"order {code}\\b"):
             Order.of_code(code)

@@ -3,11 +3,13 @@
 A unit is one element, all elements of one channel, or those of one pixel of the latent. What promises most goes first:
 
 * ``sigma``: the sum of its elements' scales, which the decoder knows too;
+* ``gain``: by how much refining it is expected to lower the squared error, per bit that it is expected to cost, given
+  the bin it is in, which the decoder knows too (``priority.py``; not in the paper);
 * ``rate``: the bits that refining it costs in this image (the paper's dR);
 * ``slope``: by how much refining it lowers the squared error of the picture, per bit (dD/dR), each unit refined on top
   of those before it in index order (the paper's greedy procedure).
 
-Only the encoder knows the last two, so the order is sent, as one number below n! for n units.
+Only the encoder knows those two, so the order is sent, as one number below n! for n units.
 """
 
 from __future__ import annotations
@@ -23,6 +25,8 @@ from codecs_wrappers.learned.entropy.gaussian import SCALES
 
 UNITS = ("element", "channel", "pixel")  # their places are codes in the stream
 CRITERIA = ("sigma", "rate", "slope")
+GAIN = "gain"
+GAIN_CODE = len(UNITS) * len(CRITERIA)
 INFEASIBLE = {
     ("element", "rate"): "sending the order of n elements takes log2(n!) bits, about 17 bits for each of Kodak's "
     "491,520 (M = 320): many times the bits of the refinements themselves",
@@ -36,12 +40,23 @@ _SIGMA = np.rint(SCALES * 2**16).astype(np.int64)
 
 @dataclass(frozen=True)
 class Order:
-    """A coding unit and the criterion it is sorted by. Raises UsageError for an unknown or infeasible combination."""
+    """A coding unit and the criterion it is sorted by. Raises UsageError for an unknown or infeasible combination.
+
+    blend: of the order by gain, how far coarse bins are reconstructed towards their middle, in 16ths (``priority.py``).
+    """
 
     unit: str = "element"
     criterion: str = "sigma"
+    blend: int = 0
 
     def __post_init__(self) -> None:
+        if self.criterion == GAIN and self.unit == "element" and 0 <= self.blend <= 16:
+            return
+        if self.criterion == GAIN or self.blend:
+            raise UsageError(
+                f"ordering {self.unit} by {self.criterion}, blend {self.blend}: only elements are ordered by gain, "
+                "with a blend of 0 to 16; the other orders have none"
+            )
         if self.unit not in UNITS or self.criterion not in CRITERIA:
             raise UsageError(
                 f"ordering {self.unit} by {self.criterion}: expected a unit of {', '.join(UNITS)} and a criterion of "
@@ -54,21 +69,25 @@ class Order:
     @property
     def is_sent(self) -> bool:
         """Whether the decoder has to be told."""
-        return self.criterion != "sigma"
+        return self.criterion not in ("sigma", GAIN)
 
     @property
     def code(self) -> int:
-        """A byte for the stream."""
+        """A byte for the stream, which does not tell the blend."""
+        if self.criterion == GAIN:
+            return GAIN_CODE
         return UNITS.index(self.unit) * len(CRITERIA) + CRITERIA.index(self.criterion)
 
     @classmethod
-    def of_code(cls, code: int) -> Order:
+    def of_code(cls, code: int, blend: int = 0) -> Order:
         """The order a stream names. Raises BitstreamError if there is none of that code."""
         unit, criterion = divmod(code, len(CRITERIA))
         try:
+            if code == GAIN_CODE:
+                return cls("element", GAIN, blend)
             return cls(UNITS[unit], CRITERIA[criterion])
         except (IndexError, UsageError) as error:
-            raise BitstreamError(f"decoding plonq: the header names order {code}, which no encoder writes") from error
+            raise BitstreamError(f"decoding plonq: no encoder writes the header's order {code}: {error}") from error
 
 
 def per_unit(values: np.ndarray, unit: str) -> np.ndarray:

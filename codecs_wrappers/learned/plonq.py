@@ -9,7 +9,8 @@ has one child only costs nothing. The whole stream gives plain rounding's latent
 those symbols are used that its bytes decide; every element stands at the conditional mean of its bin, those without any
 symbol at their mean, and elements of z without one at their median.
 
-Header parameters, a byte each: the code of the order, then step and centre of every level but the last.
+Header parameters, a byte each: the code of the order, then step and centre of every level but the last, and of the
+order by gain its blend.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from bench.codec import Image
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import ordering
+from codecs_wrappers.learned import ordering, priority
 from codecs_wrappers.learned.bitstream import CHECKSUM_BYTES, Header
 from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
 from codecs_wrappers.learned.entropy.gaussian import scale_index
@@ -41,7 +42,7 @@ from codecs_wrappers.learned.nested import (
     outlier_value,
     stages,
 )
-from codecs_wrappers.learned.ordering import Order
+from codecs_wrappers.learned.ordering import GAIN, GAIN_CODE, Order
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.model import Model
@@ -75,7 +76,7 @@ def encode(model: Model, image: Image, levels: Levels = LEVELS, order: Order = B
     for section in sections(model, image, latent, levels, order):
         encoder.encode(section.symbols, section.which, section.tables)
     payload = encoder.finish() + latent.checksum()
-    header = Header(SCHEME, height, width, model.id, _digest(model, levels), parameters, len(payload))
+    header = Header(SCHEME, height, width, model.id, _digest(model, levels, order), parameters, len(payload))
     return header.write() + payload
 
 
@@ -85,13 +86,13 @@ def sections(model: Model, image: Image, latent: Latent, levels: Levels, order: 
     image: what the latent is of, for an order by slope.
     """
     yield Section("z", latent.z.ravel(), channels_of(latent.z.shape), model.z_tables)
-    tree, shape = stages(levels), latent.symbols.shape
+    tree, shape, placed = stages(levels), latent.symbols.shape, priority.shown(levels, order.blend)
     index, k = latent.indices.ravel(), latent.symbols.ravel()
     units = ordering.by_sigma(latent.indices, order.unit)
     parents, shown = index.astype(np.int32), np.zeros(k.shape, np.int32)
     for number, (stage, node) in enumerate(zip(tree, nodes(tree, index, k), strict=True), 1):
         symbols = node - stage.child[parents]
-        refined = stage.centroid[node]
+        refined = placed[number - 1][node]
         outliers = np.flatnonzero(node == stage.outlier)
         refined[outliers] = MEAN_UNIT * k[outliers]
         if number == 1:
@@ -104,6 +105,8 @@ def sections(model: Model, image: Image, latent: Latent, levels: Levels, order: 
                 units = _by_slope(model, image, latent.means, shown, refined, bits, order.unit)
             packed = ordering.pack(units)
             yield Section(f"order {number}", packed, np.zeros(len(packed), np.int32), _bytes_table())
+        elif order.criterion == GAIN:
+            units = priority.by_gain(priority.priorities(levels)[number - 1], parents)
         coded = _coded(units, order.unit, shape, stage, parents)
         yield Section(f"level {number}", symbols[coded], parents[coded], stage.tables, coded, refined[coded])
         parents, shown = node, refined
@@ -147,7 +150,7 @@ def decode_latent(model: Model, bitstream: bytes, header: Header, midpoint: bool
     whole = len(bitstream) >= header.size + header.payload_bytes
     end = header.size + header.payload_bytes - CHECKSUM_BYTES
     data = stream.payload(bitstream, header) if whole else bitstream[header.size : end]
-    stream.check_tables(header, _digest(model, levels))
+    stream.check_tables(header, _digest(model, levels, order))
     y_shape, z_shape = model.latent_shapes(header.height, header.width)
     decoder = RangeDecoder(data, prefix=not whole)
     z = np.zeros(math.prod(z_shape), np.int32)
@@ -158,7 +161,7 @@ def decode_latent(model: Model, bitstream: bytes, header: Header, midpoint: bool
     indices = scale_index(sigma)
     values = np.zeros(y_shape, np.int32)
     if len(known) == z.size:
-        values = _decode_elements(decoder, indices, stages(levels), order, midpoint).reshape(y_shape)
+        values = _decode_elements(decoder, indices, levels, order, midpoint).reshape(y_shape)
     if whole:
         decoder.finish()
         stream.check_checksum(bitstream, header, z, values // MEAN_UNIT, means, indices)
@@ -166,18 +169,21 @@ def decode_latent(model: Model, bitstream: bytes, header: Header, midpoint: bool
 
 
 def _decode_elements(
-    decoder: RangeDecoder, indices: np.ndarray, tree: tuple[Stage, ...], order: Order, midpoint: bool
+    decoder: RangeDecoder, indices: np.ndarray, levels: Levels, order: Order, midpoint: bool
 ) -> np.ndarray:
     """What the bytes decide of each element, relative to its mean, in 1/MEAN_UNIT: int32, flat."""
     index = indices.ravel()
     units = ordering.by_sigma(indices, order.unit)
     parents, values = index.astype(np.int32), np.zeros(index.shape, np.int32)
-    for stage in tree:
+    placed = priority.shown(levels, order.blend)
+    for number, stage in enumerate(stages(levels)):
         if order.is_sent:
             packed = decoder.decode(np.zeros(ordering.packed_bytes(len(units)), np.int32), _bytes_table())
             if len(packed) < ordering.packed_bytes(len(units)):
                 break
             units = ordering.unpack(packed, len(units))
+        elif order.criterion == GAIN:
+            units = priority.by_gain(priority.priorities(levels)[number], parents)
         coded = _coded(units, order.unit, indices.shape, stage, parents)
         which = parents[coded]
         symbols = decoder.decode(which, stage.tables)
@@ -186,7 +192,7 @@ def _decode_elements(
         node[done] += symbols
         outside = np.flatnonzero((symbols < 0) | (symbols >= stage.tables.size[which]))
         node[done[outside]] = stage.outlier
-        values[done] = (stage.midpoint if midpoint else stage.centroid)[node[done]]
+        values[done] = (stage.midpoint if midpoint else placed[number])[node[done]]
         if len(outside):
             k = outlier_value(stage, which[outside], symbols[outside])
             values[done[outside]] = MEAN_UNIT * np.clip(k, -MAX_SYMBOL, MAX_SYMBOL)
@@ -222,6 +228,7 @@ def _by_slope(
 
 def _write_parameters(levels: Levels, order: Order) -> bytes:
     values = [order.code, *(value for level in levels[:-1] for value in (level.step, level.centre))]
+    values += [order.blend] if order.criterion == GAIN else []
     if max(values) > 255:
         raise UsageError(f"encoding plonq: steps and centre bins up to 255 expected, got {' '.join(map(str, levels))}")
     return bytes(values)
@@ -229,13 +236,16 @@ def _write_parameters(levels: Levels, order: Order) -> bytes:
 
 def _read_parameters(parameters: bytes) -> tuple[Levels, Order]:
     """Raises BitstreamError for parameters that no encoder writes."""
+    blend = 0
+    if parameters[:1] == bytes([GAIN_CODE]):
+        parameters, blend = parameters[:-1], parameters[-1]
     if len(parameters) % 2 == 0:
-        raise BitstreamError(f"decoding plonq: {len(parameters)} bytes of parameters, an odd number expected")
+        raise BitstreamError(f"decoding plonq: {len(parameters)} bytes of parameters, which no encoder writes")
     try:
         levels = levels_of(*zip(parameters[1::2], parameters[2::2], strict=True), (FINEST.step, FINEST.centre))
     except UsageError as error:
         raise BitstreamError(f"decoding plonq: the header's levels are none: {error}") from error
-    return levels, Order.of_code(parameters[0])
+    return levels, Order.of_code(parameters[0], blend)
 
 
 @cache
@@ -244,9 +254,12 @@ def _bytes_table() -> Tables:
     return Tables.from_pmfs([np.ones(256)], [0])
 
 
-def _digest(model: Model, levels: Levels) -> bytes:
-    """4 bytes over every table that codes a bitstream of ``model`` with ``levels``."""
-    return hashlib.sha256(tables_digest(model) + _stages_digest(levels)).digest()[:4]
+def _digest(model: Model, levels: Levels, order: Order) -> bytes:
+    """4 bytes over every table that codes a bitstream of ``model`` with ``levels`` in this order."""
+    tables = tables_digest(model) + _stages_digest(levels)
+    if order.criterion == GAIN:  # what the decoder's order and values stand on, beside the counts
+        tables += priority.digest_of([*priority.priorities(levels), *priority.shown(levels, order.blend)])
+    return hashlib.sha256(tables).digest()[:4]
 
 
 @cache

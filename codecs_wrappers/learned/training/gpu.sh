@@ -47,6 +47,13 @@ pack() {
             done
         done
     done
+    for name in $names; do # averages of trunks go first
+        for start in $(grep -o 'average:[^],"]*' "$MODELS/$name.yaml" | cut -d: -f2 | sort -u); do
+            for file in "results/training/$start/best.safetensors" "codecs_wrappers/learned/weights/averages/$start.safetensors"; do
+                [ ! -f "$file" ] || { mkdir -p .gpu/start && cp "$file" ".gpu/start/average-$start.safetensors"; break; }
+            done
+        done
+    done
     for file in .gpu/start/*; do [ ! -f "$file" ] || add "$file" start; done
     rm -rf .gpu/start
     for folder in "$@"; do
@@ -66,6 +73,11 @@ unpack() {
     for file in .gpu/part*/start/*.safetensors; do
         [ -f "$file" ] || continue
         name=$(basename "$file" .safetensors) && name=${name#start-}
+        if [ "$name" != "${name#average-}" ]; then
+            mkdir -p codecs_wrappers/learned/weights/averages
+            cp "$file" "codecs_wrappers/learned/weights/averages/${name#average-}.safetensors"
+            continue
+        fi
         mkdir -p "$ROOT/out/$name" && cp "$file" "$ROOT/out/$name/$name.safetensors"
     done
     if ls .gpu/wheels/*.whl >/dev/null 2>&1 && [ ! -d "$ROOT/site" ]; then
