@@ -173,6 +173,21 @@ def test_what_cannot_be_branched_is_said(trunk, folders, tmp_path):
     assert command.branch_budget("1500steps") == {"steps": 1500}
 
 
+def test_averages_of_a_training_that_starts_from_weights_keep_their_memory(trunk, folders, monkeypatch):
+    """A network that is good already is not forgotten within a few hundred noisy steps."""
+    state, _ = checkpoint.load(trunk / "checkpoint.pt")
+    assert state["is_new"]
+    with monkeypatch.context() as patch:
+        stop_after(patch, 40)
+        trainer.train("other", **folders)
+    state, _ = checkpoint.load(trunk.parent / "other/checkpoint.pt")
+    assert not state["is_new"]
+    weights = [state["model"]["g_a.2.weight"], *(average["g_a.2.weight"] for average in state["averages"])]
+    moved, short, long = (weight - weights[0] for weight in weights)
+    assert moved.norm() == 0
+    assert 0 < short.norm() < long.norm()  # the longer memory lags further behind
+
+
 def test_two_averages_are_judged_and_both_losses_are_in_the_log(trunk):
     judged = rows(trunk / "validation.csv")
     assert {float(row["average"]) for row in judged} == {0.998, 0.9995}

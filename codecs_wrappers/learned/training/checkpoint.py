@@ -111,6 +111,7 @@ def _from_the_tool(state: dict[str, Any]) -> dict[str, Any]:
         "step": state["step"],
         "pixels": state["step"] * 4 * 256**2,
         "restarted_at": 0,
+        "is_new": False,  # it had started from weights
         "elapsed_s": state["seconds"],
         "model": state["model"],
         "averages": [state["average"]],
@@ -133,6 +134,7 @@ def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
         **{key: state[key] for key in ("step", "model", "started_from", "elapsed_s", "random")},
         "pixels": 0,  # not recorded then
         "restarted_at": state["step"],
+        "is_new": False,
         "averages": [state["average"]],
         "optimiser": None,
         "aux_optimiser": None,

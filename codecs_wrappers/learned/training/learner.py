@@ -49,6 +49,7 @@ class Learner:
         self.precision = self._fast = process.fast_precision(config.precision, device)
         self.model = fused.accelerate(self.build()).to(device, memory_format=torch.channels_last)
         self.step = self.pixels = self.restarted_at = 0
+        self.is_new = True  # began at built weights: the averages have a short memory at first
 
     # What a scheme says.
 
@@ -122,6 +123,7 @@ class Learner:
             "step": self.step,
             "pixels": self.pixels,
             "restarted_at": self.restarted_at,
+            "is_new": self.is_new,
             "model": self.model.state_dict(),
             "averages": [average.state_dict() for average in self.averages],
             "optimiser": self.optimiser.state_dict(),
@@ -142,6 +144,7 @@ class Learner:
         for average, tensors in zip(self.averages, saved, strict=False):
             networks.load_weights(average, tensors, where)
         self.step, self.pixels, self.restarted_at = state["step"], state["pixels"], state["restarted_at"]
+        self.is_new = state["is_new"]
         if state["optimiser"]:
             self.optimiser.load_state_dict(state["optimiser"])
             self._norms.copy_(state["norms"])
@@ -218,7 +221,7 @@ class Learner:
     def _average(self) -> None:
         steps = 1 if self.step < 10 * AVERAGE_EVERY else AVERAGE_EVERY
         for decay, averaged in zip(self.config.averages, self._averaged, strict=True):
-            decay = min(decay, (1 + self.step) / (10 + self.step))  # a short memory while all is new
+            decay = min(decay, (1 + self.step) / (10 + self.step)) if self.is_new else decay
             torch._foreach_lerp_(averaged, self._trained, 1 - decay**steps)
 
     def _advance_quantiles(self) -> Tensor:

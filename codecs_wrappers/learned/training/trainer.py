@@ -251,6 +251,7 @@ class _Training:
             self.started_from["branched_at"] = learner.step
         else:
             self.started_from = learner.first_weights()
+            learner.is_new = "sha256" not in self.started_from
             learner.begin()
         return f"starts from {self.started_from['from']}"
 

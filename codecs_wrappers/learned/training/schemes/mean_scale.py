@@ -118,6 +118,7 @@ class MeanScaleLearner(Learner):
             return super().branch(state, trunk, where)
         trained = {key: getattr(trunk, key) for key in ("architecture", "rate_weight", "distortion")}
         self.take(state["averages"][0], trained, where)
+        self.is_new = False
         self.begin()
         return {"from": f"trunk {trunk.name}", "steps": state["step"], "rate_weight": trunk.rate_weight}
 
