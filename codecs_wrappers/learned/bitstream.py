@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import BitstreamError, UsageError
+from bench.limits import most_pixels, too_many
 
 MAGIC = b"rdL"
 FORMAT = 1
@@ -81,10 +82,10 @@ class Header:
 
 def check_size(height: int, width: int) -> None:
     """Raises UsageError for an image that a header cannot describe."""
-    if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+    if max(height, width) > MAX_SIDE or height * width > most_pixels(MAX_PIXELS):
         raise UsageError(
             f"encoding with a learned codec: {width} x {height} is too large; the format holds sides up to {MAX_SIDE} "
-            f"and {MAX_PIXELS} pixels; tile the image"
+            f"and {most_pixels(MAX_PIXELS)} pixels; tile the image"
         )
 
 
@@ -111,10 +112,8 @@ def read(bitstream: bytes, scheme: str) -> Header:
     found = SCHEMES[number] if number < len(SCHEMES) else f"unknown scheme {number}"
     if found != scheme:
         raise BitstreamError(f"decoding {scheme}: the bitstream is of {found}; decode it with that codec")
-    if not height or not width or height * width > MAX_PIXELS:
-        raise BitstreamError(
-            f"decoding {scheme}: the header claims an image of {width} x {height}, which no encoder made"
-        )
+    if fault := too_many(height, width, len(bitstream), MAX_PIXELS):
+        raise BitstreamError(f"decoding {scheme}: {fault}")
     return Header(found, height, width, model, tables, bitstream[_FIELDS.size : end], payload)
 
 
