@@ -28,6 +28,11 @@ LONGEST_NAME = 200  # bytes of a file name; file systems hold 255, and a suffix 
 EXPANSION = 20  # photographs hardly shrink in an archive; BMP files of flat colour, to a tenth
 ALLOWANCE = 64 * 2**20  # bytes on top, for small archives
 CHUNK = 2**20
+LARGEST_HEADER = 2**16  # bytes of a PAX header or a long name
+_LONG_HEADERS = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 
 
 class ArchiveError(RdbenchError):
@@ -49,10 +54,30 @@ def is_archive(name: str) -> bool:
 
 def not_an_archive(path: Path) -> str:
     """Says that ``path`` is neither a zip nor a tar archive (a page of apology, say); empty if it is one."""
-    if zipfile.is_zipfile(path) or tarfile.is_tarfile(path):
+    if zipfile.is_zipfile(path) or _is_tar(path):
         return ""
     with path.open("rb") as file:
         return f"expected a zip or tar archive, the file begins with {file.read(24)!r}"
+
+
+class _Entry(tarfile.TarInfo):
+    """A member of a tar archive. Headers that tarfile would take into memory whole are held to LARGEST_HEADER."""
+
+    def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
+        if self.type in _LONG_HEADERS and self.size > LARGEST_HEADER:
+            raise ArchiveError(
+                f"unpacking {Path(str(tar.name)).name}: refused, it has a header of {self.size:,} bytes, at most "
+                f"{LARGEST_HEADER:,} are read"
+            )
+        return super()._proc_member(tar)  # type: ignore[misc]  # the hook that tarfile gives to subclasses
+
+
+def _is_tar(path: Path) -> bool:
+    try:
+        with tarfile.open(path, tarinfo=_Entry):
+            return True
+    except (tarfile.TarError, OSError, EOFError, zlib.error, lzma.LZMAError):
+        return False
 
 
 def extract_images(archive: Path, into: Path, *, folder: str = "", limit: int | None = None) -> list[Path]:
@@ -98,8 +123,8 @@ def _members(archive: Path) -> Iterator[_Member]:
                     raise ArchiveError(f"unpacking {archive.name}: {info.filename!r} is encrypted")
                 if not info.is_dir():
                     yield _Member(info.filename, info.file_size, partial(file.open, info))
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as tar:
+    elif _is_tar(archive):
+        with tarfile.open(archive, tarinfo=_Entry) as tar:
             for entry in tar:
                 _check(archive, entry.name, not (entry.isreg() or entry.isdir()))
                 if entry.isreg():

@@ -20,6 +20,8 @@ from bench.images import BrokenImageError, load_image
 if TYPE_CHECKING:
     from bench.transfer import Transfers
 
+MOST_MB, MOST_ARCHIVE_MB = 100, 16_000  # of a file, of an archive, where datasets.yaml says nothing
+
 log = logging.getLogger(__name__)
 
 
@@ -34,6 +36,7 @@ class _Collection:
     def __init__(self, name: str, entry: Mapping[str, Any], store: Store):
         self.name, self.store = name, store
         self.urls: list[str] = entry.get("urls", [])
+        self.most_bytes = 1_000_000 * entry.get("most_mb", MOST_MB if "archive" not in entry else MOST_ARCHIVE_MB)
         self.archive: Mapping[str, Any] = entry.get("archive", {})
         self.mirror = mirror_root()
         self.below = entry.get("mirror", name)
@@ -98,9 +101,10 @@ class _Collection:
         urls = [url.format(file=quote(name)) for url in self.urls]
         sources = []
         if self.mirror:
-            sources.append(Source(self._mirrored(f"{self.below}/{name}"), digest))
-            sources += [Source(self._mirrored(base_name(url)), digest, True) for url in urls if is_archive(url)]
-        return sources + [Source(url, digest, is_archive(url)) for url in urls]
+            sources.append(Source(self._mirrored(f"{self.below}/{name}"), digest, False, self.most_bytes))
+            packed = [self._mirrored(base_name(url)) for url in urls if is_archive(url)]
+            sources += [Source(archive, digest, True, self.most_bytes) for archive in packed]
+        return sources + [Source(url, digest, is_archive(url), self.most_bytes) for url in urls]
 
     def _unpack(self, transfers: Transfers) -> None:
         """The whole set from its archive: every image is checked before the first one is put in place."""
@@ -109,8 +113,9 @@ class _Collection:
         sources = []
         if self.mirror:
             for below in (f"{self.below}/", ""):
-                sources += [Source(self._mirrored(below + name), digest) for name, digest in digests.items()]
-        sources += [Source(url, digests[base_name(url)]) for url in places]
+                places_here = {self._mirrored(below + name): digest for name, digest in digests.items()}
+                sources += [Source(place, digest, False, self.most_bytes) for place, digest in places_here.items()]
+        sources += [Source(url, digests[base_name(url)], False, self.most_bytes) for url in places]
         path = self.store.folder / next(iter(digests))
         if not path.is_file() or wrong(path, digests[path.name]):  # one left by a process that was killed will do
             notes = self.notes.values()

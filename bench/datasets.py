@@ -36,7 +36,19 @@ SPECIFICATION = Path(__file__).parent.parent / "datasets.yaml"
 FOLDER = "folder:"
 FIELDS = frozenset(
     ("title", "split", "licence", "citation", "notes")  # for people
-    + ("files", "urls", "archive", "mirror", "package", "distribution", "folder", "ignore_profile", "of", "crop")
+    + (
+        "files",
+        "urls",
+        "archive",
+        "mirror",
+        "most_mb",
+        "package",
+        "distribution",
+        "folder",
+        "ignore_profile",
+        "of",
+        "crop",
+    )
 )
 
 

@@ -16,6 +16,8 @@ from bench.errors import RdbenchError, UnavailableError
 if TYPE_CHECKING:
     from bench.transfer import Transfers  # the HTTP library takes a while to import
 
+MOST_BYTES = 16_000_000_000  # of a download of which nothing more is known
+
 log = logging.getLogger(__name__)
 
 
@@ -24,11 +26,13 @@ class Source:
     """One place a file can be had from. location: URL or path; digest: "sha256:..." or "" if unknown.
 
     unpack: the location is an archive that holds the file; the digest is then that of the file, not of the archive.
+    most_bytes: what comes is refused above it.
     """
 
     location: str
     digest: str = ""
     unpack: bool = False
+    most_bytes: int = MOST_BYTES
 
 
 def is_url(location: str) -> bool:
@@ -80,7 +84,7 @@ def _from(transfers: Transfers, path: Path, source: Source, complaint: Callable[
     part = path.with_name(f".{path.name}.part")
     packed = path.with_name(f".{path.name}.archive.part") if source.unpack else part
     while True:
-        resumed = transfers.get(source.location, packed)
+        resumed = transfers.get(source.location, packed, source.most_bytes)
         if source.unpack:
             try:
                 extract_one(packed, path.name, part)

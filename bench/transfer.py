@@ -7,6 +7,7 @@ import logging
 import shutil
 import socket
 import sys
+import time
 from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import httpx
 import tenacity
 
 from bench import __version__
-from bench.download import is_url
+from bench.download import MOST_BYTES, is_url
 from bench.errors import UnavailableError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -24,6 +25,9 @@ READ_TIMEOUT_S = 30.0
 ATTEMPTS = 5  # in a row without a new byte
 CONNECT_ATTEMPTS = 2  # to a host that refuses; a name that does not resolve and a silent host get one
 LONGEST_WAIT_S = 8.0
+STALL_S = 20.0  # in which fewer than LEAST_BYTES are no download
+LEAST_BYTES = 20_000  # 1 kB/s
+STALLS = 2  # that are put up with, each followed by a new request
 TRY_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 log = logging.getLogger(__name__)
@@ -31,6 +35,10 @@ log = logging.getLogger(__name__)
 
 class MissingError(UnavailableError):
     """The place can be reached, and the file is not there."""
+
+
+class TooLargeError(UnavailableError):
+    """What the place gives is larger than the file can be."""
 
 
 class Transfers(AbstractContextManager):
@@ -56,20 +64,21 @@ class Transfers(AbstractContextManager):
     def __exit__(self, *error: Any) -> None:
         self.stack.close()
 
-    def get(self, location: str, part: Path) -> bool:
+    def get(self, location: str, part: Path, most_bytes: int = MOST_BYTES) -> bool:
         """All bytes of ``location`` in ``part``; True if it went on from what an interrupted transfer had left.
 
-        Raises MissingError or UnavailableError.
+        Raises MissingError, TooLargeError for more than ``most_bytes``, or UnavailableError.
         """
         if not is_url(location):
             if not Path(location).is_file():
                 raise MissingError(f"{location}: no such file")
+            _check_size(location, Path(location).stat().st_size, most_bytes)
             shutil.copyfile(location, part)
             return False
         host = urlsplit(location).netloc
         if host in self.dead:
             raise UnavailableError(f"{location}: {self.dead[host]}")
-        transfer = _Transfer(self, location, part)
+        transfer = _Transfer(self, location, part, most_bytes)
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((httpx.TransportError, _TryAgain)),
             stop=transfer.give_up,
@@ -86,18 +95,27 @@ class Transfers(AbstractContextManager):
             raise UnavailableError(f"{location}: {reason}") from error
 
 
+def _check_size(location: str, size: int, most_bytes: int) -> None:
+    if size > most_bytes:
+        raise TooLargeError(f"{location}: refused, it has more than {most_bytes:,} bytes, and its file cannot have")
+
+
 class _TryAgain(Exception):
     """An answer that may be better next time."""
+
+
+class _Stalled(_TryAgain):
+    """Bytes come, but so few that it would never end."""
 
 
 class _Transfer:
     """One URL into one file, over as many attempts as it takes."""
 
-    def __init__(self, transfers: Transfers, url: str, part: Path):
-        self.transfers, self.url, self.part = transfers, url, part
+    def __init__(self, transfers: Transfers, url: str, part: Path, most_bytes: int):
+        self.transfers, self.url, self.part, self.most_bytes = transfers, url, part, most_bytes
         self.note = part.with_name(part.name + ".json")  # whose bytes the part holds
         self.furthest = self._size()
-        self.idle = 0
+        self.idle = self.stalls = 0
 
     def _size(self) -> int:
         return self.part.stat().st_size if self.part.is_file() else 0
@@ -107,7 +125,8 @@ class _Transfer:
         self.idle = 1 if self._size() > self.furthest else self.idle + 1
         self.furthest = max(self.furthest, self._size())
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, httpx.ConnectTimeout) or _unresolved(error):
+        self.stalls += isinstance(error, _Stalled)
+        if self.stalls >= STALLS or isinstance(error, httpx.ConnectTimeout) or _unresolved(error):
             return True
         return self.idle >= (CONNECT_ATTEMPTS if isinstance(error, httpx.ConnectError) else ATTEMPTS)
 
@@ -138,17 +157,31 @@ class _Transfer:
         left = answer.headers.get("Content-Length", "")
         bars, name = self.transfers.bars, Path(urlsplit(self.url).path).name
         total = start + int(left) if left.isdigit() else None
+        self._allow(total or start)
         bar = None if bars is None else bars.add_task(name, total=total, completed=start)
         try:
             with self.part.open("ab" if start else "wb") as file:
+                size, since, mark = start, time.monotonic(), start
                 # As it comes: with a chunk size given, a cut would lose the bytes that wait to fill one.
                 for chunk in answer.iter_raw():
+                    size += len(chunk)
+                    self._allow(size)
                     file.write(chunk)
+                    if time.monotonic() - since > STALL_S:
+                        if size - mark < LEAST_BYTES:
+                            raise _Stalled(f"only {size - mark} bytes came in {STALL_S:g} s")
+                        since, mark = time.monotonic(), size
                     if bars is not None and bar is not None:
                         bars.advance(bar, len(chunk))
         finally:
             if bars is not None and bar is not None:
                 bars.remove_task(bar)
+
+    def _allow(self, size: int) -> None:
+        """Raises TooLargeError, and keeps nothing, for more bytes than the file can have."""
+        if size > self.most_bytes:
+            self._forget()
+            _check_size(self.url, size, self.most_bytes)
 
     def _validator(self) -> str:
         """What the server called this very version of the file; without it, a part cannot be continued safely."""

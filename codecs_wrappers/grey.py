@@ -12,6 +12,7 @@ import numpy as np
 
 from bench.codec import Codec, Image, Point, check_image
 from bench.errors import BitstreamError, UsageError
+from bench.limits import most_pixels
 
 MAGIC = b"RDG1"
 MAX_PIXELS = 1 << 28  # a lying header must not take the machine's memory
@@ -34,8 +35,8 @@ class Grey(Codec):
     def encode(self, image: Image, point: Point) -> bytes:
         image = check_image(image)
         height, width = image.shape[:2]
-        if height * width > MAX_PIXELS:
-            raise UsageError(f"grey codes images of at most {MAX_PIXELS} pixels, this one is {height} x {width}")
+        if height * width > (most := most_pixels(MAX_PIXELS)):
+            raise UsageError(f"grey codes images of at most {most} pixels, this one is {height} x {width}")
         colour = np.rint(image.mean(axis=(0, 1))).astype(np.uint8)
         body = MAGIC + struct.pack(">II", height, width) + colour.tobytes()
         return body + struct.pack(">I", crc32(body))
@@ -49,8 +50,8 @@ class Grey(Codec):
         actual = crc32(bitstream[:-4])
         if actual != expected:
             raise BitstreamError(f"a damaged grey bitstream: its CRC-32 is {actual:08x}, it says {expected:08x}")
-        if not 0 < height * width <= MAX_PIXELS:
-            raise BitstreamError(f"a grey bitstream of {height} x {width} pixels; at most {MAX_PIXELS} can be decoded")
+        if not 0 < height * width <= (most := most_pixels(MAX_PIXELS)):
+            raise BitstreamError(f"a grey bitstream of {height} x {width} pixels; at most {most} can be decoded")
         return np.full((height, width, 3), (red, green, blue), np.uint8)
 
 

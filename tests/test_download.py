@@ -1,17 +1,20 @@
 """Downloads are resumed, retried and verified; archives cannot harm; what fails says why, and soon."""
 
+import gzip
 import hashlib
 import io
 import socket
 import stat
 import tarfile
+import threading
 import time
+import tracemalloc
 import zipfile
 
 import pytest
 from web import serve
 
-from bench.archive import ArchiveError, extract_images, extract_one
+from bench.archive import ArchiveError, extract_images, extract_one, not_an_archive
 from bench.download import Source, obtain
 from bench.errors import RdbenchError, UnavailableError
 from bench.transfer import MissingError, Transfers
@@ -275,3 +278,90 @@ def test_a_member_with_a_name_no_file_system_takes_is_refused(tmp_path, pack):
     archive = pack(tmp_path / "long", {"a.png": b"x", "n" * 300 + ".png": b"x"})
     with pytest.raises(ArchiveError, match="a name of over 200 bytes"):
         extract_images(archive, tmp_path / "out")
+
+
+def endless(rate_bytes_s=None):
+    """The address of a server on the loopback that never stops sending, one byte at a time where a rate is given."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    sent = []
+
+    def serve_forever():
+        while True:
+            try:
+                connection, _ = listener.accept()
+            except OSError:
+                return
+            with connection:
+                connection.recv(4096)
+                sent.append(0)
+                try:
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+                    while True:
+                        connection.sendall(b"x" if rate_bytes_s else bytes(1 << 16))
+                        sent[-1] += 1 if rate_bytes_s else 1 << 16
+                        time.sleep(1 / rate_bytes_s if rate_bytes_s else 0)
+                except OSError:
+                    continue
+
+    threading.Thread(target=serve_forever, daemon=True).start()
+    return listener, f"http://127.0.0.1:{listener.getsockname()[1]}/file", sent
+
+
+def test_a_reply_without_an_end_is_cut_off_at_the_file_s_size_and_the_next_source_tried(web, transfers, tmp_path):
+    listener, url, sent = endless()
+    with listener:
+        sources = [Source(url, digest(CONTENT), most_bytes=2_000_000), Source(f"{web.url}/file", digest(CONTENT))]
+        get(transfers, tmp_path / "file", *sources)
+        assert (tmp_path / "file").read_bytes() == CONTENT
+        with pytest.raises(UnavailableError, match="refused, it has more than 2,000,000 bytes"):
+            get(transfers, tmp_path / "other", sources[0])
+    assert len(sent) == 2 and max(sent) < 20_000_000
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_reply_or_file_that_announces_too_much_is_refused_before_it_is_taken(web, transfers, tmp_path):
+    with pytest.raises(UnavailableError, match="more than 1,000 bytes"):
+        get(transfers, tmp_path / "file", Source(f"{web.url}/file", digest(CONTENT), most_bytes=1000))
+    (tmp_path / "source").write_bytes(CONTENT)
+    with pytest.raises(UnavailableError, match="more than 1,000 bytes"):
+        get(transfers, tmp_path / "file", Source(str(tmp_path / "source"), most_bytes=1000))
+    assert [path.name for path in tmp_path.iterdir()] == ["source"]
+
+
+def test_a_server_that_trickles_is_given_up_after_two_stalls(transfers, tmp_path, monkeypatch):
+    monkeypatch.setattr("bench.transfer.STALL_S", 0.3)
+    listener, url, sent = endless(rate_bytes_s=50)
+    start = time.monotonic()
+    with listener, pytest.raises(UnavailableError, match=r"only \d+ bytes came in 0.3 s"):
+        get(transfers, tmp_path / "file", url)
+    assert time.monotonic() - start < 5 and len(sent) == 2
+
+
+def test_a_set_bounds_its_downloads(tmp_path, monkeypatch):
+    from bench.collect import MOST_MB, _Collection
+    from bench.datastore import Store
+
+    entry = {"files": {"a.png": None}, "urls": ["http://x/{file}"], "most_mb": 3}
+    assert {s.most_bytes for s in _Collection("set", entry, Store(tmp_path))._sources("a.png", "")} == {3_000_000}
+    del entry["most_mb"]
+    (source,) = _Collection("set", entry, Store(tmp_path))._sources("a.png", "")
+    assert source.most_bytes == MOST_MB * 1_000_000
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_tar_header_that_takes_the_memory_is_refused(tmp_path, kind):
+    """400 MB of zeros are 400 kB in a .tar.gz, and were 840 MiB in memory."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = kind, 50_000_000
+    path = tmp_path / "bomb.tar.gz"
+    with gzip.open(path, "wb", compresslevel=1) as file:
+        file.write(info.tobuf(tarfile.GNU_FORMAT) + bytes(50_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="a header of 50,000,000 bytes"):
+            extract_images(path, tmp_path / "out")
+        with pytest.raises(ArchiveError, match="a header of 50,000,000 bytes"):
+            not_an_archive(path)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()

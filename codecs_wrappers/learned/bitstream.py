@@ -4,7 +4,7 @@
 |---|---|
 | 3 | magic, ``rdL`` |
 | 1 | version of the format |
-| 1 | scheme |
+| 1 | scheme, plus 128 where the payload is the picture itself (stored.py) |
 | 2 + 2 | height and width of the image, big-endian |
 | 4 | model: the first bytes of the sha256 of its weights file |
 | 4 | tables: the first bytes of the digest of the integer tables that code the payload |
@@ -26,6 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import BitstreamError, UsageError
+from bench.limits import most_pixels, too_many
 
 MAGIC = b"rdL"
 FORMAT = 1
@@ -38,6 +39,8 @@ SCHEMES = (
     "stanh",
     "resgdn",
 )  # their place is the code
+STORED = 0x80  # of the scheme's byte: the payload is the picture itself, without loss (stored.py)
+STORABLE = frozenset(("mean_scale", "naive_scaling", "qsf", "stanh"))
 MAX_SIDE = 0xFFFF
 MAX_PIXELS = 1 << 26  # 67 megapixels: a forged header must not claim all memory
 CHECKSUM_BYTES = 4
@@ -56,6 +59,7 @@ class Header:
     tables: bytes
     parameters: bytes = b""
     payload_bytes: int = 0
+    stored: bool = False
 
     @property
     def size(self) -> int:
@@ -68,7 +72,7 @@ class Header:
         fixed = _FIELDS.pack(
             MAGIC,
             FORMAT,
-            SCHEMES.index(self.scheme),
+            SCHEMES.index(self.scheme) | STORED * self.stored,
             self.height,
             self.width,
             self.model,
@@ -81,10 +85,10 @@ class Header:
 
 def check_size(height: int, width: int) -> None:
     """Raises UsageError for an image that a header cannot describe."""
-    if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+    if max(height, width) > MAX_SIDE or height * width > most_pixels(MAX_PIXELS):
         raise UsageError(
             f"encoding with a learned codec: {width} x {height} is too large; the format holds sides up to {MAX_SIDE} "
-            f"and {MAX_PIXELS} pixels; tile the image"
+            f"and {most_pixels(MAX_PIXELS)} pixels; tile the image"
         )
 
 
@@ -108,14 +112,17 @@ def read(bitstream: bytes, scheme: str) -> Header:
         raise BitstreamError(f"decoding {scheme}: truncated inside the header, after {len(bitstream)} bytes")
     if binascii.crc_hqx(bitstream[:end], 0xFFFF) != _CRC.unpack_from(bitstream, end)[0]:
         raise BitstreamError(f"decoding {scheme}: the header is corrupt: its checksum does not match")
-    found = SCHEMES[number] if number < len(SCHEMES) else f"unknown scheme {number}"
+    stored, place = bool(number & STORED), number & ~STORED
+    found = SCHEMES[place] if place < len(SCHEMES) else f"unknown scheme {number}"
     if found != scheme:
         raise BitstreamError(f"decoding {scheme}: the bitstream is of {found}; decode it with that codec")
-    if not height or not width or height * width > MAX_PIXELS:
+    if stored and (scheme not in STORABLE or model != bytes(4) or tables != bytes(4)):
         raise BitstreamError(
-            f"decoding {scheme}: the header claims an image of {width} x {height}, which no encoder made"
+            f"decoding {scheme}: the header claims a stored picture as no encoder of {scheme} writes one"
         )
-    return Header(found, height, width, model, tables, bitstream[_FIELDS.size : end], payload)
+    if fault := too_many(height, width, len(bitstream), MAX_PIXELS):
+        raise BitstreamError(f"decoding {scheme}: {fault}")
+    return Header(found, height, width, model, tables, bitstream[_FIELDS.size : end], payload, stored)
 
 
 def payload(bitstream: bytes, header: Header) -> bytes:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.codec import Codec, Image, Point, check_image
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, weights
+from codecs_wrappers.learned import device, stored, weights
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codelength import CodeLength
@@ -42,7 +42,9 @@ class LearnedCodec(Codec):
 
     def version(self) -> str:
         """The stream's format and the libraries whose arithmetic decides the bits; records name the device."""
-        libraries = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in ("torch", "compressai"))
+        libraries = ", ".join(
+            f"{name} {importlib.metadata.version(name)}" for name in ("torch", "compressai", "pillow")
+        )
         return f"stream format {stream.FORMAT}, {libraries}"
 
     def weights_digest(self) -> str:
@@ -111,11 +113,14 @@ class SteppedCodec(LearnedCodec):
         return 1.0
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return self._encode(image, point)[0]
+        return stored.instead_of(self._encode(image, point)[0], check_image(image), self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         image = check_image(image)
         bitstream, latent = self._encode(image, point)
+        shorter = stored.instead_of(bitstream, image, self.scheme)
+        if shorter is not bitstream:
+            return shorter, image.copy()
         return bitstream, self.model(self.entry_of(point)).synthesise(latent, *image.shape[:2])
 
     def _encode(self, image: Image, point: Point) -> tuple[bytes, Any]:
@@ -128,6 +133,8 @@ class SteppedCodec(LearnedCodec):
     def decode(self, bitstream: bytes) -> Image:
         """The image. Raises BitstreamError that says what is wrong with the bitstream."""
         header = stream.read(bitstream, self.scheme)
+        if header.stored:
+            return stored.decode(bitstream, header)
         from codecs_wrappers.learned import meanscale
 
         try:

@@ -44,7 +44,7 @@ def code_length(codec: SteppedCodec, image: Image, point: Point) -> CodeLength:
     """The lengths of ``image`` (uint8, H x W x 3) coded at ``point``."""
     image = check_image(image)
     model, step = codec.model(codec.entry_of(point)), codec.step_of(codec.parameters_of(point))
-    bitstream = codec.encode(image, point)
+    bitstream, _ = codec._encode(image, point)  # the network's, though the codec may store the picture instead
     header = stream.read(bitstream, codec.scheme)
     latent = meanscale.quantize(model, image, step)
     _, sigma = model.hyper(latent.z)

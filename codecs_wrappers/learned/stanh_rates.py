@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from bench.codec import Image, Point, VariableRate, check_image
 from bench.errors import BitstreamError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, weights
+from codecs_wrappers.learned import device, stored, weights
 from codecs_wrappers.learned.codec import LearnedCodec
 
 if TYPE_CHECKING:
@@ -112,11 +112,15 @@ class Stanh(LearnedCodec, VariableRate):
         return stanh_codec.load_pair(*((name, weights.sha256(name)) for name in names), fraction=fraction)
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return self._encode(image, point)[0]
+        return stored.instead_of(self._encode(image, point)[0], check_image(image), self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
+        image = check_image(image)
         bitstream, backbone, latent = self._encode(image, point)
-        return bitstream, backbone.synthesise(latent, *check_image(image).shape[:2])
+        shorter = stored.instead_of(bitstream, image, self.scheme)
+        if shorter is not bitstream:
+            return shorter, image.copy()
+        return bitstream, backbone.synthesise(latent, *image.shape[:2])
 
     def _encode(self, image: Image, point: Point) -> tuple[bytes, Backbone, Any]:
         from codecs_wrappers.learned import stanh_codec
@@ -137,6 +141,8 @@ class Stanh(LearnedCodec, VariableRate):
     def decode(self, bitstream: bytes) -> Image:
         """The image. Raises BitstreamError that says what is wrong with the bitstream."""
         header = stream.read(bitstream, self.scheme)
+        if header.stored:
+            return stored.decode(bitstream, header)
         from codecs_wrappers.learned import stanh_codec
 
         number, fraction = self._number_of(header.parameters)
@@ -177,5 +183,5 @@ class Stanh(LearnedCodec, VariableRate):
         from codecs_wrappers.learned import stanh_codec
 
         backbone, number, fraction = self._place(point)
-        bitstream = self.encode(image, point)
+        bitstream = self._encode(image, point)[0]
         return stanh_codec.code_length(backbone, self.pair(number, fraction), check_image(image), bitstream)

@@ -23,7 +23,7 @@ METHODS = ("flif", "context", "jpegxl")
 MAX_SYMBOLS = 1 << 26  # what a stream may claim before anything is allocated
 _JPEGXL_EFFORTS = (3, 7, 8, 9, 10)
 _TIMEOUT_S = 600
-# The context coder gives no decision less than 1/4096, and so no symbol less than this many bits.
+# The context coder gives no decision less than 1/4096, and so none, of which a symbol has one a bit, less than this.
 _LEAST_BITS = 0.00035
 
 
@@ -88,7 +88,9 @@ def decode(stream: bytes, shape: tuple[int, int, int] | None = None) -> np.ndarr
     if shape is not None and (height, width, channels) != tuple(shape):
         raise BitstreamError(f"decoding code maps: shape {shape} expected, the stream says {(height, width, channels)}")
     count = channels * height * width
-    if not 0 < count <= MAX_SYMBOLS or (method == "context" and count * _LEAST_BITS > 8 * (len(stream) - at) + 64):
+    if not 0 < count <= MAX_SYMBOLS or (
+        method == "context" and count * bits * _LEAST_BITS > 8 * (len(stream) - at) + 64
+    ):
         raise BitstreamError(
             f"decoding code maps: {len(stream)} bytes cannot hold {channels} x {height} x {width} symbols"
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import BitstreamError
+from bench.limits import most_pixels
 
 from . import bits
 
@@ -107,8 +108,10 @@ def read(data: bytes) -> tuple[Header, bytes, list[bytes]]:
     end = at + picture_length if picture_length else len(data)
     if at > len(data) or end > len(data):
         raise BitstreamError(f"decoding BPG: {max(at, end)} bytes announced, {len(data)} there; the file is truncated")
-    if not 0 < width * height <= MAX_PIXELS:
-        raise BitstreamError(f"decoding BPG: the header claims {width} x {height} pixels, 1 to {MAX_PIXELS} expected")
+    if not 0 < width * height <= (most := most_pixels(MAX_PIXELS)):
+        raise BitstreamError(
+            f"decoding BPG: the header claims {width} x {height} pixels, 1 to {most} are decoded (RDBENCH_MAX_PIXELS)"
+        )
     if width * height > (end - at) * MAX_PIXELS_PER_BYTE:
         raise BitstreamError(
             f"decoding BPG: the header claims {width} x {height} pixels, which {end - at} bytes of data cannot hold"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import BitstreamError
+from bench.limits import too_many
 
 MAGIC = b"SP"
 FORMAT = 1
@@ -61,11 +62,8 @@ def parse(bitstream: bytes) -> tuple[Header, int]:
         raise _cut(bitstream)
     if bitstream[at] != _crc8(bitstream[:at]):
         raise BitstreamError("decoding SPIHT: the header's CRC-8 does not match: the file is corrupted or not SPIHT")
-    if not 0 < height * width <= MAX_PIXELS:
-        raise BitstreamError(
-            f"decoding SPIHT: the header claims {width} x {height} = {width * height} pixels, "
-            f"between 1 and {MAX_PIXELS} are decoded"
-        )
+    if fault := too_many(height, width, len(bitstream), MAX_PIXELS):
+        raise BitstreamError(f"decoding SPIHT: {fault}")
     if levels != levels_for(height, width) or planes > MAX_PLANES:
         raise BitstreamError(
             f"decoding SPIHT: {levels} levels and {planes} bit-planes at {width} x {height}, where the format has "

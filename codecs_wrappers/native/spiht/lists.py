@@ -72,14 +72,17 @@ def new_lists(packed: np.ndarray, descendants: np.ndarray, state: np.ndarray, sh
         descendants=descendants,
         state=state,
     )
-    row, column = np.mgrid[: shape.low_rows, : shape.low_columns]
-    component = np.arange(3).reshape(-1, 1, 1)
-    roots = shape.margin + component * shape.size + row * shape.stride + column
-    inside = roots[state[roots] & OUTSIDE == 0]
-    above = roots[:, (row % 2 | column % 2) != 0].ravel() if shape.levels else roots[:0].ravel()
-    for entries, which, start in ((lists.lip, LIP, inside), (lists.lis, LIS, above)):
-        entries[: len(start)] = start | shape.levels << POSITION_BITS
-        lists.count[which] = len(start)
+    rows, columns = (np.arange(count, dtype=np.uint32) for count in (shape.low_rows, shape.low_columns))
+    first = np.add.outer(rows * np.uint32(shape.stride), columns)  # a component at a time: without levels it is all
+    heads = np.bitwise_or.outer(rows % 2, columns % 2) != 0
+    for origin in shape.origins():
+        roots = first + np.uint32(origin | shape.levels << POSITION_BITS)
+        plane = state[origin : origin + shape.size].reshape(-1, shape.stride)
+        inside = roots[plane[: len(rows), : len(columns)] & OUTSIDE == 0]
+        above = roots[heads] if shape.levels else roots[:0, 0]
+        for entries, which, start in ((lists.lip, LIP, inside), (lists.lis, LIS, above)):
+            entries[lists.count[which] : lists.count[which] + len(start)] = start
+            lists.count[which] += len(start)
     return lists
 
 
