@@ -1,14 +1,22 @@
-"""The ledger: every claim of claims.yaml with the verdict that a run's measurements give it.
+"""The claims of claims.yaml, each with the verdict that a run's measurements give it.
 
-A verdict follows from the number, its 95 % interval over images and the claim's tolerance, and from nothing else:
+A verdict follows from the number, its 95 % interval over images and the claim's tolerance, and from nothing else. A
+strict comparison (``<`` or ``>`` a bound: "better", "above") is judged by its interval against the bound:
 
-reproduced         the number meets the claim, and its whole interval does or goes beyond by the tolerance at most
-not reproduced     the whole interval goes beyond by more than the tolerance; without an interval, the number does
-partly             anything between, such as an interval on both sides
-not testable here  the run lacks something, or the curves have too little in common; what to run stands beside it
+reproduced         the whole interval keeps the bound: the effect is there on more than these images
+not reproduced     the whole interval misses the bound
+undecided          the interval includes the bound: not significant on these images; or there is no interval
 
-A claim of several comparisons is reproduced if all are, not reproduced if none is, partly between. If one of them
-cannot be tested, neither can the claim.
+A comparison of parity (between two bounds, or ``<=`` or ``>=`` one) is judged with the tolerance added to the bounds:
+reproduced if the whole interval lies inside, not reproduced if it lies outside. Numbers that are the same for every
+image, and BD-rates against published curves, are exact. A BD-rate whose interpolation methods differ by more than the
+claim's tolerance is undecided: the number depends on the method.
+
+not testable here  the run lacks something, or the curves have too little in common; a command says what to run
+
+A claim of several comparisons is not reproduced if one of them is not, reproduced if all are. Its ``kind`` is headline
+(what the paper stands for), detail, or by construction: what any working implementation meets, which is checked, and
+counts in no summary.
 """
 
 from __future__ import annotations
@@ -23,10 +31,11 @@ import yaml
 from bench.errors import UsageError
 
 SPECIFICATION = Path(__file__).parent.parent / "claims.yaml"
-VERDICTS = REPRODUCED, PARTLY, NOT_REPRODUCED, NOT_TESTABLE = (
-    *("reproduced", "partly", "not reproduced", "not testable here"),
+VERDICTS = REPRODUCED, UNDECIDED, NOT_REPRODUCED, NOT_TESTABLE = (
+    *("reproduced", "undecided", "not reproduced", "not testable here"),
 )
-_FIELDS = {"name", "paper", "where", "says", "test", "tolerance", "changes"}
+KINDS = HEADLINE, DETAIL, BY_CONSTRUCTION = "headline", "detail", "by construction"
+_FIELDS = {"name", "paper", "kind", "where", "says", "test", "tolerance", "changes"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +44,7 @@ class Claim:
 
     name: str
     paper: str
+    kind: str
     where: str
     says: str
     test: str
@@ -71,6 +81,8 @@ def read_claims(path: str | Path = SPECIFICATION) -> Ledger:
             raise UsageError(f"{where}: {', '.join(wrong)} has to be a text")
         if entry["paper"] not in papers:
             raise UsageError(f"{where}: no paper is called {entry['paper']!r}; there are {', '.join(papers)}")
+        if entry["kind"] not in KINDS:
+            raise UsageError(f"{where}: kind is one of {', '.join(KINDS)}, not {entry['kind']!r}")
         if entry["name"] in {claim.name for claim in claims}:
             raise UsageError(f"{where}: an earlier claim has this name")
         tolerance = entry["tolerance"]
@@ -92,10 +104,11 @@ def claimed_codecs(path: str | Path = SPECIFICATION) -> set[str]:
 def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
     """Every claim on every dataset of the run in ``folder``.
 
-    {papers, datasets, counts (verdict -> number), claims: [{name, paper, where, says, dataset, papers_dataset (is it
-    one of the paper's own?), test, tolerance, changes, verdict, reason, run, parts}]}. A part is one comparison: test,
-    value, unit, ci_low, ci_high, n_images, names (of curves and studies), verdict, reason, run (a command, or "").
-    Raises UsageError without records.
+    {papers, datasets, counts (verdict -> number, without claims by construction), claims: [{name, paper, kind, where,
+    says, dataset, papers_dataset (is it one of the paper's own?), test, tolerance, changes, verdict, reason, run,
+    parts}]}. A part is one comparison: test, value, unit, ci_low, ci_high, n_images, names (of curves and studies),
+    verdict, reason, note (what a reader should know of the number, or ""), run (a command, or ""). Raises UsageError
+    without records.
     """
     from bench import records
     from bench.evidence import evidence
@@ -111,7 +124,7 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
         for claim in ledger.claims
         for dataset in datasets
     ]
-    counts = Counter(claim["verdict"] for claim in judged)
+    counts = Counter(claim["verdict"] for claim in judged if claim["kind"] != BY_CONSTRUCTION)
     return {
         "papers": ledger.papers,
         "datasets": datasets,
@@ -129,13 +142,10 @@ def judge(claim: Claim, data: Any) -> dict[str, Any]:
         raise UsageError(f"judging claim {claim.name} on {data.dataset}: {error}") from error
     if len(units := {part["unit"] for part in parts if part["unit"] is not None}) > 1:
         raise UsageError(f"claim {claim.name}: one tolerance cannot hold in {' and '.join(sorted(units))}; split it")
-    verdicts = [part["verdict"] for part in parts]
-    if NOT_TESTABLE in verdicts:
-        verdict = NOT_TESTABLE
-    else:
-        verdict = verdicts[0] if len(set(verdicts)) == 1 else PARTLY
+    verdicts = {part["verdict"] for part in parts}
+    verdict = next(it for it in (NOT_REPRODUCED, NOT_TESTABLE, UNDECIDED, REPRODUCED) if it in verdicts)
     return {
-        **{field: getattr(claim, field) for field in ("name", "paper", "where", "says", "tolerance", "changes")},
+        **{field: getattr(claim, field) for field in ("name", "paper", "kind", "where", "says", "tolerance", "changes")},
         "test": " ".join(claim.test.split()),
         "dataset": data.dataset,
         "verdict": verdict,
@@ -149,7 +159,7 @@ def _judge_part(test: Any, tolerance: float, data: Any, codecs: set[str]) -> dic
     from bench.evidence import Missing
 
     empty: dict[str, Any] = dict.fromkeys(("value", "unit", "ci_low", "ci_high"))
-    part = empty | {"test": test.text, "n_images": 0, "names": [], "run": ""}
+    part = empty | {"test": test.text, "n_images": 0, "names": [], "note": "", "run": ""}
     try:
         quantity = test.evaluate(data)
     except Missing as missing:
@@ -157,26 +167,29 @@ def _judge_part(test: Any, tolerance: float, data: Any, codecs: set[str]) -> dic
         return part | {"verdict": NOT_TESTABLE, "reason": str(missing), "run": run}
     low, high = quantity.interval or (None, None)
     verdict, reason = verdict_of(test, quantity.value, quantity.interval, tolerance)
+    if quantity.spread > tolerance and verdict != UNDECIDED:
+        verdict, reason = UNDECIDED, "interpolation-dependent: the methods differ by more than the tolerance"
     return part | {
         **{"value": quantity.value, "unit": quantity.unit, "ci_low": low, "ci_high": high},
         **{"n_images": len(quantity.images), "names": list(quantity.names), "verdict": verdict, "reason": reason},
+        "note": quantity.note,
     }
 
 
 def verdict_of(test: Any, value: float, interval: tuple[float, float] | None, tolerance: float) -> tuple[str, str]:
-    """The verdict on one comparison (:class:`bench.expressions.Comparison`), and for `partly` the reason."""
+    """The verdict on one comparison (:class:`bench.expressions.Comparison`), and for `undecided` the reason."""
+    strict = test.is_strict
+    slack = 0.0 if strict else tolerance
     if interval is None:
-        if test.misses(value, value, tolerance):
+        if test.misses(value, value, slack):
             return NOT_REPRODUCED, ""
-        return PARTLY, "there is no interval: a single image, or many resamples without a value"
-    if test.misses(*interval, tolerance):
-        return NOT_REPRODUCED, ""
-    if not test.holds(value):
-        what = "it is off by less" if test.holds(value, tolerance) else "only a part of the interval is off by more"
-        return PARTLY, f"{what} than the tolerance"
-    if all(test.holds(end, tolerance) for end in interval):
+        return UNDECIDED, "there is no interval: a single image, or many resamples without a value"
+    if all(test.holds(end, slack) for end in interval):
         return REPRODUCED, ""
-    return PARTLY, "the interval goes beyond the claim by more than the tolerance"
+    if test.misses(*interval, slack):
+        return NOT_REPRODUCED, ""
+    bound = f"includes {test.bounds[0][1]:g}" if strict else "lies partly outside the bounds and the tolerance"
+    return UNDECIDED, f"not significant on these images: the 95 % interval {bound}"
 
 
 def _reason(verdict: str, parts: list[dict[str, Any]]) -> str:
@@ -185,4 +198,4 @@ def _reason(verdict: str, parts: list[dict[str, Any]]) -> str:
     if len(parts) == 1:
         return parts[0]["reason"]
     met = sum(part["verdict"] == REPRODUCED for part in parts)
-    return f"{met} of {len(parts)} comparisons are met" if verdict == PARTLY else ""
+    return "" if verdict == REPRODUCED else f"{met} of {len(parts)} comparisons are met"

@@ -62,7 +62,7 @@ def as_text(result: dict[str, Any]) -> str:
 
 
 def summary(claims: Iterable[dict[str, Any]]) -> str:
-    """`3 reproduced, 1 partly`: how many claims have which verdict."""
+    """`3 reproduced, 1 undecided`: how many claims have which verdict."""
     counts = Counter(claim["verdict"] for claim in claims)
     return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]) or "no claims"
 

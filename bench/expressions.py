@@ -49,6 +49,11 @@ class Comparison:
             for sign, bound in self.bounds
         )
 
+    @property
+    def is_strict(self) -> bool:
+        """Is it "better than" one bound, rather than "as good as" or between two?"""
+        return len(self.bounds) == 1 and self.bounds[0][0] in "<>"
+
     def evaluate(self, data: Evidence) -> Quantity:
         """The quantity. Raises Missing if the run lacks what it needs, UsageError for what has no meaning."""
         return _evaluate(self.quantity, data)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,6 +21,7 @@ from bench.errors import UsageError
 from bench.evidence import Evidence, Missing
 
 PARTS = {"all": (0, 3), "low": (0, 1), "middle": (1, 2), "high": (2, 3)}  # thirds of the common range of ln(bpp)
+WIDE_GAP = 1 / 3  # of the common range: from here on the interpolation decides what lies between two points
 SAMPLES = 102  # of a gain curve, a multiple of three
 RATIO = "ratio"
 _REASONS = {
@@ -37,7 +38,8 @@ class Quantity:
     """A number in ``unit``. interval: None where there is none (a single image), the number itself twice if exact.
 
     draws: float64 (bootstrap.DRAWS,), one value a resample of the images; None: this cannot be calculated with. images:
-    those it is a mean over, none for an exact number. names: the curves and studies it stands on.
+    those it is a mean over, none for an exact number. names: the curves and studies it stands on. spread: of a BD-rate,
+    by how much the interpolation methods differ; note: what a reader should know of the number, or "".
     """
 
     value: float
@@ -46,6 +48,8 @@ class Quantity:
     draws: np.ndarray | None = None
     images: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    spread: float = 0.0
+    note: str = ""
 
     @classmethod
     def constant(cls, value: float, unit: str = "", names: tuple[str, ...] = ()) -> Quantity:
@@ -108,11 +112,37 @@ def bd_rate(
         return _bd_rate_published(data, codec, anchor, metric)
     images = _pair(data, codec, anchor, metric)[0].images
     table = bd.compare(data.frame(codec, anchor), anchor, [codec], metric, data.dataset)
-    row = table[(table.averaging == averaging) & (table.method == "pchip")].iloc[0]
+    rows = table[table.averaging == averaging].set_index("method")
+    row = rows.loc["pchip"]
     if row.reason:
         raise Missing(f"no BD-rate of {codec} against {anchor}: {_REASONS.get(row.reason, row.reason)}")
     interval = None if np.isnan(row.ci_low) else (float(row.ci_low), float(row.ci_high))
-    return Quantity(float(row.bd_rate_percent), "%", interval, None, images, (codec, anchor))
+    values = {method: float(value) for method, value in rows.bd_rate_percent.items() if not np.isnan(value)}
+    gap = _widest_gap(*(table.averaged() for table in _pair(data, codec, anchor, metric)))
+    about = _interpolation(values, gap)
+    return Quantity(float(row.bd_rate_percent), "%", interval, None, images, (codec, anchor), *about)
+
+
+def _interpolation(values: dict[str, float], gap: float) -> tuple[float, str]:
+    """(by how much the methods' BD-rates differ, a note where the points lie too far apart to tell).
+
+    gap: the widest step in quality between neighbouring points, as a part of the common range.
+    """
+    spread = max(values.values()) - min(values.values())
+    if gap <= WIDE_GAP:
+        return spread, ""
+    numbers = ", ".join(f"{method} {value:.1f}" for method, value in values.items())
+    return spread, f"interpolation-dependent: neighbouring points are {100 * gap:.0f} % of the range apart; {numbers} %"
+
+
+def _widest_gap(*curves: tuple[np.ndarray, np.ndarray]) -> float:
+    """The widest step in quality between neighbouring points within the common range, as a part of that range."""
+    qualities = [np.sort(np.ravel(quality)) for _, quality in curves]
+    low, high = max(each[0] for each in qualities), min(each[-1] for each in qualities)
+    if not high > low:
+        return 0.0
+    inside = (np.clip(each, low, high) for each in qualities)
+    return float(max(np.diff(each).max(initial=0.0) for each in inside) / (high - low))
 
 
 def _bd_rate_published(data: Evidence, codec: str, anchor: str, metric: str) -> Quantity:
@@ -121,10 +151,11 @@ def _bd_rate_published(data: Evidence, codec: str, anchor: str, metric: str) -> 
     result = bd.bd_rate(*points, *table.averaged())
     if result.value is None:
         raise Missing(f"no BD-rate of {codec} against {anchor}: {_REASONS.get(result.reason, result.reason)}")
-    counts = bootstrap.image_counts(len(table.images))
-    repeated = [np.broadcast_to(column, (len(counts), len(column))) for column in points]
-    draws = bd.bd_rates(repeated[0], repeated[1], *table.averaged(counts))
-    return replace(Quantity.drawn(result.value, "%", draws, table.images, (codec, anchor)), draws=None)
+    found = {method: bd.bd_rate(*points, *table.averaged(), method).value for method in bd.METHODS}
+    values = {method: value for method, value in found.items() if value is not None}
+    about = _interpolation(values, _widest_gap((points[0], points[1]), table.averaged()))
+    exact = (result.value, result.value)  # both are means over the same images: resampling one side means nothing
+    return Quantity(result.value, "%", exact, None, table.images, (codec, anchor), *about)
 
 
 def mean_gain(data: Evidence, codec: str, anchor: str, metric: str = "psnr_rgb_db", part: str = "all") -> Quantity:

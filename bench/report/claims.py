@@ -7,14 +7,14 @@ from typing import Any
 
 import pandas as pd
 
-from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, PARTLY, REPRODUCED
+from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, UNDECIDED, REPRODUCED
 from bench.claimtables import measured, over, summary
 from bench.files import write_if_changed
 from bench.published import load_published
 from bench.report.run import Run
 from bench.report.tables import records_link
 
-MARKS = {REPRODUCED: "good", PARTLY: "amber", NOT_REPRODUCED: "withheld", NOT_TESTABLE: "none"}
+MARKS = {REPRODUCED: "good", UNDECIDED: "amber", NOT_REPRODUCED: "withheld", NOT_TESTABLE: "none"}
 FILES = ("claims.json", "claims.csv")
 
 
