@@ -35,6 +35,7 @@ VERDICTS = REPRODUCED, UNDECIDED, NOT_REPRODUCED, NOT_TESTABLE = (
     *("reproduced", "undecided", "not reproduced", "not testable here"),
 )
 KINDS = HEADLINE, DETAIL, BY_CONSTRUCTION = "headline", "detail", "by construction"
+_COPIED = ("name", "paper", "kind", "where", "says", "tolerance", "changes")
 _FIELDS = {"name", "paper", "kind", "where", "says", "test", "tolerance", "changes"}
 
 
@@ -104,7 +105,7 @@ def claimed_codecs(path: str | Path = SPECIFICATION) -> set[str]:
 def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
     """Every claim on every dataset of the run in ``folder``.
 
-    {papers, datasets, counts (verdict -> number, without claims by construction), claims: [{name, paper, kind, where,
+    {papers, datasets, counts (verdict -> number, without those by construction), claims: [{name, paper, kind, where,
     says, dataset, papers_dataset (is it one of the paper's own?), test, tolerance, changes, verdict, reason, run,
     parts}]}. A part is one comparison: test, value, unit, ci_low, ci_high, n_images, names (of curves and studies),
     verdict, reason, note (what a reader should know of the number, or ""), run (a command, or ""). Raises UsageError
@@ -145,7 +146,7 @@ def judge(claim: Claim, data: Any) -> dict[str, Any]:
     verdicts = {part["verdict"] for part in parts}
     verdict = next(it for it in (NOT_REPRODUCED, NOT_TESTABLE, UNDECIDED, REPRODUCED) if it in verdicts)
     return {
-        **{field: getattr(claim, field) for field in ("name", "paper", "kind", "where", "says", "tolerance", "changes")},
+        **{field: getattr(claim, field) for field in _COPIED},
         "test": " ".join(claim.test.split()),
         "dataset": data.dataset,
         "verdict": verdict,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, UNDECIDED, REPRODUCED
+from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNDECIDED
 from bench.claimtables import measured, over, summary
 from bench.files import write_if_changed
 from bench.published import load_published
