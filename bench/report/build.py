@@ -87,6 +87,7 @@ def build(
             claims=claims,
             bd_tables=bd,
             events=tables.events(run),
+            refused=tables.refused_images(run),
             controls=checks.controls(run, originals),
             ceilings=checks.ceilings(run, originals),
             ceiling_images={dataset: len(images) for dataset, images in originals.items()},
