@@ -30,7 +30,8 @@ def _new_codec(args: argparse.Namespace) -> None:
 
 def _try(args: argparse.Namespace) -> None:
     from bench import tryout
-    from bench.curves import CURVE_METRICS
+    from bench.curves import CURVE_METRICS, column_of, why_null
+    from bench.plots.context import Missing
 
     if args.metric not in CURVE_METRICS:
         raise UsageError(f"try: no curve of metric {args.metric!r}; there are {', '.join(CURVE_METRICS)}")
@@ -38,12 +39,20 @@ def _try(args: argparse.Namespace) -> None:
     frame = tryout.measure([args.codec, *anchors], args.image)
     failed = frame[frame.status == "failed"]
     compared, picture = [], None
-    if (frame[frame.codec == args.codec].status == "ok").any():
+    missing = ""
+    mine = frame[(frame.codec == args.codec) & (frame.status == "ok")]
+    if len(mine):
+        if mine[column_of(args.metric)].isna().all():
+            why = why_null(mine, args.metric) or f"no point of {args.codec} has one"
+            raise UsageError(f"try: {args.image} has no {args.metric}: {why}; choose another --metric")
         compared = tryout.compare(frame, args.codec, anchors, args.metric)
         out = args.out or tryout.default_picture(args.codec, args.image)
-        picture = tryout.draw(frame, args.codec, anchors, args.metric, out)
+        try:
+            picture = tryout.draw(frame, args.codec, anchors, args.metric, out)
+        except Missing as nothing:  # a lossless codec alone has a table and no curve
+            missing = f"no picture: {nothing}\n"
     width = shutil.get_terminal_size().columns
-    text = tryout.as_text(frame, args.codec, compared, args.metric, width) + (f"{picture}\n" if picture else "")
+    text = tryout.as_text(frame, args.codec, compared, args.metric, width) + (f"{picture}\n" if picture else missing)
     show(args, table_rows(frame), text, bd=compared, picture=picture)
     if len(failed):
         first = failed.iloc[0]

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
-from bench.progress import Progress, log_to
+from bench.progress import Progress, log_to, say
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -52,6 +52,9 @@ def _figures(args: argparse.Namespace) -> None:
     )
     if args.index:
         write_atomically(args.index, to_json(entries))
+    for entry in entries:
+        if entry["status"] == "failed":
+            say(f"figure {entry['name']} could not be drawn: {entry['reason']}")
     show(args, entries)
 
 
