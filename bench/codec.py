@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ import numpy as np
 
 import codecs_wrappers
 from bench.errors import UsageError
+from bench.parameters import Parameter as Parameter
+from bench.parameters import refuse, spanned
 
 Image = np.ndarray  # uint8, H x W x 3, sRGB, range 0..255
 
@@ -34,7 +37,8 @@ Image = np.ndarray  # uint8, H x W x 3, sRGB, range 0..255
 class Point:
     """One operating point of an RD curve: a name that is unique within the codec, and the parameters behind it.
 
-    ``Point("q75", quality=75)``. Parameters are JSON values; they enter the cache key and the records.
+    ``Point("q75", quality=75)``. Parameters are numbers and texts, those that the codec declares (:class:`Parameter`);
+    they enter the cache key and the records.
     """
 
     name: str
@@ -95,6 +99,14 @@ class Codec:
     monotone: bool = True  # rate rises from each point to the next
     checked: bool = False  # its own format: decode raises BitstreamError on every change of its bytes
 
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What its points and `--set` may say; anything else is refused. A class sets a tuple of its own.
+
+        A codec that does not has what its points have, as far as their values go.
+        """
+        return spanned(point.parameters for point in self.points)
+
     def available(self) -> tuple[bool, str]:
         """Whether it can run here, and if not the reason, which the report shows."""
         return True, ""
@@ -148,6 +160,14 @@ class Codec:
                 return point
         raise UsageError(f"{self.name} has no operating point {name!r}; it has {self._point_names()}")
 
+    def changed(self, point: Point, name: str, **values: Any) -> Point:
+        """``point`` with other ``values`` of its parameters, called ``name``.
+
+        Raises UsageError that names what is allowed, for a parameter it has not or a value out of its range.
+        """
+        refuse(self.name, self.parameters, values)
+        return Point(name, **{**point.parameters, **values})
+
     def _point_names(self) -> str:
         return ", ".join(point.name for point in self.points)
 
@@ -162,6 +182,8 @@ class Embedded(Codec):
     that decodes if that is longer. Any number from 0 up may be asked for, listed or not: `rdbench rate` does. An image
     whose whole stream is shorter is `saturated` there, and curves averaged at a fixed rate leave that point out.
     """
+
+    parameters = (Parameter("bpp", float, (0.0, inf), "bits per pixel, at most"),)
 
     def encode_full(self, image: Image) -> bytes:
         """The whole bitstream of ``image``."""
@@ -186,6 +208,12 @@ class VariableRate(Codec):
     parameter: str  # its name in a point's parameters, and what names of points begin with: "s"
     limits: tuple[float, float]  # the least and the greatest value, both allowed and finite
     rising: bool = True  # the rate rises with it; False for a step or a factor that coarsens
+    meaning: str = "sets the rate"  # of the parameter, in a few words
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The one number, within the limits."""
+        return (Parameter(self.parameter, float, self.limits, self.meaning),)
 
     def at(self, value: float) -> Point:
         """The operating point at ``value``, rounded to four decimals: ``at(1.37)`` is ``Point("s1.3700", s=1.37)``.
@@ -278,6 +306,10 @@ def _check_codec(codec: Codec) -> None:
             raise UsageError(f"{type(codec).__name__} has no {attribute}")
     if isinstance(codec, VariableRate) and not (codec.parameter and -inf < codec.limits[0] < codec.limits[1] < inf):
         raise UsageError(f"{codec.name} needs a parameter and two finite limits, the lower first: {codec.limits}")
+    for parameter in codec.parameters:
+        parameter.check(codec.name)
+    for point in codec.points:
+        refuse(codec.name, codec.parameters, point.parameters, f"operating point {point.name}")
     names = [point.name for point in codec.points]
     if len(set(names)) < len(names):
         raise UsageError(f"{codec.name} has two operating points of one name: {names}")

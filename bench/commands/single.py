@@ -26,20 +26,21 @@ def _list(args: argparse.Namespace) -> None:
         state = status.version if status.available else f"NOT AVAILABLE: {status.error or status.reason}"
         lines += [f"{name:20} {status.role:10} {state}"]
         lines += [f"{'':20} {' '.join(point['name'] for point in status.points)}"]
+        lines += [f"{'':20} --set {line}" for line in status.settable()]
     show(args, map(asdict, statuses.values()), "\n".join(lines))
 
 
 def _encode(args: argparse.Namespace) -> None:
-    from bench.codec import Point, check_image, load_available
+    from bench.codec import check_image, load_available
     from bench.datasets import load_image
     from bench.files import sha256, write_atomically
 
     codec = load_available(args.codec)
-    image = check_image(load_image(args.image))
     point = codec.point(args.point) if args.point else codec.points[len(codec.points) // 2]
     if args.set:
-        changed = dict(point.parameters) | dict(_assignment(text) for text in args.set)
-        point = Point("-".join(text.replace("=", "") for text in args.set), **changed)
+        name = "-".join(text.replace("=", "") for text in args.set)
+        point = codec.changed(point, name, **dict(_assignment(text) for text in args.set))
+    image = check_image(load_image(args.image))
     bitstream = codec.encode(image, point)
     write_atomically(args.bitstream, bitstream)
     facts = {"codec": codec.name, "image": args.image, **_facts(point, bitstream, image), "bitstream": args.bitstream}

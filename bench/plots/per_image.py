@@ -42,7 +42,7 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         why = why_null(context.records[context.records.dataset == dataset], metric)
         text = f"no image of {dataset} has a BD-rate of {metric} against {context.style(anchor).label}"
         raise Missing(text + (f" ({why})" if why else ""))
-    if not any(np.isfinite(row["anchor_bpp"]) for row in rows):
+    if not np.isfinite([needed[str(row["image"])] for row in rows]).any():
         raise Missing(f"the images of {dataset} share no {metric} that {context.style(anchor).label} reaches on them")
     headline = context.headline(spec, dataset, sorted({str(row["codec"]) for row in rows}))
     for codec, mean in headline.iterrows():
