@@ -7,6 +7,7 @@
 images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> measure -> records -> BD, figures, report
 """
 
+import shlex
 import sys
 
 from snakemake.settings.types import DeploymentMethod
@@ -25,7 +26,7 @@ validate(config, "config/schema/config.schema.yaml")
 
 # Refreshes the small status files that say which codec's jobs have to run again; a job on another machine, which reads
 # this file too, leaves them as they are.
-PLAN = plan(config, refresh=workflow.is_main_process)
+PLAN = plan(config, workflow.is_main_process, tuple(workflow.config_settings.config))
 RUN = PLAN.folder
 
 # A cluster's executor counts jobs, not cores: there a job that has to be alone asks for one, and profiles/slurm gives it
@@ -33,7 +34,7 @@ RUN = PLAN.folder
 ALL_CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
 
 if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
-    shell.prefix(f"export PATH={sys.prefix}/bin:$PATH; ")
+    shell.prefix(f"export PATH={shlex.quote(sys.prefix + '/bin')}:$PATH; ")
 
 
 # Used with --software-deployment-method apptainer only; containers/ has its recipe.

@@ -21,6 +21,7 @@ from typing import Any
 from bench import __version__
 from bench.commands import author, claims, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
+from bench.files import NO_PLACE, printable
 from bench.progress import say
 
 EXAMPLES = """examples:
@@ -67,6 +68,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bench.completion import complete
 
         complete(parser)
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what UTF-8 cannot
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     own = parser(families=False)
     known = next(action.choices for action in own._actions if isinstance(action.choices, dict))
     args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
@@ -85,6 +89,13 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
         return 2 if isinstance(error, UsageError) else 1, str(error)
     except BrokenPipeError:
         return 1, "nothing reads the output"
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{printable(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+        logging.getLogger(__name__).info("failed", exc_info=True)
+        say(f"rdbench: {where}{error.strerror}")
+        return 2 if error.errno in NO_PLACE else 1, f"{where}{error.strerror}"
     return 0, ""
 
 

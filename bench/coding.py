@@ -22,7 +22,7 @@ from bench.codec import Codec, Point, load
 from bench.datasets import ImageFile, Manifest, load_image
 from bench.devices import lent
 from bench.errors import RdbenchError, UsageError
-from bench.files import unfinished
+from bench.files import file_name, unfinished
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.status import Status, status
 from bench.workers import Worker, WorkerError
@@ -126,7 +126,7 @@ class _Chain:
             relative = os.path.relpath(self.job.log, self.job.folder)
             return {**row, "status": "failed", "reason": str(error), "log": relative}
         link = self.job.folder / "bitstreams" / self.job.manifest.name / self.codec.name
-        link /= f"{image.name}.{point.name}{self.codec.extension}"
+        link /= file_name(image.name, f".{point.name}{self.codec.extension}")
         _link(bitstream, link)
         row["bitstream"] = str(link.relative_to(self.job.folder))
         row["bpp"] = 8 * piece["bytes"] / (image.width * image.height)

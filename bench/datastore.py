@@ -66,11 +66,15 @@ class Store:
         rules = [RULES_VERSION, ignore_profile]
         if facts.get("rules") != rules:
             try:
+                file_sha256 = sha256_file(path)
+            except OSError as error:  # not remembered: what allows reading it changes neither its size nor its time
+                return {"refused": f"reading {path}: {error.strerror}; allow reading it, or take it out of the folder"}
+            try:
                 image = load_image(path, ignore_profile=ignore_profile)
                 seen = {"width": image.shape[1], "height": image.shape[0], "sha256": sha256_pixels(image)}
             except UsageError as error:
                 seen = {"refused": str(error)}
-            facts = {**_stamp(path), "file_sha256": sha256_file(path), "rules": rules, **seen}
+            facts = {**_stamp(path), "file_sha256": file_sha256, "rules": rules, **seen}
             facts["right"] = self._known(path).get("right", [])
             self.record[self._key(path)] = facts
         return facts

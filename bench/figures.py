@@ -22,6 +22,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench import records
+from bench.contents import studies_of, times_of
 from bench.errors import RdbenchError, UsageError
 from bench.files import sha256, to_json, write_atomically, write_if_changed
 from bench.plots import absent, bdrates, gain, panels, per_image, pictures, rd, speed, study, tables
@@ -94,8 +95,8 @@ def _read(
         frame = records.read(folder / "records.parquet")
     else:
         frame = records.read(*parts) if parts else records.table([])
-    times, compared = sorted((folder / "timing").glob("*/*.parquet")), folder / "bd.csv"
-    studied = sorted((folder / "studies").glob("*/*.json"))
+    times, compared = times_of(folder), folder / "bd.csv"
+    studied = studies_of(folder)
     labels = {path.stem: json.loads(path.read_text()).get("label", "") for path in (folder / "status").glob("*.json")}
     claimed = {name for spec in specification["figures"] for name in _claimed(spec)}
     named = {name for spec in specification["figures"] for name in (*(codecs_of(spec) or ()), *anchors_of(spec))}

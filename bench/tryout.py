@@ -18,7 +18,7 @@ from bench import records
 from bench.codec import check_image, load, load_available
 from bench.coding import Job
 from bench.curves import DB_OF_MEAN
-from bench.files import cache_dir, sha256_file, sha256_pixels, write_atomically
+from bench.files import cache_dir, printable, sha256_file, sha256_pixels, write_atomically
 from bench.images import load_image
 from bench.manifest import ImageFile, Manifest
 from bench.progress import Progress
@@ -32,8 +32,9 @@ def measure(codecs: Sequence[str], image: Path) -> pd.DataFrame:
     pixels = check_image(load_image(image))
     height, width = pixels.shape[:2]
     path = image.absolute()
-    file = ImageFile(image.stem, str(path), width, height, sha256_pixels(pixels), sha256_file(path))
-    manifest = Manifest(image.stem, images=[file], source=str(path))
+    name = printable(image.stem)
+    file = ImageFile(name, str(path), width, height, sha256_pixels(pixels), sha256_file(path))
+    manifest = Manifest(name, images=[file], source=printable(str(path)))
     rows: list[dict[str, Any]] = []
     for name in codecs:
         load_available(name)

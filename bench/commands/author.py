@@ -31,10 +31,12 @@ def _new_codec(args: argparse.Namespace) -> None:
 def _try(args: argparse.Namespace) -> None:
     from bench import tryout
     from bench.curves import CURVE_METRICS, column_of, why_null
+    from bench.files import check_output
     from bench.plots.context import Missing
 
     if args.metric not in CURVE_METRICS:
         raise UsageError(f"try: no curve of metric {args.metric!r}; there are {', '.join(CURVE_METRICS)}")
+    check_output(args.out, args.image)
     anchors = [name for name in dict.fromkeys(args.against.split(",")) if name not in ("", args.codec)]
     frame = tryout.measure([args.codec, *anchors], args.image)
     failed = frame[frame.status == "failed"]

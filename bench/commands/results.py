@@ -14,7 +14,9 @@ def _compare(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     if args.folder is None:
-        args.folder = compare.folder_of(args.dataset)
+        args.folder, args.dataset = compare.run_of(args.dataset)
+    else:
+        args.dataset = compare.called(args.dataset, args.folder)
     frame = records.read(args.folder / "records.parquet")
     if args.anchor:
         anchors, codecs, datasets = [args.anchor], args.codecs, [args.dataset]

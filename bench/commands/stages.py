@@ -17,18 +17,24 @@ def _fetch(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     if args.manifest is None:
-        rows = []
+        rows, text = [], ""
         for name in args.names:
             manifest = fetch(name)
             folder = Path(manifest.images[0].path).parent
-            rows.append({"dataset": name, "images": len(manifest.images), "folder": folder, "status": manifest.status})
-        show(args, rows, "".join(f"{row['dataset']}: {row['images']} images in {row['folder']}\n" for row in rows))
+            row = {"dataset": name, "images": len(manifest.images), "folder": folder, "status": manifest.status}
+            rows.append(row | {"refused": manifest.refused})
+            text += f"{name}: {row['images']} images in {folder}\n"
+            text += f"{len(manifest.refused)} refused:\n" if manifest.refused else ""
+            text += "".join(f"  {image['name']}: {image['reason']}\n" for image in manifest.refused)
+        show(args, rows, text)
         return
     if len(args.names) != 1:
         raise UsageError("fetch --manifest takes one dataset")
     manifest = manifest_or_reason(args.names[0], rename=args.as_)
     if manifest.status != "ok":
         say(f"dataset {args.names[0]} skipped: {manifest.reason}")
+    for image in manifest.refused:
+        say(f"dataset {args.names[0]}, {image['name']} refused: {image['reason']}")
     write_manifest(manifest, args.manifest)
     about = {"status": manifest.status, "reason": manifest.reason, "manifest": args.manifest}
     show(args, [{"dataset": manifest.name, "images": len(manifest.images), **about}])
