@@ -56,14 +56,13 @@ def opened(path: Path) -> Any:
 
 
 def _converted(image: Any, source: Path, background: str, as_srgb: bool, done: list[str]) -> np.ndarray:
+    depth = bit_depth(image)  # first: what follows may load the pixels, after which Pillow does not know it
     profile, colours = image.info.get("icc_profile"), foreign_colours(image, source)
     orientation = image.getexif().get(ORIENTATION, 1)
-    depth = bit_depth(image)
     if depth > 8 or image.mode in ("I", "F") or image.mode.startswith("I;"):
         image = _eight_bits(image, source, depth)
         done.append(f"{depth if depth > 8 else 'more than 8'} bits a sample rounded to 8")
     if orientation in range(2, 9):
-        image.getexif()[ORIENTATION] = orientation
         image = _turned(image, orientation)
         done.append(f"turned upright (EXIF orientation {orientation})")
     image, alpha = _without_alpha(image)
