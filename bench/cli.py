@@ -73,7 +73,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     own = parser(families=False)
     known = next(action.choices for action in own._actions if isinstance(action.choices, dict))
-    args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
+    try:
+        args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
+    except UsageError as error:  # of the wrappers, which bring commands
+        say(f"rdbench: {error}")
+        return 2
     if getattr(args, "device", None):
         os.environ["RDBENCH_DEVICE"] = args.device  # for this process and its workers
     return _as_document(arguments[0], args) if args.json else _call(args)[0]

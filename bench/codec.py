@@ -243,11 +243,15 @@ class VariableRate(Codec):
 
 @dataclass(frozen=True)
 class Found:
-    """One wrapper module that discovery found: its codecs, or why it could not be imported."""
+    """One wrapper module that discovery found: its codecs, or why it could not be imported.
+
+    path: of its file, as messages call it. A module without CODECS that defines no codec either has none: a helper.
+    """
 
     module: str
     codecs: tuple[Codec, ...] = ()
     error: str = ""
+    path: str = ""
 
 
 def check_image(image: Any) -> Image:
@@ -271,33 +275,62 @@ def check_image(image: Any) -> Image:
 
 
 def discover(package: Any = codecs_wrappers) -> list[Found]:
-    """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out."""
+    """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out.
+
+    Raises UsageError for a folder of RDBENCH_WRAPPERS that is none, and for two files of one name.
+    """
     found = []
     owners: dict[str, str] = {}
-    for stem in _stems(package):
-        wrapper = _import(package, stem)
+    for stem, path in _files(package).items():
+        wrapper = _import(package, stem, path)
         for codec in wrapper.codecs:
-            if owners.setdefault(codec.name, stem) != stem:
-                wrapper = Found(stem, error=f"codec {codec.name!r} is already given by {owners[codec.name]}.py")
+            if (owner := owners.setdefault(codec.name, wrapper.path)) != wrapper.path:
+                wrapper = Found(stem, (), f"codec {codec.name!r} is already given by {owner}", wrapper.path)
                 break
         found.append(wrapper)
     return found
 
 
-def _stems(package: Any) -> list[str]:
-    files = (file for folder in package.__path__ for file in Path(folder).glob("*.py"))
-    return sorted({file.stem for file in files if not file.stem.startswith("_")})
+def _files(package: Any) -> dict[str, Path]:
+    """Module name -> file of every wrapper module, in name order."""
+    files: dict[str, Path] = {}
+    for folder in map(Path, package.__path__):
+        if not folder.is_dir():
+            raise UsageError(f"RDBENCH_WRAPPERS names {folder}, which is no folder; correct it, or unset it")
+        for file in folder.glob("*.py"):
+            if file.stem.startswith("_"):
+                continue
+            if file.stem in files:
+                raise UsageError(f"{_shown(files[file.stem])} and {file} have one name; rename the second")
+            files[file.stem] = file
+    return dict(sorted(files.items()))
 
 
-def _import(package: Any, stem: str) -> Found:
+def _shown(path: Path) -> str:
+    """A wrapper's file as messages call it: in this project's folder from there on, elsewhere its whole path."""
+    home = Path(codecs_wrappers.__file__ or "").parent
+    return str(path.relative_to(home.parent)) if path.is_relative_to(home) else str(path)
+
+
+def _import(package: Any, stem: str, path: Path) -> Found:
     try:
-        codecs = tuple(importlib.import_module(f"{package.__name__}.{stem}").CODECS)
+        module = importlib.import_module(f"{package.__name__}.{stem}")
+        if not hasattr(module, "CODECS") and not _own_codecs(module):
+            return Found(stem, path=_shown(path))
+        codecs = tuple(module.CODECS)
         for codec in codecs:
             _check_codec(codec)
     except Exception as error:  # a broken wrapper must not take the others with it; it becomes a row
         where = traceback.extract_tb(error.__traceback__)[-1]
-        return Found(stem, error=f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
-    return Found(stem, codecs)
+        said = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        return Found(stem, (), said, _shown(path))
+    return Found(stem, codecs, path=_shown(path))
+
+
+def _own_codecs(module: Any) -> list[type]:
+    """The codec classes that a module defines: with one it is a wrapper, which lacks its CODECS."""
+    kinds = (kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Codec))
+    return [kind for kind in kinds if kind.__module__ == module.__name__]
 
 
 def _check_codec(codec: Codec) -> None:
@@ -338,14 +371,15 @@ def load(name: str, package: Any = codecs_wrappers) -> Codec:
     Raises UsageError that lists the names there are, or says why the wrapper of that name is broken.
     """
     known, broken = [], []
-    for stem in sorted(_stems(package), key=lambda stem: not name.startswith(stem)):
-        wrapper = _import(package, stem)
+    files = _files(package)
+    for stem in sorted(files, key=lambda stem: not name.startswith(stem)):
+        wrapper = _import(package, stem, files[stem])
         for codec in wrapper.codecs:
             if codec.name == name:
                 return codec
             known.append(codec.name)
         if wrapper.error:
-            broken.append(f"codecs_wrappers/{stem}.py could not be imported: {wrapper.error}")
+            broken.append(f"{wrapper.path} could not be imported: {wrapper.error}")
             if stem == name:
                 raise UsageError(broken[-1])
     raise UsageError("; ".join([f"no codec is called {name!r}; there are {', '.join(sorted(known))}", *broken]))

@@ -53,6 +53,21 @@ class Programs:
     version: str = ""
 
 
+def missing(programs: Programs) -> list[str]:
+    """The programs that are not installed here, so that nothing can be tried with them."""
+    first = (shlex.split(line)[:1] for line in (programs.command, programs.decode) if _closed(line))
+    names = dict.fromkeys(name for words in first for name in words)
+    return [name for name in names if not shutil.which(name) and not Path(name).is_file()]
+
+
+def _closed(line: str) -> bool:
+    """Whether a command line has all its quotation marks; another one is refused by `wrap`."""
+    try:
+        return bool(shlex.split(line))
+    except ValueError:
+        return False
+
+
 def values(text: str) -> tuple[Any, ...]:
     """The values in "10,20,30": numbers where they are numbers, else texts."""
     return tuple(_value(part.strip()) for part in text.split(",") if part.strip())

@@ -93,7 +93,7 @@ def all_statuses() -> dict[str, Status]:
     found = {}
     for wrapper in discover():
         if wrapper.error:
-            reason = f"codecs_wrappers/{wrapper.module}.py could not be imported: {wrapper.error}"
+            reason = f"{wrapper.path} could not be imported: {wrapper.error}"
             found[wrapper.module] = Status(
                 wrapper.module, wrapper.module, error=reason, code_sha256=code_sha256(wrapper.module)
             )

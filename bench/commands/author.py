@@ -9,11 +9,12 @@ from pathlib import Path
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
 from bench.completion import SHELLS
 from bench.errors import RdbenchError, UsageError
+from bench.progress import say
 
 
 def _new_codec(args: argparse.Namespace) -> None:
     from bench.newcodec import create
-    from bench.newprogram import Programs, values
+    from bench.newprogram import Programs, missing, values
 
     if bool(args.command) != bool(args.decode):
         raise UsageError("new-codec: an encoder and a decoder are needed, --command and --decode; one is missing")
@@ -23,8 +24,12 @@ def _new_codec(args: argparse.Namespace) -> None:
     if args.command:
         given = (values(args.points), args.images or "", args.extension or "", args.version_command or "")
         programs = Programs(args.command, args.decode, *given)
+    absent = " and ".join(missing(programs)) if programs else ""
+    if absent:
+        say(f"new-codec: {absent} not found here, so the wrapper is written as it is and nothing of it is tried")
     path = create(args.name, programs=programs)
-    text = f"{path}: a working codec called {args.name}. Next: rdbench try {args.name} photo.png --against jpeg"
+    kind = f"a codec called {args.name} that needs {absent}" if absent else f"a working codec called {args.name}"
+    text = f"{path}: {kind}. Next: rdbench try {args.name} photo.png --against jpeg"
     show(args, [{"codec": args.name, "wrapper": path}], text)
 
 
