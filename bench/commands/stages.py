@@ -54,6 +54,7 @@ def _run(args: argparse.Namespace) -> None:
     from bench.coding import Job, part_of
 
     log_to(args.log)
+    _must_exist(args.codec)
     manifest = _manifest(args)
     folder = args.folder or args.out.parent
     log = args.log or folder / "logs" / f"{args.codec}.log"
@@ -66,6 +67,17 @@ def _run(args: argparse.Namespace) -> None:
     for status, rows in frame[frame.status != "ok"].groupby("status"):
         say(f"{args.codec} on {manifest.name}: {len(rows)} {status}: {rows.reason.iloc[0]}")
     show(args, table_rows(frame), out=args.out)
+
+
+def _must_exist(codec: str) -> None:
+    """Raises UsageError for a codec that nothing gives; one whose wrapper cannot be imported is a row that says so."""
+    from bench.codec import discover, load
+
+    try:
+        load(codec)
+    except UsageError:
+        if codec not in {wrapper.module for wrapper in discover() if wrapper.error}:
+            raise
 
 
 def _collect(args: argparse.Namespace) -> None:
