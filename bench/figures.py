@@ -104,7 +104,7 @@ def _read(
     context = Context(
         records=frame,
         timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
-        compared=pd.read_csv(compared, float_precision="round_trip") if use_compared else None,
+        compared=records.plain_texts(pd.read_csv(compared, float_precision="round_trip")) if use_compared else None,
         published=load_published(),
         folder=folder,
         studies={(path.stem, path.parent.name): json.loads(path.read_bytes()) for path in studied},
@@ -206,7 +206,7 @@ def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:
 
 
 def _save(figure: Figure, frame: pd.DataFrame, folder: Path, name: str, extra: Mapping[str, bytes]) -> dict[str, Any]:
-    numbers = frame.to_csv(index=False, lineterminator="\n").encode()
+    numbers = records.to_csv(frame).encode()
     digest = sha256(numbers)
     stamp(figure, digest, f"{name}.csv")
     files = {"csv": f"figures/{name}.csv"}

@@ -25,7 +25,7 @@ def _compare(args: argparse.Namespace) -> None:
     table = compare.compare_all(frame, datasets, anchors, args.metrics, codecs)
     if args.out:
         records.write_csv(table, args.out)
-    text = table.to_csv(index=False) if args.csv else compare.as_text(table)
+    text = records.to_csv(table) if args.csv else compare.as_text(table)
     show(args, table_rows(table), "" if args.out else text, folder=args.folder)
 
 

@@ -104,7 +104,7 @@ def _csv(path: Path) -> pd.DataFrame | None:
     """The table in ``path`` with text columns free of nulls; None if there is no such file."""
     if not path.is_file():
         return None
-    frame = pd.read_csv(path, float_precision="round_trip")
+    frame = records.plain_texts(pd.read_csv(path, float_precision="round_trip"))
     texts = {"overlap_note", "reason", "note", "unit", "codec", "anchor", "dataset", "metric", "check", "published"}
     for column in texts & set(frame.columns):
         frame[column] = frame[column].fillna("").astype(str)
