@@ -16,12 +16,13 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from bench import __version__
 from bench.commands import author, claims, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
-from bench.files import NO_PLACE, printable
+from bench.files import NO_PLACE, check_output, printable
 from bench.progress import say
 
 EXAMPLES = """examples:
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _call(args: argparse.Namespace) -> tuple[int, str]:
     """The exit code of the command, and what went wrong."""
     try:
+        if isinstance(out := getattr(args, "out", None), Path):  # a file, of every command that says so
+            check_output(out)
         args.call(args)
     except RdbenchError as error:
         logging.getLogger(__name__).info("failed: %s", error)

@@ -116,6 +116,16 @@ def test_a_folder_without_write_permission_is_a_mistake(monkeypatch, capsys):
     assert "nothing can be written in" in capsys.readouterr().err
 
 
+def test_a_wrong_place_is_said_before_any_work_is_done(monkeypatch, capsys):
+    def worked(*_):
+        raise AssertionError("worked in vain")
+
+    monkeypatch.setattr("bench.datasets.manifest_or_reason", worked)
+    for command in (["run", "webp"], ["time", "webp"], ["study", "stanh_costs"], ["decode-matrix"]):
+        assert main([*command, "--dataset", "folder:.", "--out", str(Path.cwd())]) == 2
+        assert "this is a folder" in capsys.readouterr().err
+
+
 def test_a_full_disk_is_no_mistake_of_the_user(monkeypatch, capsys):
     def full(*_):
         raise OSError(28, "No space left on device", "out.webp")
