@@ -26,7 +26,7 @@ validate(config, "config/schema/config.schema.yaml")
 
 # Refreshes the small status files that say which codec's jobs have to run again; a job on another machine, which reads
 # this file too, leaves them as they are.
-PLAN = plan(config, refresh=workflow.is_main_process)
+PLAN = plan(config, workflow.is_main_process, tuple(workflow.config_settings.config))
 RUN = PLAN.folder
 
 # A cluster's executor counts jobs, not cores: there a job that has to be alone asks for one, and profiles/slurm gives it

@@ -93,6 +93,7 @@ def read(path: Path) -> Baseline:
     texts = dict.fromkeys(("dataset", "codec", "image", "point", *HASHES), str)
     try:
         rows = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={name: [""] for name in METRICS})
+        rows = records.plain_texts(rows)
         stored = json.loads(_beside(path).read_bytes())
         origins = {(data, codec): Origin(**entry) for data, each in stored.items() for codec, entry in each.items()}
         if list(rows.columns) != COLUMNS:
@@ -110,7 +111,7 @@ def write(baseline: Baseline, path: Path) -> None:
     nested: dict[str, dict[str, Any]] = {}
     for (dataset, codec), origin in baseline.origins.items():
         nested.setdefault(dataset, {})[codec] = asdict(origin)
-    write_atomically(path, rows.to_csv(index=False, float_format="%.6g", lineterminator="\n"))
+    write_atomically(path, records.to_csv(rows, float_format="%.6g"))
     write_atomically(_beside(path), to_json(nested))
 
 

@@ -13,6 +13,7 @@ Reason codes of a value that is None:
 too_few_points        fewer than 2 points left (pchip, akima), or 4 (cubic)
 no_overlap            the curves' ranges do not meet
 overlap_under_half    they meet on less than half of the shorter range: withheld
+not_monotone          the fitted polynomial of one of them falls inside the common range (cubic only)
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from bench.errors import UsageError
-from bench.interpolate import FEWEST_POINTS, integral, pchip_values
+from bench.interpolate import FEWEST_POINTS, cubic_turns, integral, pchip_values
 
 METHODS = ("pchip", "cubic", "akima")
 AMBER_OVERLAP = 0.75
@@ -222,4 +223,8 @@ def _bd(anchor: Curve, curve: Curve, anchor_points: Pair, points: Pair, method: 
     if overlap == 0:
         return BD(None, "no_overlap", 0.0, None, None, *counts)
     reason = "overlap_under_half" if overlap < LEAST_OVERLAP else ""
+    if not reason and method == "cubic":
+        bounds = np.array([low]), np.array([high])
+        turns = (cubic_turns(u[None], v[None], *bounds)[0] for u, v in (anchor_points, points))
+        reason = "not_monotone" if any(turns) else ""
     return BD(None if reason else mean, reason, overlap, low, high, *counts)

@@ -18,12 +18,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from bench import __version__
 from bench.commands import author, claims, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
+from bench.files import NO_PLACE, check_output, printable
 from bench.progress import say
 
 EXAMPLES = """examples:
@@ -70,9 +72,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from bench.completion import complete
 
         complete(parser)
+    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what UTF-8 cannot
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     own = parser(families=False)
     known = next(action.choices for action in own._actions if isinstance(action.choices, dict))
-    args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
+    try:
+        args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
+    except UsageError as error:  # of the wrappers, which bring commands
+        say(f"rdbench: {error}")
+        return 2
     if getattr(args, "device", None):
         os.environ["RDBENCH_DEVICE"] = args.device  # for this process and its workers
     with _stopped_by_signals():
@@ -111,6 +120,8 @@ def _stopped_by_signals() -> Iterator[None]:
 def _call(args: argparse.Namespace) -> tuple[int, str]:
     """The exit code of the command, and what went wrong."""
     try:
+        if isinstance(out := getattr(args, "out", None), Path):  # a file, of every command that says so
+            check_output(out)
         args.call(args)
     except RdbenchError as error:
         logging.getLogger(__name__).info("failed: %s", error)
@@ -123,6 +134,13 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
         reason = f"stopped by {signal.Signals(number).name}; what is done is kept, and the same command goes on there"
         say(f"rdbench: {reason}")
         return 128 + number, reason
+    except OSError as error:
+        if error.errno is None:
+            raise
+        where = f"{printable(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
+        logging.getLogger(__name__).info("failed", exc_info=True)
+        say(f"rdbench: {where}{error.strerror}")
+        return 2 if error.errno in NO_PLACE else 1, f"{where}{error.strerror}"
     return 0, ""
 
 

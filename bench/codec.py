@@ -18,6 +18,7 @@ import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ import numpy as np
 
 import codecs_wrappers
 from bench.errors import UsageError
+from bench.parameters import Parameter as Parameter
+from bench.parameters import refuse, spanned
 
 Image = np.ndarray  # uint8, H x W x 3, sRGB, range 0..255
 
@@ -34,7 +37,8 @@ Image = np.ndarray  # uint8, H x W x 3, sRGB, range 0..255
 class Point:
     """One operating point of an RD curve: a name that is unique within the codec, and the parameters behind it.
 
-    ``Point("q75", quality=75)``. Parameters are JSON values; they enter the cache key and the records.
+    ``Point("q75", quality=75)``. Parameters are numbers and texts, those that the codec declares (:class:`Parameter`);
+    they enter the cache key and the records.
     """
 
     name: str
@@ -95,6 +99,14 @@ class Codec:
     monotone: bool = True  # rate rises from each point to the next
     checked: bool = False  # its own format: decode raises BitstreamError on every change of its bytes
 
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """What its points and `--set` may say; anything else is refused. A class sets a tuple of its own.
+
+        A codec that does not has what its points have, as far as their values go.
+        """
+        return spanned(point.parameters for point in self.points)
+
     def available(self) -> tuple[bool, str]:
         """Whether it can run here, and if not the reason, which the report shows."""
         return True, ""
@@ -148,6 +160,14 @@ class Codec:
                 return point
         raise UsageError(f"{self.name} has no operating point {name!r}; it has {self._point_names()}")
 
+    def changed(self, point: Point, name: str, **values: Any) -> Point:
+        """``point`` with other ``values`` of its parameters, called ``name``.
+
+        Raises UsageError that names what is allowed, for a parameter it has not or a value out of its range.
+        """
+        refuse(self.name, self.parameters, values)
+        return Point(name, **{**point.parameters, **values})
+
     def _point_names(self) -> str:
         return ", ".join(point.name for point in self.points)
 
@@ -162,6 +182,8 @@ class Embedded(Codec):
     that decodes if that is longer. Any number from 0 up may be asked for, listed or not: `rdbench rate` does. An image
     whose whole stream is shorter is `saturated` there, and curves averaged at a fixed rate leave that point out.
     """
+
+    parameters = (Parameter("bpp", float, (0.0, inf), "bits per pixel, at most"),)
 
     def encode_full(self, image: Image) -> bytes:
         """The whole bitstream of ``image``."""
@@ -197,6 +219,12 @@ class VariableRate(Codec):
     parameter: str  # its name in a point's parameters, and what names of points begin with: "s"
     limits: tuple[float, float]  # the least and the greatest value, both allowed and finite
     rising: bool = True  # the rate rises with it; False for a step or a factor that coarsens
+    meaning: str = "sets the rate"  # of the parameter, in a few words
+
+    @cached_property
+    def parameters(self) -> tuple[Parameter, ...]:
+        """The one number, within the limits."""
+        return (Parameter(self.parameter, float, self.limits, self.meaning),)
 
     def at(self, value: float) -> Point:
         """The operating point at ``value``, rounded to four decimals: ``at(1.37)`` is ``Point("s1.3700", s=1.37)``.
@@ -226,11 +254,15 @@ class VariableRate(Codec):
 
 @dataclass(frozen=True)
 class Found:
-    """One wrapper module that discovery found: its codecs, or why it could not be imported."""
+    """One wrapper module that discovery found: its codecs, or why it could not be imported.
+
+    path: of its file, as messages call it. A module without CODECS that defines no codec either has none: a helper.
+    """
 
     module: str
     codecs: tuple[Codec, ...] = ()
     error: str = ""
+    path: str = ""
 
 
 def check_image(image: Any) -> Image:
@@ -254,33 +286,62 @@ def check_image(image: Any) -> Image:
 
 
 def discover(package: Any = codecs_wrappers) -> list[Found]:
-    """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out."""
+    """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out.
+
+    Raises UsageError for a folder of RDBENCH_WRAPPERS that is none, and for two files of one name.
+    """
     found = []
     owners: dict[str, str] = {}
-    for stem in _stems(package):
-        wrapper = _import(package, stem)
+    for stem, path in _files(package).items():
+        wrapper = _import(package, stem, path)
         for codec in wrapper.codecs:
-            if owners.setdefault(codec.name, stem) != stem:
-                wrapper = Found(stem, error=f"codec {codec.name!r} is already given by {owners[codec.name]}.py")
+            if (owner := owners.setdefault(codec.name, wrapper.path)) != wrapper.path:
+                wrapper = Found(stem, (), f"codec {codec.name!r} is already given by {owner}", wrapper.path)
                 break
         found.append(wrapper)
     return found
 
 
-def _stems(package: Any) -> list[str]:
-    files = (file for folder in package.__path__ for file in Path(folder).glob("*.py"))
-    return sorted({file.stem for file in files if not file.stem.startswith("_")})
+def _files(package: Any) -> dict[str, Path]:
+    """Module name -> file of every wrapper module, in name order."""
+    files: dict[str, Path] = {}
+    for folder in map(Path, package.__path__):
+        if not folder.is_dir():
+            raise UsageError(f"RDBENCH_WRAPPERS names {folder}, which is no folder; correct it, or unset it")
+        for file in folder.glob("*.py"):
+            if file.stem.startswith("_"):
+                continue
+            if file.stem in files:
+                raise UsageError(f"{_shown(files[file.stem])} and {file} have one name; rename the second")
+            files[file.stem] = file
+    return dict(sorted(files.items()))
 
 
-def _import(package: Any, stem: str) -> Found:
+def _shown(path: Path) -> str:
+    """A wrapper's file as messages call it: in this project's folder from there on, elsewhere its whole path."""
+    home = Path(codecs_wrappers.__file__ or "").parent
+    return str(path.relative_to(home.parent)) if path.is_relative_to(home) else str(path)
+
+
+def _import(package: Any, stem: str, path: Path) -> Found:
     try:
-        codecs = tuple(importlib.import_module(f"{package.__name__}.{stem}").CODECS)
+        module = importlib.import_module(f"{package.__name__}.{stem}")
+        if not hasattr(module, "CODECS") and not _own_codecs(module):
+            return Found(stem, path=_shown(path))
+        codecs = tuple(module.CODECS)
         for codec in codecs:
             _check_codec(codec)
     except (Exception, SystemExit) as error:  # a broken wrapper must not take the others with it; it becomes a row
         where = traceback.extract_tb(error.__traceback__)[-1]
-        return Found(stem, error=f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
-    return Found(stem, codecs)
+        said = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
+        return Found(stem, (), said, _shown(path))
+    return Found(stem, codecs, path=_shown(path))
+
+
+def _own_codecs(module: Any) -> list[type]:
+    """The codec classes that a module defines: with one it is a wrapper, which lacks its CODECS."""
+    kinds = (kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Codec))
+    return [kind for kind in kinds if kind.__module__ == module.__name__]
 
 
 def _check_codec(codec: Codec) -> None:
@@ -289,6 +350,10 @@ def _check_codec(codec: Codec) -> None:
             raise UsageError(f"{type(codec).__name__} has no {attribute}")
     if isinstance(codec, VariableRate) and not (codec.parameter and -inf < codec.limits[0] < codec.limits[1] < inf):
         raise UsageError(f"{codec.name} needs a parameter and two finite limits, the lower first: {codec.limits}")
+    for parameter in codec.parameters:
+        parameter.check(codec.name)
+    for point in codec.points:
+        refuse(codec.name, codec.parameters, point.parameters, f"operating point {point.name}")
     names = [point.name for point in codec.points]
     for point in codec.points:
         try:
@@ -324,14 +389,15 @@ def load(name: str, package: Any = codecs_wrappers) -> Codec:
     Raises UsageError that lists the names there are, or says why the wrapper of that name is broken.
     """
     known, broken = [], []
-    for stem in sorted(_stems(package), key=lambda stem: not name.startswith(stem)):
-        wrapper = _import(package, stem)
+    files = _files(package)
+    for stem in sorted(files, key=lambda stem: not name.startswith(stem)):
+        wrapper = _import(package, stem, files[stem])
         for codec in wrapper.codecs:
             if codec.name == name:
                 return codec
             known.append(codec.name)
         if wrapper.error:
-            broken.append(f"codecs_wrappers/{stem}.py could not be imported: {wrapper.error}")
+            broken.append(f"{wrapper.path} could not be imported: {wrapper.error}")
             if stem == name:
                 raise UsageError(broken[-1])
     raise UsageError("; ".join([f"no codec is called {name!r}; there are {', '.join(sorted(known))}", *broken]))

@@ -22,7 +22,7 @@ from bench.codec import Codec, Point, load
 from bench.datasets import ImageFile, Manifest
 from bench.devices import lent
 from bench.errors import RdbenchError, TransientError, UsageError, may_pass
-from bench.files import unfinished
+from bench.files import file_name, unfinished
 from bench.images import load_verified
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.status import Status, status
@@ -136,7 +136,7 @@ class _Chain:
         try:
             piece, bitstream = self._piece(image, point)
             link = self.job.folder / "bitstreams" / self.job.manifest.name / self.codec.name
-            link /= f"{image.name}.{point.name}{self.codec.extension}"
+            link /= file_name(image.name, f".{point.name}{self.codec.extension}")
             _link(bitstream, link)
         except (RdbenchError, OSError) as error:
             log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from bench import bd, records
+from bench.datasets import FOLDER
 from bench.errors import UsageError
 
 log = logging.getLogger(__name__)
@@ -45,15 +47,30 @@ def compare_all(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=bd.COLUMNS)
 
 
-def folder_of(dataset: str, results: Path = Path("results")) -> Path:
-    """The newest run folder whose records hold ``dataset``. Raises UsageError that says how to make one."""
+def run_of(dataset: str, results: Path = Path("results")) -> tuple[Path, str]:
+    """The newest run folder whose records hold ``dataset``, and what that run calls it: of folder:PATH another name.
+
+    Raises UsageError that says how to make such a run.
+    """
     for path in sorted(results.glob("*/records.parquet"), key=lambda path: -path.stat().st_mtime):
-        if dataset in set(pd.read_parquet(path, columns=["dataset"]).dataset):
-            return path.parent
+        name = called(dataset, path.parent)
+        if name in set(pd.read_parquet(path, columns=["dataset"]).dataset):
+            return path.parent, name
     raise UsageError(
         f"no run under {results.resolve()} holds dataset {dataset!r}; make one: "
         f"snakemake --cores all --config datasets='[{dataset}]'"
     )
+
+
+def called(dataset: str, run: Path) -> str:
+    """What a run calls a dataset: of folder:PATH the set that was made of that folder, if there is one."""
+    if not dataset.startswith(FOLDER):
+        return dataset
+    folder = str(Path(dataset.removeprefix(FOLDER)).expanduser().resolve())
+    for path in sorted((run / "datasets" / "sources").glob("*.json")):
+        if json.loads(path.read_bytes()).get("folder") == folder:
+            return path.stem
+    return dataset
 
 
 def as_text(table: pd.DataFrame) -> str:

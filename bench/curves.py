@@ -21,6 +21,7 @@ import pandas as pd
 from bench.errors import UsageError
 
 DB_OF_MEAN = "ms_ssim_db_of_mean"
+NUMBERS = {"bpp": float, "value": float}  # their dtypes in a table without a row, which pandas cannot tell
 CURVE_METRICS = ("psnr_rgb_db", "psnr_y_db", "psnr_611_db", "ms_ssim_db", DB_OF_MEAN, "ms_ssim", "ssimulacra2")
 
 
@@ -74,7 +75,7 @@ def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) ->
     """
     if metric not in CURVE_METRICS:
         raise UsageError(f"no curve of metric {metric!r}; there are {', '.join(CURVE_METRICS)}")
-    column = "ms_ssim" if metric == DB_OF_MEAN else metric
+    column = column_of(metric)
     rows = records[(records.dataset == dataset) & (records.codec == codec) & (records.status == "ok")]
     rows = rows[rows[column].notna()]
     points = rows[["point_index", "point"]].drop_duplicates().sort_values("point_index")
@@ -93,6 +94,11 @@ def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) ->
     )
 
 
+def column_of(metric: str) -> str:
+    """The column of the records that a metric is computed from."""
+    return "ms_ssim" if metric == DB_OF_MEAN else metric
+
+
 def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str) -> pd.DataFrame:
     """The averaged curve: point, point_index, bpp, value, n_images, n_identical; one row per point every image reached.
 
@@ -102,7 +108,7 @@ def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str)
     table = curve_table(records, dataset, codec, metric)
     columns = ["point", "point_index", "bpp", "value", "n_images", "n_identical"]
     if not table.images:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=columns).astype(NUMBERS)
     reached = ~table.saturated.any(axis=0)
     bpp, value = table.averaged()
     identical = np.isinf(table.value[:, reached]).sum(axis=0)
@@ -111,12 +117,23 @@ def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str)
     return pd.DataFrame(dict(zip(columns, cells, strict=True)))
 
 
+def why_null(records: pd.DataFrame, metric: str) -> str:
+    """Why rows have no value of a metric, as the metric said it ("short side 100 px, ..."); empty if it did not."""
+    name = column_of(metric)
+    for note in records.metric_notes.dropna():
+        for part in note.split("; "):
+            subject, _, reason = part.partition(": ")
+            if name.startswith(subject):
+                return reason
+    return ""
+
+
 def image_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str, image: str) -> pd.DataFrame:
     """The curve of one image: point, point_index, bpp, value, saturated; no row if it was not measured whole."""
     table = curve_table(records, dataset, codec, metric)
     columns = ["point", "point_index", "bpp", "value", "saturated"]
     if image not in table.images:
-        return pd.DataFrame(columns=columns)
+        return pd.DataFrame(columns=columns).astype(NUMBERS | {"saturated": bool})
     row = table.images.index(image)
     cells = (table.points, table.point_index, *table.image_curve(row), table.saturated[row])
     return pd.DataFrame(dict(zip(columns, cells, strict=True)))

@@ -5,7 +5,9 @@ A set that cannot be had does not stop a run: :func:`manifest_or_reason` turns i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -17,6 +19,7 @@ import yaml
 from bench.collect import collect
 from bench.datastore import Store, alone, data_folder, folder_store, stamp
 from bench.errors import RdbenchError, UnavailableError, UsageError
+from bench.files import printable
 from bench.images import RULES_VERSION, SUFFIXES, load_image
 from bench.manifest import ImageFile, Manifest, read_manifest, write_manifest
 
@@ -71,7 +74,8 @@ def fetch(name: str, spec_file: str | Path = SPECIFICATION, *, quiet: bool = Fal
         else:
             paths = collect(name, entry, store, quiet=quiet, wait_s=wait_s)
             source = _origin(entry)
-        return _listed(Manifest(name, licence=entry.get("licence", ""), source=source), paths, entry, store)
+        named = [(path, path.stem) for path in paths]
+        return _listed(Manifest(name, licence=entry.get("licence", ""), source=source), named, entry, store)
 
 
 def manifest_or_reason(name: str, spec_file: str | Path = SPECIFICATION, *, rename: str | None = None) -> Manifest:
@@ -91,7 +95,9 @@ def source_of(name: str, spec_file: str | Path = SPECIFICATION) -> dict[str, Any
     """What decides a set's content, as JSON: its entry, or the listing of a folder. A change asks for a new fetch."""
     if name.startswith(FOLDER):
         folder = _folder(name)
-        listing = [[path.name, *stamp(path).values()] for path in _images_in(folder)]
+        found = _images_in(folder)
+        listing = [[path.name, *stamp(path).values()] for path in found]
+        listing += [[path.name, "cannot be read"] for path in found if not os.access(path, os.R_OK)]
         return {"folder": str(folder), "files": listing, "rules": RULES_VERSION}
     entry = _entry(name, spec_file)
     base = {"base": source_of(entry["of"], spec_file)} if "of" in entry else {}
@@ -123,18 +129,18 @@ def _entry(name: str, spec_file: str | Path) -> dict[str, Any]:
     return entries[name]
 
 
-def _listed(manifest: Manifest, paths: list[Path], entry: Mapping[str, Any], store: Store) -> Manifest:
-    """``manifest`` with the images at ``paths``; those that cannot be taken are listed as refused."""
-    for path in paths:
+def _listed(manifest: Manifest, paths: Iterable[tuple[Path, str]], entry: Mapping[str, Any], store: Store) -> Manifest:
+    """``manifest`` with the images of those (path, name); those that cannot be taken are listed as refused."""
+    for path, name in paths:
         plain = path.name in entry.get("ignore_profile", ())
         facts = store.facts(path, ignore_profile=plain)
         if plain and "refused" not in facts:
-            path = store.prepare(path, facts, path.stem, None)
+            path = store.prepare(path, facts, name, None)
             facts = store.facts(path)
         if "refused" in facts:
-            manifest.refused.append({"name": path.stem, "reason": facts["refused"]})
+            manifest.refused.append({"name": name, "reason": printable(facts["refused"])})
         else:
-            manifest.images.append(_image(path, facts))
+            manifest.images.append(_image(path, facts, name))
     return _not_empty(manifest)
 
 
@@ -196,16 +202,38 @@ def _origin(entry: Mapping[str, Any]) -> str:
 def _own_folder(name: str) -> Manifest:
     folder = _folder(name)
     paths = _images_in(folder)
-    stems: dict[str, Path] = {}
-    for path in paths:
-        if path.stem in stems:
-            raise UsageError(
-                f"{folder} holds {stems[path.stem].name} and {path.name}: names without extension must be unique, "
-                "results are filed under them; rename one"
-            )
-        stems[path.stem] = path
+    readable, refused = [], []
+    for path, image in zip(paths, _distinct_names(paths), strict=True):
+        if reason := _no_file(path):
+            refused.append({"name": image, "reason": printable(reason)})
+        else:
+            readable.append((path, image))
+    manifest = Manifest(name, licence="the user's own", source=printable(str(folder)), refused=refused)
     with alone(folder_store(folder)) as store:
-        return _listed(Manifest(name, licence="the user's own", source=str(folder)), paths, {}, store)
+        return _listed(manifest, readable, {}, store)
+
+
+def _distinct_names(paths: Sequence[Path]) -> list[str]:
+    """A name for each file, under which its results are filed: without extension, or with it where two would be one."""
+    stems = Counter(path.stem for path in paths)
+    names: list[str] = []
+    for path in paths:
+        wanted = name = printable(path.stem if stems[path.stem] == 1 else path.name)
+        number = 1
+        while name in names or (name != path.stem and stems[name]):
+            number += 1
+            name = f"{wanted}-{number}"
+        names.append(name)
+    return names
+
+
+def _no_file(path: Path) -> str:
+    """Why what looks like an image is no file to read; empty if it is one."""
+    if path.is_file():
+        return ""
+    if path.is_dir():
+        return f"{path} is a sub-folder with images, which is not looked into; name it as a dataset: {FOLDER}{path}"
+    return f"{path} is a link to nothing" if path.is_symlink() else f"{path} is no file"
 
 
 def _folder(name: str) -> Path:
@@ -216,6 +244,18 @@ def _folder(name: str) -> Path:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """Image files directly in ``folder`` by extension, in name order; other and hidden files are left alone."""
-    found = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted((path for path in found if path.is_file()), key=lambda path: path.name)
+    """What looks like an image directly in ``folder``, in name order: by its extension, a sub-folder by what it holds.
+
+    Other files and hidden ones are left alone.
+    """
+    found = (path for path in folder.iterdir() if not path.name.startswith("."))
+    return sorted((path for path in found if _looks_like_images(path)), key=lambda path: path.name)
+
+
+def _looks_like_images(path: Path) -> bool:
+    if not path.is_dir():
+        return path.suffix.lower() in SUFFIXES
+    try:
+        return any(inner.suffix.lower() in SUFFIXES for inner in path.iterdir())
+    except OSError:
+        return False

@@ -66,11 +66,15 @@ class Store:
         rules = [RULES_VERSION, ignore_profile]
         if facts.get("rules") != rules:
             try:
+                file_sha256 = sha256_file(path)
+            except OSError as error:  # not remembered: what allows reading it changes neither its size nor its time
+                return {"refused": f"reading {path}: {error.strerror}; allow reading it, or take it out of the folder"}
+            try:
                 image = load_image(path, ignore_profile=ignore_profile)
                 seen = {"width": image.shape[1], "height": image.shape[0], "sha256": sha256_pixels(image)}
             except UsageError as error:
                 seen = {"refused": str(error)}
-            facts = {**stamp(path), "file_sha256": sha256_file(path), "rules": rules, **seen}
+            facts = {**stamp(path), "file_sha256": file_sha256, "rules": rules, **seen}
             facts["right"] = self._known(path).get("right", [])
             self.record[self._key(path)] = facts
         return facts
@@ -155,7 +159,7 @@ class Store:
 
 def stamp(path: Path) -> dict[str, int]:
     """What changes when a file does. A copy may keep size and mtime; the time of its last change of any kind is new."""
-    status = path.stat()
+    status = path.stat() if path.exists() else path.lstat()  # a broken link is listed, and refused
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
 
 

@@ -6,10 +6,13 @@ Each message says what was being done, what was expected, what came, and what to
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
 from collections.abc import Iterator
+
+LONGEST = 400  # characters of a library's message in one of ours
 
 
 def plain_text(text: str) -> str:
@@ -88,3 +91,29 @@ def killed_from_outside(returncode: int) -> bool:
     number = -returncode if returncode < 0 else returncode - 128
     known = number in set(signal.Signals) and number not in _OWN_SIGNALS
     return known and (returncode < 0 or number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
+
+
+def in_words(error: BaseException) -> str:
+    """One line that says what happened: the message of an error raised on purpose, else with the error's type."""
+    text = " ".join(str(error).split())
+    if type(error).__name__ == "UnidentifiedImageError":  # Pillow's, which tells an address in memory
+        return "these bytes are no file of its format"
+    if isinstance(error, RdbenchError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+@contextlib.contextmanager
+def explained(doing: str, keep: type[RdbenchError] = UsageError) -> Iterator[None]:
+    """Whatever a codec's library raises inside becomes one sentence that says what was being done.
+
+    Errors of the type ``keep``, which have a sentence of their own, and what is unavailable pass as they are.
+    """
+    try:
+        yield
+    except (keep, UsageError, UnavailableError):
+        raise
+    except Exception as error:
+        text = in_words(error)
+        text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
+        raise UsageError(f"{doing}: {text}") from error

@@ -17,6 +17,7 @@ from typing import Any
 import pandas as pd
 
 from bench import records
+from bench.contents import studies_of
 from bench.curves import CurveTable, curve_table
 from bench.published import load_published, published_curve
 
@@ -171,7 +172,7 @@ def evidence(folder: Path, dataset: str, frame: pd.DataFrame) -> Evidence:
         folder,
         dataset,
         frame[frame.dataset == dataset],
-        {path.stem: json.loads(path.read_bytes()) for path in sorted((folder / "studies" / dataset).glob("*.json"))},
+        {path.stem: json.loads(path.read_bytes()) for path in studies_of(folder) if path.parent.name == dataset},
     )
 
 

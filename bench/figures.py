@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import json
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -21,7 +22,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench import records
-from bench.errors import UsageError
+from bench.contents import studies_of, times_of
+from bench.errors import RdbenchError, UsageError
 from bench.files import sha256, to_json, write_atomically, write_if_changed
 from bench.plots import absent, bdrates, gain, panels, per_image, pictures, rd, speed, study, tables
 from bench.plots.context import Context, Missing
@@ -33,6 +35,7 @@ KINDS: dict[str, Any] = {
     **{"rd": rd, "panels": panels, "gain": gain, "per_image": per_image, "speed": speed, "bd": bdrates},
     **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts, "table": tables, "absent": absent},
 }
+HOUSE = Path(__file__).parent
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -54,7 +57,8 @@ def draw_all(
     Returns what each is; without ``only`` this is also written to index.json. An entry has name, kind, dataset, metric,
     x, anchor, title, caption, codecs and claimed (those drawn), left_out (codec -> reason), sources (of claimed
     curves), columns and sha256 (of the CSV), files (extension -> path relative to ``folder``), cells (of a table, as
-    text), and status: ``ok``, or ``missing`` with a reason, for which a small picture holds the place.
+    text), and status: ``ok``, or with a reason ``missing`` (there is nothing to draw) or ``failed`` (drawing it raised
+    an error; the others are drawn), for both of which a small picture holds the place.
 
     progress: is called with the number of figures done and of all. parts: Parquet files of records to draw from, in
     place of the run's records and its BD table. datasets: of the run, where its records do not tell. processes: that
@@ -91,8 +95,8 @@ def _read(
         frame = records.read(folder / "records.parquet")
     else:
         frame = records.read(*parts) if parts else records.table([])
-    times, compared = sorted((folder / "timing").glob("*/*.parquet")), folder / "bd.csv"
-    studied = sorted((folder / "studies").glob("*/*.json"))
+    times, compared = times_of(folder), folder / "bd.csv"
+    studied = studies_of(folder)
     labels = {path.stem: json.loads(path.read_text()).get("label", "") for path in (folder / "status").glob("*.json")}
     claimed = {name for spec in specification["figures"] for name in _claimed(spec)}
     named = {name for spec in specification["figures"] for name in (*(codecs_of(spec) or ()), *anchors_of(spec))}
@@ -100,7 +104,7 @@ def _read(
     context = Context(
         records=frame,
         timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
-        compared=pd.read_csv(compared, float_precision="round_trip") if use_compared else None,
+        compared=records.plain_texts(pd.read_csv(compared, float_precision="round_trip")) if use_compared else None,
         published=load_published(),
         folder=folder,
         studies={(path.stem, path.parent.name): json.loads(path.read_bytes()) for path in studied},
@@ -153,6 +157,7 @@ def _entry(spec: dict[str, Any], dataset: str, context: Context) -> dict[str, An
         "left_out": context.left_out({"codecs": "all" if codecs is None else codecs}, dataset),
     }
     extra: Mapping[str, bytes] = {}
+    name = str(entry["name"])
     try:
         rows = context.records[context.records.dataset == dataset]
         if dataset not in context.datasets:
@@ -163,10 +168,24 @@ def _entry(spec: dict[str, Any], dataset: str, context: Context) -> dict[str, An
         figure = kind.draw(frame, context, spec, dataset)
         extra = kind.extras(frame, context, spec) if hasattr(kind, "extras") else {}
         entry |= {"status": "ok", "reason": "", "cells": kind.cells(frame, spec) if hasattr(kind, "cells") else None}
+        return entry | _curves(frame, context) | _save(figure, frame, context.folder, name, extra)
     except Missing as missing:
-        frame, figure = pd.DataFrame(columns=kind.COLUMNS), placeholder(entry["title"], str(missing))
         entry |= {"status": "missing", "reason": str(missing), "cells": None}
-    return entry | _curves(frame, context) | _save(figure, frame, context.folder, entry["name"], extra)
+    except Exception as error:  # one figure must not take the others and the page with it
+        entry |= {"status": "failed", "reason": _why(error), "cells": None}
+    frame = pd.DataFrame(columns=kind.COLUMNS)
+    figure = placeholder(entry["title"], entry["reason"])
+    return entry | _curves(frame, context) | _save(figure, frame, context.folder, name, {})
+
+
+def _why(error: Exception) -> str:
+    """The error, and for one that nobody raised on purpose, where in this project it came from."""
+    if isinstance(error, RdbenchError):
+        return str(error)
+    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    own = [(path.relative_to(HOUSE.parent), line) for path, line in files if path.is_relative_to(HOUSE)]
+    where = f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
+    return f"{type(error).__name__}: {error}{where}"
 
 
 def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:
@@ -187,7 +206,7 @@ def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:
 
 
 def _save(figure: Figure, frame: pd.DataFrame, folder: Path, name: str, extra: Mapping[str, bytes]) -> dict[str, Any]:
-    numbers = frame.to_csv(index=False, lineterminator="\n").encode()
+    numbers = records.to_csv(frame).encode()
     digest = sha256(numbers)
     stamp(figure, digest, f"{name}.csv")
     files = {"csv": f"figures/{name}.csv"}

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RdbenchError, UsageError, plain_text
+from bench.errors import RdbenchError, UsageError
+
+LONGEST_NAME = 255  # bytes, of the common file systems
+NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT}
+NO_PLACE |= {errno.EEXIST, errno.ELOOP}
 
 
 def cache_dir() -> Path:
@@ -22,27 +29,75 @@ def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> 
     """``data`` in the file ``path``, whole or not at all: a temporary neighbour, then a rename.
 
     ``sync`` flushes to the disk first. Without it a power failure may leave a torn file: only for content that carries
-    its own hash.
+    its own hash. A device or a pipe is written into, and of a link the file that it leads to is replaced. Raises
+    UsageError for a place where nothing can be written.
     """
-    path = Path(path)
+    path, whole = Path(path), data.encode() if isinstance(data, str) else data
+    try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            path.write_bytes(whole)
+        else:
+            _replace(Path(os.path.realpath(path)) if path.is_symlink() else path, whole, sync)
+    except OSError as error:
+        if error.errno not in NO_PLACE:
+            raise
+        raise UsageError(f"writing {printable(str(path))}: {error.strerror}; choose another place") from error
+    return path
+
+
+def _replace(path: Path, data: bytes, sync: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     part = unfinished(path)
     try:
         with open(part, "wb") as file:
-            file.write(data.encode() if isinstance(data, str) else data)
+            file.write(data)
             if sync:
                 file.flush()
                 os.fsync(file.fileno())
         os.replace(part, path)
     except BaseException:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
         raise
-    return path
+
+
+def check_output(path: Path | None, *inputs: Path) -> None:
+    """Raises UsageError if ``path`` cannot be written, or is one of the ``inputs``: before work is done in vain."""
+    if path is None:
+        return
+    shown = printable(str(path))
+    if any(given.exists() and path.exists() and given.samefile(path) for given in inputs):
+        raise UsageError(f"writing {shown}: it is what is read, and would be lost; choose another name")
+    if path.is_dir():
+        raise UsageError(f"writing {shown}: expected a file, this is a folder; name a file in it")
+    home = path if path.exists() else next((it for it in path.absolute().parents if it.exists()), path)
+    if not os.access(home if path.exists() or home.is_dir() else home.parent, os.W_OK) or not (
+        path.exists() or home.is_dir()
+    ):
+        raise UsageError(f"writing {shown}: nothing can be written in {printable(str(home))}; choose another place")
 
 
 def unfinished(path: Path) -> Path:
     """The neighbour as which ``path`` is written until it is whole: this process's own, on this of several machines."""
-    return path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}.part")
+    return path.with_name(file_name(f".{path.name}", f".{socket.gethostname()[:64]}.{os.getpid()}.part"))
+
+
+def file_name(name: str, ending: str = "") -> str:
+    """``name`` and ``ending`` as the name of a file; where file systems would refuse its length, cut, with its hash."""
+    whole = name + ending
+    if len(os.fsencode(whole)) <= LONGEST_NAME:
+        return whole
+    mark = f"~{sha256(os.fsencode(whole))[:12]}"
+    room = LONGEST_NAME - len(os.fsencode(mark + ending))
+    return os.fsencode(name)[:room].decode("utf-8", "ignore") + mark + ending
+
+
+def printable(text: str) -> str:
+    """``text`` without what UTF-8 cannot hold: a byte of a file's name that is none is written as ``\\xe9``."""
+    try:
+        return os.fsencode(text).decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
 
 
 def write_if_changed(path: str | Path, data: bytes | str) -> bool:
@@ -85,7 +140,8 @@ def remove_folder(folder: Path, root: Path) -> None:
 
 def to_json(value: Any, indent: int | None = 1) -> str:
     """``value`` as JSON with sorted keys and a final newline: equal values give equal bytes."""
-    return plain_text(json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False)) + "\n"
+    text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False) + "\n"
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)  # of a path that is not UTF-8
 
 
 def sha256(data: bytes | memoryview) -> str:

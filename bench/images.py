@@ -6,7 +6,9 @@ what is lost, not the harness.
 
 from __future__ import annotations
 
+import contextlib
 import io
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,17 @@ import numpy as np
 from PIL import Image, ImageCms
 
 from bench import jpegs
+from bench.colourtags import foreign_colours
 from bench.errors import TransientError, UsageError
 from bench.files import sha256_pixels
 
-RULES_VERSION = 1  # of what is accepted and how it is converted: raising it has every image looked at again
-SUFFIXES = frozenset((".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pgm", ".pnm"))
+RULES_VERSION = 2  # of what is accepted and how it is converted: raising it has every image looked at again
+# What looks like an image: these are read, or refused with a reason, never passed over.
+SUFFIXES = frozenset(
+    (".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".jif", ".webp", ".tif", ".tiff", ".bmp", ".dib")
+    + (".ppm", ".pgm", ".pbm", ".pnm", ".pam", ".gif", ".avif", ".avifs", ".heic", ".heif", ".hif", ".jxl", ".jp2")
+    + (".j2k", ".jpx", ".bpg", ".tga", ".psd", ".exr", ".hdr", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".svg")
+)
 FORMATS = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM")
 ORIENTATION = 0x0112  # EXIF tag; 1 = upright
 DAMAGE = r".*([Tt]runcated|[Cc]orrupt|larger than file|malformed)"  # what Pillow only warns of
@@ -57,7 +65,7 @@ def load_image(path: str | Path, *, ignore_profile: bool = False) -> np.ndarray:
         raise UsageError(f"reading {path}: {error}; cut or scale it first") from error
     except Image.UnidentifiedImageError as error:
         raise BrokenImageError(
-            f"reading {path}: expected a PNG, JPEG, WebP, TIFF, BMP or PPM image, this is none"
+            f"reading {path}: expected a PNG, JPEG, WebP, TIFF, BMP or PPM image, this is {_kind(path)}"
         ) from error
     except (UsageError, MemoryError):
         raise
@@ -86,23 +94,24 @@ def load_verified(path: str | Path, pixels_sha256: str) -> np.ndarray:
 
 def refusal(image: Any, path: Path, ignore_profile: bool = False) -> str:
     """Why the file cannot be taken as 8-bit sRGB without a decision, and how to convert it; empty if it can."""
-    depth = _bit_depth(image)
+    depth = bit_depth(image)
     if depth > 8 or image.mode in ("I", "F") or image.mode.startswith("I;"):
-        return f"it has {depth if depth > 8 else 'more than 8'} bits a sample; " + _convert(path, "-depth 8")
+        return f"it has {depth if depth > 8 else 'more than 8'} bits a sample; " + how_to_convert(path)
     if image.mode not in ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX"):
-        return f"its colours are {image.mode}, not RGB; " + _convert(path, "-colorspace sRGB")
+        return f"its colours are {image.mode}, not RGB; " + how_to_convert(path)
     if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":  # a JPEG with previews behind it
-        return f"it holds {image.n_frames} frames or pages; choose one: `magick '{path}[0]' '{path.stem}.rgb.png'`"
+        return f"it holds {image.n_frames} frames or pages; " + how_to_convert(path, "--frame 0")
     orientation = image.getexif().get(ORIENTATION, 1)
     if orientation in range(2, 9):
-        return f"it is to be turned or mirrored for display (EXIF orientation {orientation}); " + _convert(
-            path, "-auto-orient"
-        )
+        return f"it is to be turned or mirrored for display (EXIF orientation {orientation}); " + how_to_convert(path)
     profile = image.info.get("icc_profile")
     if profile and not ignore_profile:
-        name = _foreign_profile(profile, "L" if image.mode in ("1", "L", "LA") else "RGB")
+        name = foreign_profile(profile, "L" if image.mode in ("1", "L", "LA") else "RGB")
         if name:
-            return f"its colour profile is {name!r}, not sRGB; " + _convert(path, "-profile sRGB.icc -strip")
+            return f"its colour profile is {name!r}, not sRGB; " + how_to_convert(path)
+    colours = None if ignore_profile else foreign_colours(image, path)
+    if colours:
+        return f"{colours.words}; " + how_to_convert(path, "" if colours.convertible else "--as-srgb")
     return ""
 
 
@@ -114,12 +123,12 @@ def _rgb(image: Any, path: Path) -> np.ndarray:
         if lowest < 255:
             raise UsageError(
                 f"reading {path}: it is partly transparent (alpha down to {lowest}); "
-                + _convert(path, "-background white -alpha remove -alpha off")
+                + how_to_convert(path, "--background white")
             )
     return np.array(image.convert("RGB"))
 
 
-def _bit_depth(image: Any) -> int:
+def bit_depth(image: Any) -> int:
     """Bits a sample in the file. Pillow gives 16-bit RGB files as 8-bit ones, so its mode alone does not tell."""
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (8,)))  # BitsPerSample
@@ -133,7 +142,7 @@ def _flat(arguments: object) -> tuple:
     return tuple(arguments) if isinstance(arguments, tuple | list) else (arguments,)
 
 
-def _foreign_profile(profile: bytes, mode: str) -> str:
+def foreign_profile(profile: bytes, mode: str) -> str:
     """The name of an ICC profile that is not sRGB; empty if it moves no colour by more than PROFILE_TOLERANCE.
 
     Numbers decide, not names: there are dozens of files called sRGB, and some that are and do not say so.
@@ -155,9 +164,20 @@ def _foreign_profile(profile: bytes, mode: str) -> str:
     return name if distance > PROFILE_TOLERANCE else ""
 
 
-def _convert(path: Path, options: str) -> str:
-    """How a person converts the file: ImageMagick, since it says in words what is done."""
-    return f"decide how and convert it, for example `magick '{path}' {options} '{path.stem}.rgb.png'`"
+def how_to_convert(path: Path, options: str = "") -> str:
+    """How a person converts the file, which is to decide what is lost: `rdbench convert` says what it did."""
+    words = ["rdbench convert", *options.split(), shlex.quote(str(path)), shlex.quote(f"{path.stem}.rgb.png")]
+    return f"if you want that, convert it: `{' '.join(words)}`"
+
+
+def _kind(path: Path) -> str:
+    """What a file is that is none of FORMATS: another image that can be converted, or none."""
+    with contextlib.suppress(OSError, ImportError, SyntaxError, ValueError):
+        from bench.convert import opened
+
+        with opened(path) as image:
+            return f"{image.format}; {how_to_convert(path)}"
+    return "none"
 
 
 def _cause(error: BaseException) -> str:

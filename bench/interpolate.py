@@ -113,14 +113,35 @@ def _hermite_integral(
     return (step * (antiderivative(stop) - antiderivative(start))).sum(axis=1)
 
 
+def cubic_turns(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Whether the least-squares cubic through x, y (B x N, both rising) falls somewhere from ``low`` to ``high`` (B).
+
+    A curve whose points rise and whose polynomial falls is not described by it: between the points it may be off by
+    any amount. Slopes down to -1e-9 of the steepest one count as level: rounding.
+    """
+    coefficients, middle, half = _cubic(x, y)
+    _, b, c, d = coefficients
+    start, stop = (low - middle) / half, (high - middle) / half
+    with np.errstate(divide="ignore", invalid="ignore"):
+        vertex = np.nan_to_num(-c / (3 * d), nan=0.0, posinf=0.0, neginf=0.0)  # of the slope b + 2ct + 3dt^2
+    at = np.stack([start, stop, np.clip(vertex, start, stop)])
+    slopes = b + at * (2 * c + at * 3 * d)
+    return slopes.min(axis=0) < -1e-9 * np.abs(slopes).max(axis=0)
+
+
 def _cubic_integral(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    middle, half = (x[:, -1:] + x[:, :1]) / 2, (x[:, -1:] - x[:, :1]) / 2  # to -1..1, where the powers are far apart
-    t = (x - middle) / half
-    q, r = np.linalg.qr(np.stack([np.ones_like(t), t, t * t, t * t * t], axis=2))
-    a, b, c, d = np.linalg.solve(r, q.swapaxes(1, 2) @ y[..., None])[..., 0].T
+    (a, b, c, d), middle, half = _cubic(x, y)
 
     def antiderivative(t: np.ndarray) -> np.ndarray:
         return t * (a + t * (b / 2 + t * (c / 3 + t * d / 4)))
 
-    middle, half = middle[:, 0], half[:, 0]
     return half * (antiderivative((high - middle) / half) - antiderivative((low - middle) / half))
+
+
+def _cubic(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The least-squares cubics through x, y (B x N): coefficients (4 x B) over (x - middle) / half, which is -1..1 and
+    keeps the powers far apart; middle; half."""
+    middle, half = (x[:, -1:] + x[:, :1]) / 2, (x[:, -1:] - x[:, :1]) / 2
+    t = (x - middle) / half
+    q, r = np.linalg.qr(np.stack([np.ones_like(t), t, t * t, t * t * t], axis=2))
+    return np.linalg.solve(r, q.swapaxes(1, 2) @ y[..., None])[..., 0].T, middle[:, 0], half[:, 0]

@@ -16,13 +16,14 @@ from typing import Any
 
 from bench.codec import Codec, Image
 from bench.errors import RdbenchError, UsageError
+from bench.parameters import spanned
 
 IMAGES = ("png", "ppm")  # that programs may take; of what the decoder writes, the content decides the format
 SOURCE = '''"""{title}: two programs, wrapped by `rdbench new-codec`. Say here what they are and whose."""
 
 from __future__ import annotations
 
-from bench.codec import Point
+from bench.codec import {contract}
 from codecs_wrappers.native.program import ProgramCodec
 
 
@@ -50,6 +51,21 @@ class Programs:
     images: str = ""
     extension: str = ""
     version: str = ""
+
+
+def missing(programs: Programs) -> list[str]:
+    """The programs that are not installed here, so that nothing can be tried with them."""
+    first = (shlex.split(line)[:1] for line in (programs.command, programs.decode) if _closed(line))
+    names = dict.fromkeys(name for words in first for name in words)
+    return [name for name in names if not shutil.which(name) and not Path(name).is_file()]
+
+
+def _closed(line: str) -> bool:
+    """Whether a command line has all its quotation marks; another one is refused by `wrap`."""
+    try:
+        return bool(shlex.split(line))
+    except ValueError:
+        return False
 
 
 def values(text: str) -> tuple[Any, ...]:
@@ -146,7 +162,14 @@ def _source(title: str, members: dict[str, Any], settings: list[str], points: tu
         listed = '(Point("only"),)'
     lines = [f"    {name} = {_literal(value)}" for name, value in members.items()]
     lines.insert(4, f"    points = {listed}  # in order of rising rate")
-    return SOURCE.format(title=title, members="\n".join(lines))
+    contract = "Point"
+    if settings:
+        (parameter,) = spanned([{settings[0]: value} for value in points])
+        values = parameter.range if parameter.type is not str else tuple(sorted(parameter.range))
+        declared = f'Parameter("{parameter.name}", {parameter.type.__name__}, {values!r}, "as the encoder takes it")'
+        lines.insert(5, f"    parameters = ({declared},)  # wider, if the encoder takes more")
+        contract = "Parameter, Point"
+    return SOURCE.format(title=title, members="\n".join(lines), contract=contract)
 
 
 def _literal(value: str | tuple[str, ...]) -> str:

@@ -48,5 +48,6 @@ def log_to(path: Path | None) -> None:
     handlers[0].setLevel(logging.WARNING)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handlers.append(logging.FileHandler(path, mode="w", encoding="utf-8", errors="backslashreplace"))
+        path.write_bytes(b"")
+        handlers.append(logging.FileHandler(path, mode="a", encoding="utf-8", errors="backslashreplace"))
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(message)s", handlers=handlers, force=True)

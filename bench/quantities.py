@@ -28,6 +28,7 @@ _REASONS = {
     "too_few_points": "too few points on a curve",
     "no_overlap": "the two curves do not meet",
     "overlap_under_half": "the two curves share less than half of the shorter one's range",
+    "not_monotone": "the fitted polynomial falls inside the common range",
     "most_images_without_value": "most images have no value of their own",
     "no_common_images": "the two codecs share no image that was measured whole",
 }

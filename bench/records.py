@@ -7,7 +7,9 @@ same code (times are measured apart, by `rdbench time`), so the same run gives t
 
 from __future__ import annotations
 
+import csv
 import io
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from bench.files import write_atomically
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
+FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet computes, behind apostrophes
+RETURN = re.compile(r"[^\r]*\r")
 SCHEMA = pa.schema(
     [
         ("dataset", _S),
@@ -85,14 +89,55 @@ def write(frame: pd.DataFrame, path: str | Path, schema: pa.Schema = SCHEMA) -> 
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
-    """``frame`` as CSV, atomically: one header line, \\n line ends, nulls empty."""
-    write_atomically(path, frame.to_csv(index=False, lineterminator="\n"))
+    """``frame`` as CSV, atomically: see :func:`to_csv`."""
+    write_atomically(path, to_csv(frame))
+
+
+def to_csv(frame: pd.DataFrame, **options: Any) -> str:
+    """``frame`` as CSV: one header line, \\n line ends, nulls empty.
+
+    A text that a spreadsheet would take for a formula has an apostrophe in front; :func:`plain_texts` takes it off.
+    """
+    safe = frame.copy(deep=False)
+    for column in _of_texts(frame):
+        safe[column] = frame[column].map(_no_formula)
+    if _of_texts(frame, RETURN):  # pandas quotes a line's end, and not this other one
+        options["quoting"] = csv.QUOTE_NONNUMERIC
+    return safe.to_csv(index=False, lineterminator="\n", **options)
+
+
+def plain_texts(frame: pd.DataFrame) -> pd.DataFrame:
+    """A table that was read from :func:`to_csv`, with its texts as they were."""
+    found = frame.copy(deep=False)
+    for column in _of_texts(frame):
+        found[column] = frame[column].map(_as_it_was)
+    return found
+
+
+def _of_texts(frame: pd.DataFrame, pattern: re.Pattern[str] = FORMULA) -> list[Any]:
+    """The columns that have a text which begins as ``pattern`` says."""
+    texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
+    return [name for name in texts if any(isinstance(cell, str) and pattern.match(cell) for cell in frame[name])]
+
+
+def _no_formula(cell: Any) -> Any:
+    if not isinstance(cell, str) or not FORMULA.match(cell):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
+def _as_it_was(cell: Any) -> Any:
+    return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
     """The records in a CSV file that :func:`write_csv` wrote, which may hold some of the columns only."""
     texts = {field.name: str for field in SCHEMA if field.type == _S}
-    stored = pd.read_csv(path, dtype=texts).astype(object)
+    stored = plain_texts(pd.read_csv(path, dtype=texts).astype(object))
     return table(stored.where(stored.notna(), None).to_dict("records"))
 
 

@@ -43,8 +43,18 @@ class Status:
     embedded: bool = False
     lossless: bool = False
     colour: dict[str, Any] | None = None
+    parameters: tuple[dict[str, Any], ...] = ()
     points: tuple[dict[str, Any], ...] = ()
     training: tuple[dict[str, Any], ...] = ()
+
+    def settable(self) -> list[str]:
+        """A line for each parameter, such as ``quality=1..100  libjpeg's quality``."""
+        lines = []
+        for it in self.parameters:
+            ends = ["" if end is None else str(end) for end in it["range"]]
+            values = "|".join(ends) if it["type"] == "str" else "..".join(ends)
+            lines.append(f"{it['name']}={values}  {it['meaning']}".rstrip())
+        return lines
 
     def write(self, folder: Path) -> Path:
         """``folder/<codec>.json``, touched only if its content changes."""
@@ -65,6 +75,7 @@ def status(codec: Codec) -> Status:
         "embedded": hasattr(codec, "truncate"),
         "lossless": codec.lossless,
         "colour": asdict(codec.colour) if codec.colour else None,
+        "parameters": tuple(parameter.to_json() for parameter in codec.parameters),
         "points": tuple({"name": p.name, "parameters": dict(p.parameters)} for p in codec.points),
         "code_sha256": code_sha256(module_of(codec)),
     }
@@ -107,7 +118,7 @@ def all_statuses() -> dict[str, Status]:
     found = {}
     for wrapper in discover():
         if wrapper.error:
-            reason = f"codecs_wrappers/{wrapper.module}.py could not be imported: {wrapper.error}"
+            reason = f"{wrapper.path} could not be imported: {wrapper.error}"
             found[wrapper.module] = Status(
                 wrapper.module, wrapper.module, error=reason, code_sha256=code_sha256(wrapper.module)
             )

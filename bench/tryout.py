@@ -17,7 +17,8 @@ import pandas as pd
 from bench import records
 from bench.codec import check_image, load, load_available
 from bench.coding import Job
-from bench.files import cache_dir, sha256_file, sha256_pixels, write_atomically
+from bench.curves import DB_OF_MEAN
+from bench.files import cache_dir, printable, sha256_file, sha256_pixels, write_atomically
 from bench.images import load_image
 from bench.manifest import ImageFile, Manifest
 from bench.progress import Progress
@@ -31,8 +32,9 @@ def measure(codecs: Sequence[str], image: Path) -> pd.DataFrame:
     pixels = check_image(load_image(image))
     height, width = pixels.shape[:2]
     path = image.absolute()
-    file = ImageFile(image.stem, str(path), width, height, sha256_pixels(pixels), sha256_file(path))
-    manifest = Manifest(image.stem, images=[file], source=str(path))
+    name = printable(image.stem)
+    file = ImageFile(name, str(path), width, height, sha256_pixels(pixels), sha256_file(path))
+    manifest = Manifest(name, images=[file], source=printable(str(path)))
     rows: list[dict[str, Any]] = []
     for name in codecs:
         load_available(name)
@@ -107,7 +109,7 @@ def draw(frame: pd.DataFrame, codec: str, anchors: Sequence[str], metric: str, o
 
 def _table(rows: pd.DataFrame, metric: str) -> list[str]:
     """A line per operating point: bytes, rate, PSNR and one other metric."""
-    other = metric if metric != METRIC else "ms_ssim_db"
+    other = "ms_ssim_db" if metric in (METRIC, DB_OF_MEAN) else metric  # of one image the two are the same
     wide = max([5, *rows.point.map(len)])
     lines = [f"{'point':{wide}} {'bytes':>8} {'bpp':>7} {'PSNR':>6} {other.removesuffix('_db'):>7}"]
     for row in rows.to_dict("records"):
@@ -121,7 +123,8 @@ def _table(rows: pd.DataFrame, metric: str) -> list[str]:
 
 
 def _curve(rows: pd.DataFrame, metric: str) -> list[tuple[float, float]]:
-    pairs = rows.sort_values("bpp")[["bpp", metric]].astype(float).itertuples(index=False)
+    column = "ms_ssim_db" if metric == DB_OF_MEAN else metric
+    pairs = rows.sort_values("bpp")[["bpp", column]].astype(float).itertuples(index=False)
     return [(bpp, value) for bpp, value in pairs if math.isfinite(value)]
 
 

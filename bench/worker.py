@@ -161,6 +161,7 @@ def main(side: str, name: str) -> None:
     load_s, prepared = time.perf_counter() - start, False
     for line in _requests():
         request = json.loads(line)
+        number = request.pop("id", None)
         try:
             if not prepared:
                 start = time.perf_counter()
@@ -170,7 +171,8 @@ def main(side: str, name: str) -> None:
         except Exception as error:  # whatever a codec raises is a row, and the next piece goes on
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}", "may_pass": may_pass(error)}
-        print(json.dumps({**answer, "load_s": load_s, "peak_rss_mib": _peak_rss_mib()}), file=answers, flush=True)
+        answer = {**answer, "id": number, "load_s": load_s, "peak_rss_mib": _peak_rss_mib()}
+        print(json.dumps(answer), file=answers, flush=True)
 
 
 if __name__ == "__main__":

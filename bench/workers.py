@@ -17,6 +17,7 @@ from typing import Any
 
 from bench.errors import RdbenchError, TransientError, killed_from_outside
 
+LONGEST_LOG, KEPT_OF_LOG = 16 << 20, 1 << 20  # bytes
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -53,6 +54,7 @@ class Worker:
         self.process: subprocess.Popen[bytes] | None = None
         self.folder = tempfile.TemporaryDirectory(prefix="rdbench-")  # scratch, and where the process stands
         self.pending = b""
+        self.asked = 0
 
     def __enter__(self) -> Worker:
         return self
@@ -81,10 +83,11 @@ class Worker:
     def _ask(self, request: Mapping[str, Any]) -> dict[str, Any]:
         process = self._start()
         assert process.stdin is not None
+        self.asked += 1
         try:
-            process.stdin.write(json.dumps(request).encode() + b"\n")
+            process.stdin.write(json.dumps({**request, "id": self.asked}).encode() + b"\n")
             process.stdin.flush()
-            return json.loads(self._read_line(process))
+            answer = json.loads(self._read_line(process))
         except (BrokenPipeError, EOFError):
             how = self._stop()
             if killed_from_outside(process.returncode):
@@ -96,6 +99,10 @@ class Worker:
                 f"{self.side}: no answer within {self.timeout_s:g} s, process killed; a codec that needs longer "
                 "needs a higher timeout (timeout_s in the configuration, --timeout)"
             ) from None
+        if (number := answer.pop("id", None)) != self.asked:  # a codec's library wrote on the channel, or one was late
+            self._stop()
+            raise WorkerError(f"{self.side}: expected the answer to request {self.asked}, got that to {number}")
+        return answer
 
     def _start(self) -> subprocess.Popen[bytes]:
         if self.process is None:
@@ -119,13 +126,18 @@ class Worker:
         with selectors.DefaultSelector() as selector:
             selector.register(process.stdout, selectors.EVENT_READ)
             while b"\n" not in self.pending:
-                if not selector.select(max(0.0, deadline - time.monotonic())):
-                    raise TimeoutError
+                left = deadline - time.monotonic()
+                if not selector.select(max(0.0, min(1.0, left))):
+                    cut_log(self.log)
+                    if left <= 0:
+                        raise TimeoutError
+                    continue
                 chunk = os.read(process.stdout.fileno(), 1 << 16)
                 if not chunk:
                     raise EOFError
                 self.pending += chunk
         line, self.pending = self.pending.split(b"\n", 1)
+        cut_log(self.log)
         return line
 
     def _stop(self, at_once: bool = False) -> str:
@@ -146,6 +158,19 @@ class Worker:
         how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         lines = self.log.read_text(errors="replace").strip().splitlines() if self.log.is_file() else []
         return f"process ended ({how})" + (f": {lines[-1].strip()}" if lines else "")
+
+
+def cut_log(path: Path) -> None:
+    """Of a log of more than LONGEST_LOG bytes only the end is kept: a codec may print without end. Writers append."""
+    with contextlib.suppress(OSError):
+        if not path.is_file() or path.stat().st_size <= LONGEST_LOG:
+            return
+        with open(path, "r+b") as log:
+            log.seek(-KEPT_OF_LOG, os.SEEK_END)
+            end = log.read().partition(b"\n")[2]
+            log.truncate(0)
+            log.seek(0)
+            log.write(b"(the beginning was cut: more than %d bytes)\n" % LONGEST_LOG + end)
 
 
 def _environment(side: str, threads: int) -> dict[str, str]:

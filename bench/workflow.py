@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from bench.claims import claimed_codecs
-from bench.datasets import read_manifest, source_of
+from bench.contents import write_contents
+from bench.datasets import FOLDER, read_manifest, source_of
 from bench.devices import requested, usable_gpus
 from bench.errors import UsageError
-from bench.files import bare_name, to_json, write_if_changed
+from bench.files import bare_name, file_name, sha256, to_json, write_if_changed
 from bench.specification import Needs, named_pairs, needs, read_specification
 from bench.status import Status, all_statuses
 from bench.studies import Study, studies
 from bench.validation import validated_pairs
+
+LONGEST_CODECS = 60  # characters of codecs' names in a folder's name
 
 
 @dataclass(frozen=True)
@@ -84,13 +87,14 @@ class Plan:
         ]
 
 
-def plan(config: Mapping[str, Any], refresh: bool = True) -> Plan:
+def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[str] = ()) -> Plan:
     """The jobs ``config`` asks for; ``refresh`` brings the files up to date that say which of them run again.
 
-    Raises UsageError for a codec or dataset that does not exist.
+    changed: keys of ``config`` that the command line changed, see :func:`run_name`. Raises UsageError for a codec or
+    dataset that does not exist.
     """
-    names = {slug(name): name for name in config["datasets"]}
-    folder = Path("results", bare_name(config.get("name") or "-".join(names), "the run's name in the configuration"))
+    names = slugs(config["datasets"])
+    folder = Path("results", run_name(config, names, changed))
     statuses = all_statuses()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
     asked = () if config["codecs"] == "all" else wanted
@@ -115,7 +119,26 @@ def plan(config: Mapping[str, Any], refresh: bool = True) -> Plan:
             _refresh(folder / "datasets", dataset, name)
     device = config["device"] if config["device"] != "auto" else requested()
     figures = {spec["name"]: spec for spec in specification["figures"]}
-    return Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device)
+    made = Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device)
+    if refresh:
+        write_contents(folder, made.studied, made.timed)
+    return made
+
+
+def run_name(config: Mapping[str, Any], names: Collection[str], changed: Collection[str] = ()) -> str:
+    """The run's folder under results/: the configuration's name, or its datasets' names joined.
+
+    A run of other codecs or datasets than its configuration file says has a name of its own, with those in it: it would
+    replace the file's run otherwise. ``changed`` are the keys that the command line gave; a ``name`` there is kept.
+    """
+    name, datasets = config.get("name"), "-".join(names)
+    if name and "name" not in changed and "datasets" in changed:
+        name = f"{name}-{datasets}"
+    if "codecs" in changed and "name" not in changed and config["codecs"] != "all":
+        codecs = "-".join(config["codecs"])
+        short = codecs if len(codecs) <= LONGEST_CODECS else f"{len(config['codecs'])}-codecs-{_mark(codecs)}"
+        name = f"{name or datasets}-{short or 'no-codec'}"
+    return file_name(bare_name(name or datasets, "the run's name in the configuration"))
 
 
 def _studies(config: Mapping[str, Any]) -> dict[str, Study]:
@@ -127,11 +150,41 @@ def _studies(config: Mapping[str, Any]) -> dict[str, Study]:
     return {name: known[name] for name in config["studies"]}
 
 
-def slug(name: str) -> str:
-    """A dataset's name as a part of a path: ``folder:/data/my images`` -> ``folder-my-images``."""
-    if not name.startswith("folder:"):
+def slug(name: str, parts: int = 1) -> str:
+    """A dataset's name as a part of a path: ``folder:/data/my images`` -> ``folder-my-images``.
+
+    Of a folder the last ``parts`` of its path, letters of any script; one without a letter or digit has a hash instead.
+    """
+    if not name.startswith(FOLDER):
         return name
-    return "folder-" + re.sub(r"[^A-Za-z0-9_.]+", "-", Path(name.removeprefix("folder:")).name).strip("-")
+    path = Path(name.removeprefix(FOLDER)).expanduser().resolve()
+    text = re.sub(r"[^\w.]+", "-", "-".join(path.parts[-parts:])).strip("-.")
+    return file_name(f"folder-{text or _mark(str(path))}")
+
+
+def slugs(names: Iterable[str]) -> dict[str, str]:
+    """slug -> name of every dataset: of folders with one last name as much of their paths as tells them apart.
+
+    A folder that is named twice is one. Raises UsageError, naming both, where nothing tells them apart.
+    """
+    once = list({_place(name): name for name in names}.values())
+    found: dict[str, str] = {}
+    for name in once:
+        others = [other for other in once if other != name]
+        parts = (p for p in range(1, 100) if slug(name, p) not in {slug(other, p) for other in others})
+        short = slug(name, next(parts, 1))
+        if short in found:
+            raise UsageError(f"datasets {found[short]} and {name} would both be called {short}; rename a folder")
+        found[short] = name
+    return found
+
+
+def _place(name: str) -> str:
+    return str(Path(name.removeprefix(FOLDER)).expanduser().resolve()) if name.startswith(FOLDER) else name
+
+
+def _mark(text: str) -> str:
+    return sha256(text.encode("utf-8", "surrogateescape"))[:8]
 
 
 def _refresh(folder: Path, dataset: str, name: str) -> None:

@@ -18,7 +18,7 @@ import zlib
 
 import numpy as np
 
-from bench.codec import Codec, Image, Point, check_image
+from bench.codec import Codec, Image, Parameter, Point, check_image
 from bench.errors import BitstreamError, UsageError
 
 # Import what takes long to load (torch, say) inside the methods that need it: each job starts processes of its own.
@@ -38,6 +38,9 @@ class Template(Codec):
 
     # The operating points of the RD curve, in order of rising rate. A point has a name and any JSON values.
     points = tuple(Point(f"step{step:02d}", step=step) for step in (96, 64, 48, 32, 24, 16, 12, 8))
+
+    # What a point and `--set` may say, and nothing else: name, type (int, float or str), range, meaning.
+    parameters = (Parameter("step", int, (1, 255), "what the pixels are divided by"),)
 
     # Other members have defaults; set those that apply (bench/codec.py explains each):
     # role = "validation"  for a setting that only reproduces a published curve

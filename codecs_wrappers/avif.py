@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 from PIL import AvifImagePlugin, features
 
-from bench.codec import Codec, Colour, Image, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
 
 QUALITIES = (8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88)
 
@@ -25,6 +25,7 @@ class Avif(Codec):
     label = "AVIF"
     description = "libaom, 4:4:4, 8 bit, speed 6, tuned for PSNR"
     points = tuple(Point(f"q{quality:02d}", quality=quality) for quality in QUALITIES)
+    parameters = (Parameter("quality", int, (0, 100), "libavif's quality"),)
     colour = Colour("bt601", "full", "4:4:4")
     speed = 6
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import av
 
-from bench.codec import Codec, Colour, Image, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
 from codecs_wrappers.native import bpg
 from codecs_wrappers.native.bpg import hevc
 from codecs_wrappers.native.command import CommandCodec
 
 # The ladder of CompressAI's published BPG curves, in order of rising rate.
+PARAMETERS = (Parameter("qp", int, (0, 51), "HEVC's quantization parameter, 0 is the finest"),)
 POINTS = tuple(Point(f"q{qp}", qp=qp) for qp in range(47, 11, -5))
 
 
@@ -17,7 +18,7 @@ class Bpg(Codec):
     """BPG by x265 (preset veryslow, tune ssim, libbpg's lambda tables), 8 bit, made and read without its binaries."""
 
     extension = ".bpg"
-    points = POINTS
+    points, parameters = POINTS, PARAMETERS
 
     def __init__(self, subsampling: str):
         digits = subsampling.replace(":", "")
@@ -47,7 +48,7 @@ class BpgReference(CommandCodec):
     """The reference encoder and decoder, bpgenc and bpgdec of libbpg, when they are on the PATH."""
 
     extension = ".bpg"
-    points = POINTS
+    points, parameters = POINTS, PARAMETERS
     role = "validation"
     decoder = ("bpgdec", "-o", "{image}", "{bitstream}")
     version_command = ("bpgenc", "-h")

@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pillow_heif
 
-from bench.codec import Codec, Colour, Image, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
 
 QUALITIES = (8, 16, 24, 32, 40, 48, 56, 64, 72, 80)  # libheif makes it x265's CRF (100 - quality) / 2
 # Tuned for PSNR, which libheif's default, SSIM, is not (0.4 to 0.6 dB on kodim23); veryslow gains nothing over slow.
@@ -23,6 +23,7 @@ class Heic(Codec):
     label = "HEIC"
     description = "x265 in libheif, 4:4:4, 8 bit, preset slow, tuned for PSNR"
     points = tuple(Point(f"q{quality:02d}", quality=quality) for quality in QUALITIES)
+    parameters = (Parameter("quality", int, (0, 100), "libheif's quality: x265's CRF is half of 100 - quality"),)
     colour = Colour("bt601", "full", "4:4:4")
 
     def available(self) -> tuple[bool, str]:

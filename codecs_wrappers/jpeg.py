@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 from PIL import features
 
-from bench.codec import Codec, Colour, Image, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
 
 
 class Jpeg(Codec):
@@ -19,6 +19,7 @@ class Jpeg(Codec):
     label = "JPEG"
     description = "libjpeg-turbo, baseline, 4:2:0, optimised Huffman tables"
     points = tuple(Point(f"q{quality:02d}", quality=quality) for quality in range(5, 100, 5))
+    parameters = (Parameter("quality", int, (1, 100), "libjpeg's quality"),)
     colour = Colour("bt601", "full", "4:2:0")  # JFIF
     optimised = True
 

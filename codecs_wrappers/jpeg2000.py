@@ -7,7 +7,7 @@ import io
 import numpy as np
 import PIL.Image
 
-from bench.codec import Codec, Image, Point, check_image
+from bench.codec import Codec, Image, Parameter, Point, check_image
 from codecs_wrappers.native import openjpeg
 
 BPP = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
@@ -24,6 +24,7 @@ class Jpeg2000(Codec):
     label = "JPEG 2000"
     description = "OpenJPEG, 9/7 wavelet, irreversible colour transform, rate targets"
     points = tuple(Point(f"{bpp:.2f}bpp", bpp=bpp) for bpp in BPP)
+    parameters = (Parameter("bpp", float, (0.001, 48.0), "bits per pixel that the rate control aims at"),)
     irreversible = True
 
     def version(self) -> str:

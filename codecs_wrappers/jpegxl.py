@@ -5,7 +5,7 @@ from __future__ import annotations
 import imagecodecs
 import numpy as np
 
-from bench.codec import Codec, Image, Point, check_image
+from bench.codec import Codec, Image, Parameter, Point, check_image
 from bench.errors import BitstreamError
 
 # From effort 8 on libjxl holds about 270 bytes for each pixel (2.4 GiB at 9 megapixels); at 7 it works in strips.
@@ -24,6 +24,7 @@ class JpegXl(Codec):
     label = "JPEG XL"
     description = "libjxl, VarDCT, effort 10 (7 above 6 megapixels), tuned by its encoder for perceived quality"
     points = tuple(Point(f"d{distance:g}", distance=distance) for distance in DISTANCES)
+    parameters = (Parameter("distance", float, (0.01, 25.0), "Butteraugli distance, 1 is hardly visible"),)
 
     def version(self) -> str:
         effort = f"effort {EFFORT}, {EFFORT_OF_LARGE} above {LARGE_PIXELS} pixels"

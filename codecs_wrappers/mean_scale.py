@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.codec import Point
+from bench.codec import Parameter, Point
 from bench.studies import Study
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS, SteppedCodec
@@ -23,6 +23,7 @@ class MeanScale(SteppedCodec):
         found = {name: entry for name, entry in manifest.items() if self._uses(entry)}
         self.entries = tuple(sorted(found, key=lambda name: found[name]["rate_weight"]))
         self.points = tuple(Point(f"lambda{found[name]['rate_weight']}", model=name) for name in self.entries)
+        self.parameters = (Parameter("model", str, self.entries, "entry of the weights manifest"),)
 
     def _uses(self, entry: dict) -> bool:
         is_plain = entry["architecture"]["family"] == entry.get("scheme", "mean_scale") == "mean_scale"

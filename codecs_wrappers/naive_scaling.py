@@ -20,7 +20,7 @@ class NaiveScaling(SteppedCodec, VariableRate):
     label = "NaiveScaling"
     description = "one mean-scale model, latent quantized with one step s >= 1"
     entries = ("mean_scale_0.1538",)
-    parameter = "s"
+    parameter, meaning = "s", "quantization step of the latent"
     limits = (1.0, 64.0)
     rising = False
     points = tuple(Point(f"s{step:g}", s=float(step)) for step in STEPS)

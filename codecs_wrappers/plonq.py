@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from bench.codec import Image, check_image
+from bench.codec import Image, Parameter, check_image
 from bench.studies import Study
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import weights
@@ -56,6 +56,7 @@ class PlonqAtPercent(Plonq):
     description = "plonq's bitstreams cut at 5, 10, 20 .. 100 % of their bytes"
     role = "validation"
     points = AT_PERCENT
+    parameters = (Parameter("percent", float, (0.0, 100.0), "of the whole bitstream's bytes, at most"),)
     monotone = True
 
 

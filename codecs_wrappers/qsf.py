@@ -36,7 +36,7 @@ class Qsf(SteppedCodec, VariableRate):
     label = "QSF"
     description = "one mean-scale model, trained quantization scaling factors per channel and rate"
     entries = ("mean_scale_0.1538", ENTRY)
-    parameter = "position"
+    parameter, meaning = "position", "place among the trained sets of factors"
 
     def __init__(self) -> None:
         rates = len(weights.entry(ENTRY)["rate_weights"]) if ENTRY in weights.names() else 8

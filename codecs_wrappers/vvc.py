@@ -7,10 +7,11 @@ from pathlib import Path
 
 import imageio_ffmpeg
 
-from bench.codec import Colour, Point
+from bench.codec import Colour, Parameter, Point
 from codecs_wrappers.native.bpg.container import MAX_PIXELS
 from codecs_wrappers.native.planar import PlanarCommand
 
+PARAMETERS = (Parameter("qp", int, (0, 63), "VVC's quantization parameter, 0 is the finest"),)
 POINTS = tuple(Point(f"q{qp}", qp=qp) for qp in range(47, 16, -5))
 
 
@@ -18,7 +19,7 @@ class Vvc420(PlanarCommand):
     """VVC by VVenC: much faster than the papers' VTM, without 4:4:4, and so not a stand-in for it."""
 
     name, label = "vvc420", "VVC 4:2:0 (VVenC)"
-    extension, points = ".vvc", POINTS
+    extension, points, parameters = ".vvc", POINTS, PARAMETERS
     description = "VVenC in ffmpeg, 4:2:0, 10 bit, preset slow, without perceptual adaptation"
     colour = Colour("bt601", "full", "4:2:0", 10)
     timeout_s = 1800.0
@@ -51,7 +52,7 @@ class Vtm444(PlanarCommand):
     """The VVC reference software, as CompressAI's curve was made: 4:4:4, 8-bit input, all intra."""
 
     name, label = "vtm444", "VTM 4:4:4"
-    extension, points = ".vvc", POINTS
+    extension, points, parameters = ".vvc", POINTS, PARAMETERS
     description = "VTM (EncoderAppStatic on the PATH, VTM_CONFIG naming encoder_intra_vtm.cfg), 4:4:4, 8-bit input"
     colour = Colour("bt601", "full", "4:4:4", 8)
     timeout_s = 7200.0

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 from PIL import features
 
-from bench.codec import Codec, Colour, Image, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
 
 
 class Webp(Codec):
@@ -19,6 +19,7 @@ class Webp(Codec):
     label = "WebP"
     description = "libwebp, lossy, method 6"
     points = tuple(Point(f"q{quality:02d}", quality=quality) for quality in range(5, 100, 5))
+    parameters = (Parameter("quality", int, (0, 100), "libwebp's quality"),)
     colour = Colour("bt601", "limited", "4:2:0")  # RFC 6386, section 9.2
     method = 6
 

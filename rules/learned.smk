@@ -36,7 +36,9 @@ rule train:
     resources:
         gpu=1,
     params:
-        arguments=lambda wildcards: training.arguments(config["training"], wildcards.model),
+        arguments=lambda wildcards: training.arguments(
+            config["training"], wildcards.model
+        ),
     shell:
         "rdbench train {wildcards.model:q} {params.arguments:q} > {log:q} 2>&1"
 

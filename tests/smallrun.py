@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,13 @@ def write(path: Path, text: str) -> None:
     write_atomically(path, text.encode())
 
 
-def small_run(base: Path, codecs: Sequence[str]) -> tuple[Path, list[dict[str, Any]]]:
-    """The folder (dataset manifest, statuses, environment, bitstreams) and the rows of its records, not yet written."""
+def small_run(
+    base: Path, codecs: Sequence[str], images: Mapping[str, np.ndarray] | None = None
+) -> tuple[Path, list[dict[str, Any]]]:
+    """The folder (dataset manifest, statuses, environment, bitstreams) and the rows of its records, not yet written.
+
+    images: other ones than the two photographs, by name, uint8 H x W x 3.
+    """
     folder = base / "results" / "small"
     manifest: dict[str, Any] = {
         "name": "photos",
@@ -31,10 +36,10 @@ def small_run(base: Path, codecs: Sequence[str]) -> tuple[Path, list[dict[str, A
         "source": "scikit-image",
         "images": [],
     }
-    photographs = {"astronaut": data.astronaut()[60:236, 150:342], "coffee": data.coffee()[100:265, 200:401]}
+    photographs = images or {"astronaut": data.astronaut()[60:236, 150:342], "coffee": data.coffee()[100:265, 200:401]}
     for name, pixels in photographs.items():
         path = base / "originals" / f"{name}.png"
-        path.parent.mkdir(exist_ok=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(pixels).save(path)
         facts = {"name": name, "path": str(path), "width": pixels.shape[1], "height": pixels.shape[0]}
         manifest["images"].append({**facts, "sha256": sha256_pixels(pixels), "file_sha256": ""})

@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, shell
 from PIL import Image
 
-from bench import cache, coding, records
+from bench import cache, coding, records, workers
 from bench.cli import main
 from bench.codec import load
 from bench.coding import Job, decode_files, part_of
@@ -468,3 +468,59 @@ def test_an_image_that_was_refused_is_a_skipped_row_with_its_reason(tested, imag
     (row,) = frame[frame.status != "ok"].to_dict("records")
     assert (row["image"], row["status"]) == ("deep", "skipped")
     assert "16" in row["reason"]
+
+
+# The channel between the harness and its workers
+
+
+def test_an_answer_to_another_request_is_a_failed_row_and_the_next_pieces_go_on(image_folder, tmp_path, tested):
+    """A codec that forges the channel's next answer fails; one number later all is in order again."""
+    forge = (
+        "import sys; frame = sys._getframe();\n"
+        "        while 'answers' not in frame.f_locals: frame = frame.f_back\n"
+        "        if point['step'] == 32: print('{\"id\": 7, \"bytes\": 1}', file=frame.f_locals['answers'], flush=True)"
+    )
+    tested(encode=forge)
+    rows = job(image_folder, tmp_path).rows()
+    by_point = {row["point"]: row for row in rows}
+    assert by_point["coarse"]["status"] == "failed"
+    assert by_point["coarse"]["reason"].endswith("got that to 7")
+    assert by_point["fine"]["status"] == "ok"
+
+
+def test_a_log_that_a_codec_fills_keeps_its_end_only(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "LONGEST_LOG", 1000)
+    monkeypatch.setattr(workers, "KEPT_OF_LOG", 100)
+    log = tmp_path / "log"
+    with open(log, "ab") as appended:
+        appended.write(b"".join(b"line %05d\n" % number for number in range(90)))
+        appended.flush()
+        workers.cut_log(log)
+        assert log.stat().st_size == 990, "short enough"
+        appended.write(b"".join(b"line %05d\n" % number for number in range(90, 200)))
+        appended.flush()
+        workers.cut_log(log)
+        appended.write(b"after\n")
+        appended.flush()
+    lines = log.read_text().splitlines()
+    assert lines[0] == "(the beginning was cut: more than 1000 bytes)"
+    assert lines[-2:] == ["line 00199", "after"] and lines[1].startswith("line 001") and len(lines) < 13
+    workers.cut_log(tmp_path / "none")
+
+
+def test_a_codec_that_prints_without_end_fills_no_disk(image_folder, tmp_path, tested, monkeypatch):
+    monkeypatch.setattr(workers, "LONGEST_LOG", 1 << 20)
+    monkeypatch.setattr(workers, "KEPT_OF_LOG", 1 << 16)
+    tested(encode="print('x' * (1 << 22))")
+    assert {row["status"] for row in job(image_folder, tmp_path).rows()} == {"ok"}
+    assert (tmp_path / "log").stat().st_size < 2 << 20
+
+
+def test_a_codec_that_does_not_exist_is_a_mistake_and_a_broken_one_a_row(image_folder, tmp_path, add_wrapper, capsys):
+    run = ["--dataset", f"folder:{image_folder}", "--out", str(tmp_path / "a.parquet")]
+    assert main(["run", "typo", *run]) == 2
+    assert "no codec is called 'typo'; there are" in capsys.readouterr().err
+    assert not (tmp_path / "a.parquet").exists()
+    add_wrapper("broken_here", "import nosuchmodule\n")
+    assert main(["run", "broken_here", *run]) == 0
+    assert "1 failed" in capsys.readouterr().err

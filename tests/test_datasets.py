@@ -416,12 +416,11 @@ def test_a_folder_without_a_usable_image_says_why():
     assert "expected a PNG" in manifest_or_reason("folder:mine").reason
 
 
-def test_two_images_with_one_stem_are_refused():
+def test_two_images_with_one_stem_go_by_their_whole_names():
     Path("mine").mkdir()
     Path("mine/a.png").write_bytes(FILES["a.png"])
     Path("mine/a.bmp").write_bytes(FILES["b.png"])
-    with pytest.raises(UsageError, match=r"a.bmp and a.png.*must be unique"):
-        fetch("folder:mine")
+    assert [image.name for image in fetch("folder:mine").images] == ["a.bmp", "a.png"]
 
 
 def test_a_folder_that_does_not_exist_is_a_mistake():

@@ -101,7 +101,7 @@ def gamma_profile(gamma):
 @pytest.mark.parametrize("profile", [gamma_profile(1.0), gamma_profile(1.8), b"not a profile"])
 def test_a_profile_that_moves_colours_is_refused(tmp_path, profile):
     path = saved(tmp_path, PHOTO, icc_profile=profile)
-    with pytest.raises(UsageError, match=r"profile is .*not sRGB.*magick"):
+    with pytest.raises(UsageError, match=r"profile is .*not sRGB.*rdbench convert"):
         load_image(path)
     assert np.array_equal(load_image(path, ignore_profile=True), PHOTO)
 
@@ -138,7 +138,7 @@ def test_sixteen_bit_files_are_refused_with_a_command(tmp_path):
     ppm = tmp_path / "deep.ppm"
     ppm.write_bytes(b"P6 2 2 65535\n" + bytes(24))
     for path in (grey, tiff, ppm, rgb16_png(tmp_path / "rgb.png")):
-        with pytest.raises(UsageError, match=r"bits a sample.*magick.*-depth 8"):
+        with pytest.raises(UsageError, match=r"bits a sample.*rdbench convert"):
             load_image(path)
 
 
@@ -151,7 +151,9 @@ def test_floating_point_is_refused(tmp_path):
 def test_real_alpha_is_refused(tmp_path, mode):
     image = Image.fromarray(PHOTO).convert(mode)
     image.putalpha(128)
-    with pytest.raises(UsageError, match=r"partly transparent \(alpha down to 128\).*-alpha remove"):
+    with pytest.raises(
+        UsageError, match=r"partly transparent \(alpha down to 128\).*rdbench convert --background white"
+    ):
         load_image(saved(tmp_path, image))
 
 
@@ -164,7 +166,7 @@ def test_a_transparent_palette_colour_is_refused_only_if_it_is_used(tmp_path):
 
 
 def test_cmyk_is_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"colours are CMYK, not RGB.*-colorspace sRGB"):
+    with pytest.raises(UsageError, match=r"colours are CMYK, not RGB.*rdbench convert"):
         load_image(saved(tmp_path, Image.fromarray(PHOTO).convert("CMYK"), "a.jpg"))
 
 
@@ -173,7 +175,7 @@ def test_cmyk_is_refused(tmp_path):
 def test_a_rotation_flag_is_refused(tmp_path, name, orientation):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    with pytest.raises(UsageError, match=f"orientation {orientation}.*-auto-orient"):
+    with pytest.raises(UsageError, match=f"orientation {orientation}.*rdbench convert"):
         load_image(saved(tmp_path, PHOTO, name, exif=exif))
 
 
@@ -301,3 +303,110 @@ def test_what_pillow_only_warns_of_is_damage(tmp_path):
     path.write_bytes(bytes(data))
     with pytest.raises(BrokenImageError):
         load_image(path)
+
+
+# What a file says of its colours beside a profile
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png_saying(tmp_path, *chunks, **options):
+    """A PNG with more chunks behind its first one."""
+    path = saved(tmp_path, PHOTO, **options)
+    data = path.read_bytes()
+    path.write_bytes(data[:33] + b"".join(chunk(*it) for it in chunks) + data[33:])
+    return path
+
+
+def primaries(*numbers):
+    return struct.pack(">8I", *(round(number * 100_000) for number in numbers))
+
+
+SRGB_CHRM = primaries(0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+P3_CHRM = primaries(0.3127, 0.3290, 0.68, 0.32, 0.265, 0.69, 0.15, 0.06)
+
+
+@pytest.mark.parametrize(
+    ("chunks", "words"),
+    [
+        ([(b"gAMA", struct.pack(">I", 100_000))], "its gAMA chunk says 1, not sRGB's 0.45455"),
+        ([(b"gAMA", struct.pack(">I", 55_556))], "its gAMA chunk says 0.55556"),
+        ([(b"gAMA", struct.pack(">I", 0))], "its gAMA chunk says 0"),
+        ([(b"cHRM", P3_CHRM)], "its cHRM chunk says 0.3127 0.329 0.68 0.32 0.265 0.69 0.15 0.06"),
+        ([(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", P3_CHRM)], "its cHRM chunk says"),
+        ([(b"cICP", bytes([9, 16, 0, 1]))], "its cICP chunk says [9, 16, 0, 1], not sRGB's [1, 13, 0, 1]"),
+        ([(b"cICP", bytes([12, 13, 0, 1]))], "its cICP chunk says [12, 13, 0, 1]"),
+        ([(b"cICP", bytes([1, 13, 0]))], "its cICP chunk says [1, 13, 0]"),
+        ([(b"cICP", bytes([12, 13, 0, 1])), (b"sRGB", b"\0")], "its cICP chunk"),  # cICP comes before sRGB
+    ],
+)
+def test_a_png_that_says_other_colours_than_srgb_is_refused(tmp_path, chunks, words):
+    path = png_saying(tmp_path, *chunks)
+    with pytest.raises(UsageError) as refused:
+        load_image(path)
+    assert words in str(refused.value)
+    assert np.array_equal(load_image(path, ignore_profile=True), PHOTO)
+
+
+@pytest.mark.parametrize(
+    "chunks",
+    [
+        [(b"gAMA", struct.pack(">I", 45_455))],
+        [(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", SRGB_CHRM)],
+        [(b"cHRM", primaries(0.31269, 0.32899, 0.63999, 0.33001, 0.3, 0.6, 0.15, 0.05999))],
+        [(b"cICP", bytes([1, 13, 0, 1]))],
+        [(b"cICP", bytes([1, 13, 0, 1])), (b"gAMA", struct.pack(">I", 100_000))],  # the first that is there decides
+        [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000)), (b"cHRM", P3_CHRM)],
+    ],
+)
+def test_a_png_that_says_srgb_in_any_way_is_taken(tmp_path, chunks):
+    assert np.array_equal(load_image(png_saying(tmp_path, *chunks)), PHOTO)
+
+
+def test_a_profile_decides_before_gamma_and_primaries(tmp_path):
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    path = png_saying(tmp_path, (b"gAMA", struct.pack(">I", 100_000)), (b"cHRM", P3_CHRM), icc_profile=srgb)
+    assert np.array_equal(load_image(path), PHOTO)
+    with pytest.raises(UsageError, match="cICP"):
+        load_image(png_saying(tmp_path, (b"cICP", bytes([9, 16, 0, 1])), icc_profile=srgb))
+
+
+@pytest.mark.parametrize(("red_x", "taken"), [(0.64, True), (0.68, False)])
+def test_a_tiff_with_other_primaries_is_refused(tmp_path, red_x, taken):
+    path = saved(tmp_path, PHOTO, "a.tif", tiffinfo={318: (0.3127, 0.329), 319: (red_x, 0.33, 0.3, 0.6, 0.15, 0.06)})
+    if taken:
+        assert np.array_equal(load_image(path), PHOTO)
+    else:
+        with pytest.raises(UsageError, match="PrimaryChromaticities are 0"):
+            load_image(path)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize(("space", "taken"), [(1, True), (65535, False), (2, False)])
+def test_an_exif_colour_space_that_is_not_srgb_is_refused_unless_a_profile_says_more(tmp_path, name, space, taken):
+    exif = Image.Exif()
+    exif[0x010F] = "maker"  # Pillow writes none into a PNG if the first directory is empty
+    exif.get_ifd(0x8769)[0xA001] = space
+    options = {"lossless": True} if name == "a.webp" else {}
+    path = saved(tmp_path, PHOTO, name, exif=exif, **options)
+    if taken:
+        assert load_image(path).shape == PHOTO.shape
+    else:
+        with pytest.raises(UsageError, match=f"Exif ColorSpace is {space}"):
+            load_image(path)
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    assert load_image(saved(tmp_path, PHOTO, name, exif=exif, icc_profile=srgb, **options)).shape == PHOTO.shape
+
+
+def test_a_bmp_that_embeds_a_profile_is_refused(tmp_path):
+    path = saved(tmp_path, PHOTO, "a.bmp")
+    old = path.read_bytes()
+    head = struct.pack("<I", 124) + old[18:54] + bytes(16) + b"DEBM" + bytes(64)  # a header of version 5
+    offset = 14 + len(head)
+    path.write_bytes(old[:2] + struct.pack("<IHHI", offset + len(old) - 54, 0, 0, offset) + head + old[54:])
+    with pytest.raises(UsageError, match="it refers to a colour profile"):
+        load_image(path)
+    path.write_bytes(path.read_bytes().replace(b"DEBM", b"BGRs"))
+    assert np.array_equal(load_image(path), PHOTO)

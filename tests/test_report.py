@@ -175,6 +175,35 @@ def test_every_skip_and_failure_stands_on_the_page_with_its_reason_and_log(index
     assert "records.html#dataset=photos&codec=webp&status=failed" in page.links
 
 
+def test_a_refused_image_stands_once_and_is_no_fault_of_the_control_codecs(run_folder: Path) -> None:
+    """Every codec, controls too, has a skipped row of an image that could not be taken."""
+    reason = "it is to be turned or mirrored for display (EXIF orientation 6)"
+    frame = records.read(run_folder / "records.parquet")
+    roles = frame.drop_duplicates("codec").set_index("codec").role
+    refused = [
+        {"dataset": "photos", "codec": codec, "role": roles[codec], "image": "turned", "status": "skipped"}
+        | {"reason": reason}
+        for codec in CODECS
+    ]
+    records.write(pd.concat([frame, records.table(refused)], ignore_index=True), run_folder / "records.parquet")
+    page = Page(build(run_folder))
+    assert "harness is broken" not in page.text
+    assert "2 of 2 images identical as expected" in page.row("identity", "images identical")
+    assert page.row("turned", reason)
+    assert page.source.count(reason) == 1
+    assert "1 failure, 1 skipped, 1 image refused;" in page.text
+    assert "records.html#dataset=photos&image=turned&status=skipped" in page.links
+
+
+def test_a_control_codec_that_fails_on_an_image_still_breaks_the_harness(run_folder: Path) -> None:
+    def fail(frame: pd.DataFrame) -> None:
+        frame.loc[(frame.codec == "identity") & (frame.image == "coffee"), ["status", "reason"]] = "failed", "killed"
+
+    change_records(run_folder, fail)
+    page = Page(build(run_folder))
+    assert "The harness is broken" in page.text and "1 of 2 images identical" in page.text
+
+
 def test_numbers_of_the_bd_table_are_those_of_bd_csv(index: Path) -> None:
     page = Page(index)
     known = [row["bd_rate_percent"] for row in BD_ROWS if row["bd_rate_percent"] is not None]

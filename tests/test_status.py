@@ -64,11 +64,11 @@ def test_a_status_file_is_touched_only_when_something_changed(add_wrapper, tmp_p
 
 def test_two_wrappers_that_give_one_name_are_told_apart(add_wrapper):
     add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
-    add_wrapper("mine", WRAPPER)
+    mine = add_wrapper("mine", WRAPPER)
     add_wrapper("other", WRAPPER)
     found = all_statuses()
     assert found["mine"].available
-    assert "already given by mine.py" in found["other"].error
+    assert f"already given by {mine}" in found["other"].error
 
 
 def test_a_package_that_decides_no_bits_is_left_out(add_wrapper, tmp_path):

@@ -213,6 +213,12 @@ def test_what_is_not_there_says_so(own, network, tmp_path, change, reason):
         ({"source": "gift"}, "needs a source"),
         ({"source": "zoo"}, "needs `url`"),
         ({"source": "file", "file": "x"}, "needs an architecture"),
+        ({"source": {"file": "x"}, "architecture": SMALL}, "needs a source"),
+        ({"source": ["file"], "architecture": SMALL}, "needs a source"),
+        ({"source": "file", "file": "x", "architecture": SMALL, "base": "x"}, "needs a base with its `name`"),
+        ({"source": "file", "file": "x", "architecture": SMALL, "base": {"name": "x"}}, "needs a base with its `name`"),
+        ({"source": "file", "file": "x", "architecture": SMALL, "base": None}, "needs a base with its `name`"),
+        ({"source": "file", "file": "x", "architecture": SMALL, "data": "photos"}, "needs `data` as a mapping"),
         ({"source": "zoo", "url": "x", "architecture": SMALL}, "at least 8 digits"),
         ({"source": "zoo", "url": "x", "architecture": SMALL, "sha256": 12345678}, "in quotes"),
     ],
@@ -221,6 +227,26 @@ def test_a_wrong_manifest_entry_is_named(own, entry, expected):
     own(broken=entry)
     with pytest.raises(UsageError, match=f"entry broken .*{expected}"):
         weights.manifest()
+
+
+@pytest.mark.parametrize("circle", [("a",), ("a", "b"), ("a", "b", "c")])
+def test_bases_that_go_round_in_a_circle_are_named(own, network, tmp_path, circle):
+    save(network.state_dict(), tmp_path / "mine.safetensors")
+    digest = weights.sha256_file(tmp_path / "mine.safetensors")
+    entry = {"source": "file", "file": "mine.safetensors", "architecture": SMALL}
+    following = dict(zip(circle, (*circle[1:], circle[0]), strict=True))
+    own(**{name: {**entry, "base": {"name": base, "sha256": digest}} for name, base in following.items()})
+    ok, reason = weights.available("a")
+    assert not ok and f"go round in a circle: {' -> '.join((*circle, 'a'))}" in reason
+    with pytest.raises(UnavailableError, match="circle"):
+        weights.load("a")
+
+
+def test_weights_whose_tensors_are_scalars_are_no_network(own, network, tmp_path):
+    save({name: torch.zeros(()) for name in network.state_dict()}, tmp_path / "mine.safetensors")
+    own(mine={"source": "file", "file": "mine.safetensors", "architecture": {"family": "mean_scale"}})
+    with pytest.raises(UsageError, match=r"g_a.0.weight to be a convolution's, of 4 dimensions; it has 0"):
+        weights.load("mine")
 
 
 def test_a_manifest_that_is_none_is_named(own):

@@ -231,3 +231,19 @@ def test_keys_of_a_fixed_kind_refuse_any_other_text(key, value):
     with pytest.raises((jsonschema.ValidationError, UsageError)):
         jsonschema.validate(config, schema)
         plan(config, refresh=False)
+
+
+def test_a_checkout_whose_path_has_a_space_and_an_apostrophe_runs_and_the_command_lines_codecs_name_the_run(
+    project, image_folder, tmp_path
+):
+    home = tmp_path / "it's my place"
+    home.mkdir()
+    (home / "venv").symlink_to(sys.prefix)
+    project = project.rename(home / "project")
+    target = "results/folder-photos-jpeg/datasets/folder-photos.json"
+    settings = [f"datasets=[folder:{image_folder}]", "codecs=[jpeg]", "studies=[]"]
+    command = [str(home / "venv" / "bin" / "python"), "-m", "snakemake", "--cores", "1", target, "--config", *settings]
+    environment = {**shell(), "PATH": "/usr/bin:/bin", "RDBENCH_CACHE": str(home / "cache")}
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((project / target).read_text())["status"] == "ok"

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from bench.files import printable
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -44,7 +46,7 @@ def add_command(
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help,
-        description=help,
+        description=help.replace("%%", "%"),  # of which argparse formats the help alone
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -59,6 +61,7 @@ def show(args: argparse.Namespace, rows: Iterable[Mapping[str, Any]], text: str 
 
     about: what belongs to no single row. docs/json.md describes the document.
     """
+    text = printable(text)
     if args.json:
         args.result = {"rows": plain(list(rows)), "about": plain(about)}
     else:
@@ -76,7 +79,7 @@ def plain(value: Any) -> Any:
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):
         return [plain(item) for item in value]
-    if isinstance(value, PurePath):
-        return str(value)
+    if isinstance(value, PurePath | str):
+        return printable(str(value))
     value = value.item() if hasattr(value, "item") else value
     return None if isinstance(value, float) and not math.isfinite(value) else value

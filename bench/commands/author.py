@@ -9,11 +9,12 @@ from pathlib import Path
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
 from bench.completion import SHELLS
 from bench.errors import RdbenchError, UsageError
+from bench.progress import say
 
 
 def _new_codec(args: argparse.Namespace) -> None:
     from bench.newcodec import create
-    from bench.newprogram import Programs, values
+    from bench.newprogram import Programs, missing, values
 
     if bool(args.command) != bool(args.decode):
         raise UsageError("new-codec: an encoder and a decoder are needed, --command and --decode; one is missing")
@@ -23,27 +24,42 @@ def _new_codec(args: argparse.Namespace) -> None:
     if args.command:
         given = (values(args.points), args.images or "", args.extension or "", args.version_command or "")
         programs = Programs(args.command, args.decode, *given)
+    absent = " and ".join(missing(programs)) if programs else ""
+    if absent:
+        say(f"new-codec: {absent} not found here, so the wrapper is written as it is and nothing of it is tried")
     path = create(args.name, programs=programs)
-    text = f"{path}: a working codec called {args.name}. Next: rdbench try {args.name} photo.png --against jpeg"
+    kind = f"a codec called {args.name} that needs {absent}" if absent else f"a working codec called {args.name}"
+    text = f"{path}: {kind}. Next: rdbench try {args.name} photo.png --against jpeg"
     show(args, [{"codec": args.name, "wrapper": path}], text)
 
 
 def _try(args: argparse.Namespace) -> None:
     from bench import tryout
-    from bench.curves import CURVE_METRICS
+    from bench.curves import CURVE_METRICS, column_of, why_null
+    from bench.files import check_output
+    from bench.plots.context import Missing
 
     if args.metric not in CURVE_METRICS:
         raise UsageError(f"try: no curve of metric {args.metric!r}; there are {', '.join(CURVE_METRICS)}")
+    check_output(args.out, args.image)
     anchors = [name for name in dict.fromkeys(args.against.split(",")) if name not in ("", args.codec)]
     frame = tryout.measure([args.codec, *anchors], args.image)
     failed = frame[frame.status == "failed"]
     compared, picture = [], None
-    if (frame[frame.codec == args.codec].status == "ok").any():
+    missing = ""
+    mine = frame[(frame.codec == args.codec) & (frame.status == "ok")]
+    if len(mine):
+        if mine[column_of(args.metric)].isna().all():
+            why = why_null(mine, args.metric) or f"no point of {args.codec} has one"
+            raise UsageError(f"try: {args.image} has no {args.metric}: {why}; choose another --metric")
         compared = tryout.compare(frame, args.codec, anchors, args.metric)
         out = args.out or tryout.default_picture(args.codec, args.image)
-        picture = tryout.draw(frame, args.codec, anchors, args.metric, out)
+        try:
+            picture = tryout.draw(frame, args.codec, anchors, args.metric, out)
+        except Missing as nothing:  # a lossless codec alone has a table and no curve
+            missing = f"no picture: {nothing}\n"
     width = shutil.get_terminal_size().columns
-    text = tryout.as_text(frame, args.codec, compared, args.metric, width) + (f"{picture}\n" if picture else "")
+    text = tryout.as_text(frame, args.codec, compared, args.metric, width) + (f"{picture}\n" if picture else missing)
     show(args, table_rows(frame), text, bd=compared, picture=picture)
     if len(failed):
         first = failed.iloc[0]

@@ -23,7 +23,8 @@ def _gate(args: argparse.Namespace) -> None:
     from bench.files import write_atomically
 
     limits, path = gate.limits(args.fail), _path(args)
-    stored, frame = baseline.read(path), _records(args.folder)
+    frame = _records(args.folder)
+    stored = baseline.read(path)
     found = gate.judge(frame, stored, limits, args.codecs, args.folder)
     lost = worst.worst_images(found, frame, stored)
     text = verdicts.as_text(found) + ("" if args.rows else worst.as_text(lost))

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
-from bench.progress import Progress, log_to
+from bench.progress import Progress, log_to, say
 
 
 def _compare(args: argparse.Namespace) -> None:
@@ -14,7 +14,9 @@ def _compare(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     if args.folder is None:
-        args.folder = compare.folder_of(args.dataset)
+        args.folder, args.dataset = compare.run_of(args.dataset)
+    else:
+        args.dataset = compare.called(args.dataset, args.folder)
     frame = records.read(args.folder / "records.parquet")
     if args.anchor:
         anchors, codecs, datasets = [args.anchor], args.codecs, [args.dataset]
@@ -23,7 +25,7 @@ def _compare(args: argparse.Namespace) -> None:
     table = compare.compare_all(frame, datasets, anchors, args.metrics, codecs)
     if args.out:
         records.write_csv(table, args.out)
-    text = table.to_csv(index=False) if args.csv else compare.as_text(table)
+    text = records.to_csv(table) if args.csv else compare.as_text(table)
     show(args, table_rows(table), "" if args.out else text, folder=args.folder)
 
 
@@ -52,6 +54,9 @@ def _figures(args: argparse.Namespace) -> None:
     )
     if args.index:
         write_atomically(args.index, to_json(entries))
+    for entry in entries:
+        if entry["status"] == "failed":
+            say(f"figure {entry['name']} could not be drawn: {entry['reason']}")
     show(args, entries)
 
 

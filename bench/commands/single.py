@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import math
 import time
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import DEVICE, Commands, add_command, argument, show
-from bench.errors import UsageError
+from bench.errors import RdbenchError, UsageError, explained, in_words
 from bench.progress import say
 
 
@@ -26,25 +25,40 @@ def _list(args: argparse.Namespace) -> None:
         state = status.version if status.available else f"NOT AVAILABLE: {status.error or status.reason}"
         lines += [f"{name:20} {status.role:10} {state}"]
         lines += [f"{'':20} {' '.join(point['name'] for point in status.points)}"]
+        lines += [f"{'':20} --set {line}" for line in status.settable()]
     show(args, map(asdict, statuses.values()), "\n".join(lines))
 
 
 def _encode(args: argparse.Namespace) -> None:
-    from bench.codec import Point, check_image, load_available
+    from bench.codec import check_image, load_available
     from bench.datasets import load_image
-    from bench.files import sha256, write_atomically
+    from bench.files import check_output, sha256, write_atomically
 
     codec = load_available(args.codec)
-    image = check_image(load_image(args.image))
+    check_output(args.bitstream, args.image)
     point = codec.point(args.point) if args.point else codec.points[len(codec.points) // 2]
     if args.set:
-        changed = dict(point.parameters) | dict(_assignment(text) for text in args.set)
-        point = Point("-".join(text.replace("=", "") for text in args.set), **changed)
-    bitstream = codec.encode(image, point)
+        name = "-".join(text.replace("=", "") for text in args.set)
+        point = codec.changed(point, name, **dict(_assignment(text) for text in args.set))
+    image = check_image(load_image(args.image))
+    with explained(f"encoding {args.image} as {codec.name} at {point.name}"):
+        bitstream = codec.encode(image, point)
+        _must_decode(codec, bitstream, image)
     write_atomically(args.bitstream, bitstream)
     facts = {"codec": codec.name, "image": args.image, **_facts(point, bitstream, image), "bitstream": args.bitstream}
     text = f"{len(bitstream)} bytes, {facts['bpp']:.4f} bpp, {point.name}, sha256 {sha256(bitstream)[:12]}"
     show(args, [facts], f"{args.bitstream}: {text}")
+
+
+def _must_decode(codec: Any, bitstream: bytes, image: Any) -> Any:
+    """The pixels of a bitstream that was just made of ``image``. Raises RdbenchError if there are none of its size."""
+    try:
+        pixels = codec.decode(bitstream)
+    except Exception as error:
+        raise RdbenchError(f"its own decoder cannot read the result: {in_words(error)}") from error
+    if pixels.shape != image.shape:
+        raise RdbenchError(f"expected a picture of {image.shape} from its own decoder, got {pixels.shape}")
+    return pixels
 
 
 def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
@@ -57,15 +71,17 @@ def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
 
 
 def _decode(args: argparse.Namespace) -> None:
-    from PIL import Image
-
     from bench.codec import load_available
-    from bench.files import sha256_pixels, write_atomically
+    from bench.files import check_output, sha256_pixels, write_atomically
+    from bench.picturefile import as_file, format_of
 
     rows: list[dict[str, Any]] = []
     text = ""
     if not args.image and not args.progressive:
         raise UsageError("decoding: expected a PNG file for the picture, or --progressive and a folder for several")
+    if args.image:
+        format_of(args.image)
+        check_output(args.image, args.bitstream)
     codec = load_available(args.codec)
     try:
         bitstream = args.bitstream.read_bytes()
@@ -82,14 +98,23 @@ def _decode(args: argparse.Namespace) -> None:
     except UsageError:
         raise
     except Exception as error:  # libraries raise what they like on a foreign or broken file
-        raise UsageError(f"decoding {args.bitstream} as {args.codec}: {type(error).__name__}: {error}") from None
-    png = io.BytesIO()
-    Image.fromarray(pixels).save(png, "PNG")
-    write_atomically(args.image, png.getvalue())
+        hint = _of_other_codecs(args.bitstream, codec)
+        raise UsageError(f"decoding {args.bitstream} as {args.codec}: {in_words(error)}{hint}") from None
+    write_atomically(args.image, as_file(pixels, args.image))
     height, width = pixels.shape[:2]
     size = {"height": height, "width": width, "bytes": len(bitstream), "bpp": 8 * len(bitstream) / (height * width)}
     rows.append({"codec": codec.name, "image": args.image, **size, "reconstruction_sha256": sha256_pixels(pixels)})
     show(args, rows, f"{text}{args.image}: {width} x {height}, pixels sha256 {sha256_pixels(pixels)[:12]}")
+
+
+def _of_other_codecs(bitstream: Path, codec: Any) -> str:
+    """Which codecs a file's extension is of, where it is not of this one."""
+    from bench.codec import codecs
+
+    names = [name for name, other in codecs().items() if other.extension == bitstream.suffix]
+    if not names or codec.name in names:
+        return ""
+    return f"; {bitstream.suffix} is the extension of {', '.join(names)}"
 
 
 def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, Any]]:
@@ -102,17 +127,20 @@ def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, 
 def _rate(args: argparse.Namespace) -> None:
     from bench.codec import check_image, load_available
     from bench.datasets import load_image
-    from bench.files import write_atomically
+    from bench.files import check_output, write_atomically
     from bench.metrics import psnr_rgb_db
     from bench.rate import reach
 
     codec = load_available(args.codec)
+    check_output(args.out, args.image)
     image = check_image(load_image(args.image))
     codec.prepare()
     start = time.perf_counter()
-    reached = reach(codec, image, args.bpp, args.tolerance / 100)
-    seconds = time.perf_counter() - start
-    coded, psnr_db = reached.coded, psnr_rgb_db(image, codec.decode(reached.coded.bitstream))
+    with explained(f"encoding {args.image} as {codec.name} to {args.bpp:g} bpp", keep=RdbenchError):
+        reached = reach(codec, image, args.bpp, args.tolerance / 100)
+        seconds = time.perf_counter() - start
+        coded, decoded = reached.coded, _must_decode(codec, reached.coded.bitstream, image)
+    psnr_db = psnr_rgb_db(image, decoded)
     if args.out:
         write_atomically(args.out, coded.bitstream)
     facts = {"codec": codec.name, "image": args.image, **_facts(coded.point, coded.bitstream, image)}
@@ -127,6 +155,20 @@ def _rate(args: argparse.Namespace) -> None:
     )
     if not reached.continuous:
         say(f"{codec.name} has no continuous rate: this is the nearest of its {len(codec.points)} operating points")
+
+
+def _convert(args: argparse.Namespace) -> None:
+    from bench.convert import convert
+    from bench.files import check_output, sha256_pixels, write_atomically
+    from bench.picturefile import as_file, format_of
+
+    format_of(args.out)
+    check_output(args.out, args.image)
+    pixels, done = convert(args.image, args.background, args.frame, args.as_srgb)
+    write_atomically(args.out, as_file(pixels, args.out))
+    facts = {"image": args.image, "out": args.out, "height": pixels.shape[0], "width": pixels.shape[1]}
+    text = f"{args.out}: {pixels.shape[1]} x {pixels.shape[0]}, {'; '.join(done) or 'nothing had to be changed'}"
+    show(args, [facts | {"done": done, "sha256": sha256_pixels(pixels)}], text)
 
 
 def _assignment(text: str) -> tuple[str, Any]:
@@ -166,10 +208,10 @@ def add(commands: Commands) -> None:
         commands,
         "decode",
         _decode,
-        "Decode a bitstream to a PNG; needs nothing else.",
+        "Decode a bitstream to a picture file; needs nothing else.",
         codec,
         argument("bitstream", type=Path),
-        argument("image", type=Path, nargs="?", help="a PNG file"),
+        argument("image", type=Path, nargs="?", help="a file to write: PNG, or as its name says if lossless"),
         argument(
             "--progressive",
             type=Path,
@@ -178,6 +220,18 @@ def add(commands: Commands) -> None:
         ),
         DEVICE,
         example="rdbench decode webp photo.webp photo.png",
+    )
+    add_command(
+        commands,
+        "convert",
+        _convert,
+        "Convert an image that is refused to 8-bit sRGB without alpha, upright, and say what that changed.",
+        argument("image", type=Path, help="of any format that is installed: HEIC, AVIF, GIF, 16-bit TIFF, CMYK JPEG"),
+        argument("out", type=Path, help="a PNG file, or another that keeps every pixel"),
+        argument("--background", default="", metavar="COLOUR", help="behind what is transparent, such as white"),
+        argument("--frame", type=int, metavar="N", help="of a file of several, from 0"),
+        argument("--as-srgb", action="store_true", help="take the numbers as they stand, whatever the file says"),
+        example="rdbench convert --background white logo.png logo.rgb.png",
     )
     add_command(
         commands,

@@ -17,18 +17,24 @@ def _fetch(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     if args.manifest is None:
-        rows = []
+        rows, text = [], ""
         for name in args.names:
             manifest = fetch(name)
             folder = Path(manifest.images[0].path).parent
-            rows.append({"dataset": name, "images": len(manifest.images), "folder": folder, "status": manifest.status})
-        show(args, rows, "".join(f"{row['dataset']}: {row['images']} images in {row['folder']}\n" for row in rows))
+            row = {"dataset": name, "images": len(manifest.images), "folder": folder, "status": manifest.status}
+            rows.append(row | {"refused": manifest.refused})
+            text += f"{name}: {row['images']} images in {folder}\n"
+            text += f"{len(manifest.refused)} refused:\n" if manifest.refused else ""
+            text += "".join(f"  {image['name']}: {image['reason']}\n" for image in manifest.refused)
+        show(args, rows, text)
         return
     if len(args.names) != 1:
         raise UsageError("fetch --manifest takes one dataset")
     manifest = manifest_or_reason(args.names[0], rename=args.as_)
     if manifest.status != "ok":
         say(f"dataset {args.names[0]} skipped: {manifest.reason}")
+    for image in manifest.refused:
+        say(f"dataset {args.names[0]}, {image['name']} refused: {image['reason']}")
     write_manifest(manifest, args.manifest)
     about = {"status": manifest.status, "reason": manifest.reason, "manifest": args.manifest}
     show(args, [{"dataset": manifest.name, "images": len(manifest.images), **about}])
@@ -48,6 +54,7 @@ def _run(args: argparse.Namespace) -> None:
     from bench.coding import Job, part_of
 
     log_to(args.log)
+    _must_exist(args.codec)
     manifest = _manifest(args)
     folder = args.folder or args.out.parent
     log = args.log or folder / "logs" / f"{args.codec}.log"
@@ -61,6 +68,17 @@ def _run(args: argparse.Namespace) -> None:
     for status, rows in frame[frame.status != "ok"].groupby("status"):
         say(f"{args.codec} on {manifest.name}: {len(rows)} {status}: {rows.reason.iloc[0]}")
     show(args, table_rows(frame), out=args.out)
+
+
+def _must_exist(codec: str) -> None:
+    """Raises UsageError for a codec that nothing gives; one whose wrapper cannot be imported is a row that says so."""
+    from bench.codec import discover, load
+
+    try:
+        load(codec)
+    except UsageError:
+        if codec not in {wrapper.module for wrapper in discover() if wrapper.error}:
+            raise
 
 
 def _collect(args: argparse.Namespace) -> None:

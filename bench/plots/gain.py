@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.bjontegaard import gain_curve
-from bench.curves import averaged_curve
+from bench.curves import averaged_curve, why_null
 from bench.plots.context import Context, Missing
 from bench.plots.style import axis_label, canvas, count_images, legend, titles
 
@@ -29,7 +29,9 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         parts.append(part.assign(n_images=None if curve.empty else int(curve.n_images.max())))
     parts = [part for part in parts if len(part)]
     if not parts:
-        raise Missing(f"no codec shares a range of {metric} with {context.style(anchor).label} on {dataset}")
+        why = why_null(context.records[context.records.dataset == dataset], metric)
+        text = f"no codec shares a range of {metric} with {context.style(anchor).label} on {dataset}"
+        raise Missing(text + (f" ({why})" if why else ""))
     return pd.concat(parts, ignore_index=True)[COLUMNS]
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.plots import rd
-from bench.plots.context import Context, Missing
+from bench.plots.context import Context
 from bench.plots.style import GREY, axis_label, legend, rate_axis, titles
 
 COLUMNS = ["panel", *rd.COLUMNS, "marked"]
@@ -22,8 +22,7 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         part = rd.rows(context, spec | panel, dataset)
         parts.append(part.assign(panel=panel["title"]))
     frame = pd.concat(parts, ignore_index=True)
-    if not (frame.kind == "measured").any():
-        raise Missing(rd.nothing(context, frame, spec, dataset))
+    rd.check(frame, context, spec, dataset)
     marks = {(codec, point) for codec, points in spec.get("marked", {}).items() for point in points}
     frame["marked"] = [pair in marks for pair in zip(frame.codec, frame.point, strict=True)]
     return frame[COLUMNS]

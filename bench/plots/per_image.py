@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.bjontegaard import bd_rates
-from bench.curves import CurveTable, curve_table
+from bench.curves import CurveTable, curve_table, why_null
 from bench.plots.context import Context, Missing
 from bench.plots.style import METRICS, canvas, count_images, legend, plain_log, titles
 
@@ -39,7 +39,11 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
             if np.isfinite(value):
                 rows.append(about | {"image": image, "anchor_bpp": needed[image], "bd_rate_percent": value})
     if not rows:
-        raise Missing(f"no image of {dataset} has a BD-rate of {metric} against {context.style(anchor).label}")
+        why = why_null(context.records[context.records.dataset == dataset], metric)
+        text = f"no image of {dataset} has a BD-rate of {metric} against {context.style(anchor).label}"
+        raise Missing(text + (f" ({why})" if why else ""))
+    if not np.isfinite([needed[str(row["image"])] for row in rows]).any():
+        raise Missing(f"the images of {dataset} share no {metric} that {context.style(anchor).label} reaches on them")
     headline = context.headline(spec, dataset, sorted({str(row["codec"]) for row in rows}))
     for codec, mean in headline.iterrows():
         if pd.notna(mean.bd_rate_percent):
@@ -92,9 +96,11 @@ def _difficulty(curves: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[float
     """A quality in the middle of what the anchor reaches, and the rate each image needs for it (NaN: out of reach)."""
     finite = {image: (bpp[np.isfinite(value)], value[np.isfinite(value)]) for image, (bpp, value) in curves.items()}
     finite = {image: curve for image, curve in finite.items() if len(curve[0])}
+    needed = {image: float("nan") for image in curves}
+    if not finite:
+        return float("nan"), needed
     low, high = max(v.min() for _, v in finite.values()), min(v.max() for _, v in finite.values())
     quality = (low + high) / 2
-    needed = {image: float("nan") for image in curves}
     for image, (bpp, value) in finite.items():
         order = np.argsort(value)
         if value.min() <= quality <= value.max():

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from bench.curves import averaged_curve
+from bench.curves import averaged_curve, why_null
 from bench.plots.context import Context, Missing
 from bench.plots.style import GREY, METRICS, axis_label, canvas, count_images, legend, rate_axis, titles
 from bench.published import published_curve
@@ -26,9 +26,21 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
     A codec that the figure names and the run has not measured is a row of kind `missing` with the reason in ``note``.
     """
     frame = rows(context, spec, dataset)
-    if not (frame.kind == "measured").any():
-        raise Missing(nothing(context, frame, spec, dataset))
+    check(frame, context, spec, dataset)
     return frame
+
+
+def check(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> None:
+    """Raises Missing if no measured point is there, or none within the rates that the figure shows."""
+    measured = frame[frame.kind == "measured"]
+    if measured.empty:
+        raise Missing(nothing(context, frame, spec, dataset))
+    limits = spec.get("xlim")
+    if limits and not measured.bpp.between(*limits).any():
+        raise Missing(
+            f"no curve has a mean rate from {limits[0]:g} to {limits[1]:g} bit/pixel on {dataset}; the measured ones "
+            f"are from {measured.bpp.min():.3g} to {measured.bpp.max():.3g}"
+        )
 
 
 def rows(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
@@ -54,7 +66,9 @@ def rows(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 def nothing(context: Context, frame: pd.DataFrame, spec: dict[str, Any], dataset: str) -> str:
     """What to say where no codec was measured."""
     absent = frame[frame.kind == "missing"].drop_duplicates("codec").set_index("codec").note.to_dict()
-    return f"no codec has {spec['metric']} on {dataset}" + (f" ({context.in_words(absent)})" if absent else "")
+    rows = context.records[context.records.dataset == dataset]
+    why = "; ".join(filter(None, (why_null(rows, spec["metric"]), context.in_words(absent))))
+    return f"no codec has {spec['metric']} on {dataset}" + (f" ({why})" if why else "")
 
 
 def missing(frame: pd.DataFrame) -> list[tuple[str, dict[str, Any]]]:

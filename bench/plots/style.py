@@ -191,6 +191,8 @@ def rate_axis(axes: Axes, scale: str, limits: Any = None) -> None:
 def plain_log(axes: Axes) -> None:
     """Between four and nine ticks on a log x axis, written as plain numbers. Call it when everything is plotted."""
     low, high = axes.get_xlim()
+    if not 0 < low <= high < math.inf:
+        return  # nothing is plotted
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
     for steps in ((1, 2, 5), (1, 3), (1,), (1, 1.5, 2, 3, 5, 7), fine):
@@ -205,6 +207,9 @@ def plain_log(axes: Axes) -> None:
 
 def count_images(counts: Iterable[int]) -> str:
     """``24 images``, or ``22 to 24 images`` where codecs differ."""
+    counts = list(counts)
+    if not counts:
+        return "no image"
     low, high = int(min(counts)), int(max(counts))
     return f"{high} image{'s' * (high != 1)}" if low == high else f"{low} to {high} images"
 

@@ -17,6 +17,7 @@ REASONS = {
     "too_few_points": "too few points on a curve",
     "no_overlap": "the two curves' quality ranges do not meet",
     "overlap_under_half": "the two curves' quality ranges meet on less than half of the shorter one",
+    "not_monotone": "the fitted polynomial falls inside the common range",
     "most_images_without_value": "most images have no value of their own",
 }
 METHOD_LABELS = {"pchip": "PCHIP", "cubic": "cubic polynomial", "akima": "Akima"}

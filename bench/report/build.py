@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import jinja2
 
@@ -19,7 +21,7 @@ from bench.files import write_if_changed
 from bench.report import checks, tables, trained
 from bench.report.bdtable import bd_tables
 from bench.report.claims import claim_tables
-from bench.report.data import curves_data, records_data
+from bench.report.data import curves_data, records_data, short
 from bench.report.explore import explorer_data, make_thumbs
 from bench.report.gallery import NOT_PUBLISHED, build_gallery, sweep
 from bench.report.originals import load_originals
@@ -87,6 +89,7 @@ def build(
             claims=claims,
             bd_tables=bd,
             events=tables.events(run),
+            refused=tables.refused_images(run),
             controls=checks.controls(run, originals),
             ceilings=checks.ceilings(run, originals),
             ceiling_images={dataset: len(images) for dataset, images in originals.items()},
@@ -110,7 +113,9 @@ def build(
             data=explorer_data(run, curves, gallery, player, thumbs),
         )
     )
-    records = templates().get_template("records.html").render(**shared, data=records_data(run, links=not published))
+    first, *others = records_data(run, links=not published)
+    records = templates().get_template("records.html").render(**shared, data=first)
+    _write_pieces(others, target / "records")
     assets = (*STYLES, *SHARED_SCRIPTS, *EXPLORER_SCRIPTS)
     for path in (target / "assets").glob("*"):
         if path.name not in (*assets, PLOTLY):
@@ -122,6 +127,17 @@ def build(
     write_if_changed(target / "index.html", page)
     (target / "index.html").touch()  # newer than its inputs, as Snakemake wants it
     return target / "index.html"
+
+
+def _write_pieces(pieces: Sequence[dict[str, Any]], folder: Path) -> None:
+    """The records' further pieces as scripts 1.js, 2.js ... in ``folder``, and no others there."""
+    names = {f"{number}.js" for number in range(1, len(pieces) + 1)}
+    for path in folder.glob("*.js"):
+        if path.name not in names:
+            path.unlink()
+    for number, piece in enumerate(pieces, 1):
+        text = json.dumps(piece, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        write_if_changed(folder / f"{number}.js", f"rdbench.piece({number}, {text});\n")
 
 
 def identity(run: Run) -> dict[str, Any]:
@@ -194,7 +210,14 @@ def templates() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_kwargs"] = {"sort_keys": True, "separators": (",", ":"), "allow_nan": False}
-    environment.filters |= {"num": _num, "signed": _signed, "count": _count, "pairs": _pairs}
+    environment.filters |= {
+        "short": short,
+        "path": quote,
+        "num": _num,
+        "signed": _signed,
+        "count": _count,
+        "pairs": _pairs,
+    }
     return environment
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 
 from bench.codec import Colour
 from bench.colour import conversion_ceiling_psnr_rgb_db
+from bench.report import tables
 from bench.report.originals import Originals
 from bench.report.run import Run
 from bench.report.tables import records_link
@@ -23,8 +24,10 @@ def controls(run: Run, originals: Originals) -> dict[str, Any]:
 
     A lossless control must give identical pixels and infinite PSNR everywhere. Any other control is one colour, the
     mean of each channel rounded: its PSNR follows from the original alone and is computed again for these originals.
+    An image that was refused was coded by no codec and says nothing of the harness; one that a control failed on does.
     """
     rows = run.records[run.records.role == "control"]
+    rows = rows[~tables.refused(rows)]
     checks = []
     for (codec, dataset), part in rows.groupby(["codec", "dataset"], sort=True):
         check = _lossless if run.statuses.get(codec, {}).get("lossless") else _one_colour

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
@@ -76,7 +77,7 @@ def _link(run: Run, target: Path, dataset: str, name: str, urls: dict[str, str])
     if path.is_file():
         copy = f"claims/{dataset}.{study}.json"
         write_if_changed(target / copy, path.read_bytes())
-        return copy
+        return quote(copy)
     return records_link(dataset=dataset, codec=name)
 
 

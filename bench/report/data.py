@@ -29,6 +29,9 @@ PICKED = {
 LABELS = {"ms_ssim_db": "MS-SSIM (mean of images' dB)", DB_OF_MEAN: "MS-SSIM (dB of the mean)"}
 DECIMALS = 6  # of bpp and metrics in averaged and claimed curves; explorer and records view have every digit
 
+PIECE_ROWS = 15_000  # of the records, some 6 MB of a page
+LONGEST_TEXT = 1000  # characters of a reason in a page
+
 
 def metrics_of(run: Run) -> list[dict[str, str]]:
     """The metrics that were measured: key, column of the records, label, unit, in the page's order."""
@@ -100,22 +103,34 @@ def _claimed(run: Run, dataset: str, keys: list[str], published: pd.DataFrame) -
     return curves
 
 
-def records_data(run: Run, links: bool) -> dict[str, Any]:
-    """The whole table by columns, text stored once: {"rows": n, "columns": [{"name", "values", "codes"?}]}.
+def records_data(run: Run, links: bool, size: int = PIECE_ROWS) -> list[dict[str, Any]]:
+    """The whole table in pieces of ``size`` rows: the first is in the page, the others are files that it loads.
 
-    With ``links`` false (a published report) the bitstream files are not beside the page, and nothing points to them.
+    A piece goes by columns, text stored once: {"rows": n, "columns": [{"name", "values", "codes"?}]}. The first has
+    also ``total`` (rows of all), ``size``, and ``base``: null with ``links`` false (a published report), where the
+    bitstream files are not beside the page and nothing points to them.
     """
     frame = run.records
+    first, *others = [_piece(frame[at : at + size]) for at in range(0, max(1, len(frame)), size)]
+    return [first | {"total": len(frame), "size": size, "base": "../" if links else None}, *others]
+
+
+def _piece(frame: pd.DataFrame) -> dict[str, Any]:
     columns: list[dict[str, Any]] = []
     for name in SCHEMA.names:
-        values = [cell(value) for value in frame[name]]
+        values = [short(value) if isinstance(value, str) else cell(value) for value in frame[name]]
         if any(isinstance(value, str) and value != "inf" for value in values):
             distinct = sorted({value for value in values if value is not None})
             place: dict[Any, int | None] = {value: index for index, value in enumerate(distinct)} | {None: None}
             columns.append({"name": name, "values": distinct, "codes": [place[value] for value in values]})
         else:
             columns.append({"name": name, "values": values})
-    return {"rows": len(frame), "columns": columns, "base": "../" if links else None}
+    return {"rows": len(frame), "columns": columns}
+
+
+def short(text: str) -> str:
+    """``text``, of which a page shows so many characters at most; the run's tables have all of them."""
+    return text if len(text) <= LONGEST_TEXT else f"{text[:LONGEST_TEXT]} ... ({len(text)} characters, see records.csv)"
 
 
 def cell(value: Any) -> Any:

@@ -13,6 +13,7 @@ import pandas as pd
 import yaml
 
 from bench import records
+from bench.contents import times_of
 from bench.errors import UsageError
 from bench.files import sha256_file
 
@@ -103,7 +104,7 @@ def _csv(path: Path) -> pd.DataFrame | None:
     """The table in ``path`` with text columns free of nulls; None if there is no such file."""
     if not path.is_file():
         return None
-    frame = pd.read_csv(path, float_precision="round_trip")
+    frame = records.plain_texts(pd.read_csv(path, float_precision="round_trip"))
     texts = {"overlap_note", "reason", "note", "unit", "codec", "anchor", "dataset", "metric", "check", "published"}
     for column in texts & set(frame.columns):
         frame[column] = frame[column].fillna("").astype(str)
@@ -121,6 +122,6 @@ def _jsons(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
 def _timing(folder: Path) -> pd.DataFrame | None:
     """Times in one file, or in one per dataset and codec as the Snakefile's jobs write them."""
     whole = folder / "timing.parquet"
-    paths = [whole] if whole.is_file() else sorted((folder / "timing").glob("*/*.parquet"))
+    paths = [whole] if whole.is_file() else times_of(folder)
     frames = [frame for frame in map(pd.read_parquet, paths) if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else None

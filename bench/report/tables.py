@@ -20,9 +20,32 @@ def value_or_none(value: Any) -> Any:
     return None if pd.isna(value) else value
 
 
+def refused(frame: pd.DataFrame) -> pd.Series:
+    """Which rows stand for an image that could not be taken at all: every codec has such a row of it."""
+    return (frame.status == "skipped") & frame.image.notna()
+
+
+def refused_images(run: Run) -> list[dict[str, str]]:
+    """Every image that could not be taken, once: dataset, title, image, reason, and a link to its rows."""
+    rows = run.records[refused(run.records)].drop_duplicates(["dataset", "image", "reason"])
+    return [
+        {
+            "dataset": row.dataset,
+            "title": run.title_of(row.dataset),
+            "image": row.image,
+            "reason": row.reason,
+            "link": records_link(dataset=row.dataset, image=row.image, status="skipped"),
+        }
+        for row in rows.sort_values(["dataset", "image"]).itertuples()
+    ]
+
+
 def events(run: Run) -> list[dict[str, Any]]:
-    """Everything skipped or failed, failures first: one entry per dataset, codec and reason, with how many pieces."""
-    frame = run.records[run.records.status != "ok"]
+    """Everything skipped or failed, failures first: one entry per dataset, codec and reason, with how many pieces.
+
+    Without the images that could not be taken, which no codec has: :func:`refused_images` lists them.
+    """
+    frame = run.records[(run.records.status != "ok") & ~refused(run.records)]
     found = []
     for (status, dataset, codec, reason), rows in frame.fillna({"reason": "no reason given"}).groupby(
         ["status", "dataset", "codec", "reason"], sort=True

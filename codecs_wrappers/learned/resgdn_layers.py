@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from bench.codec import Image, Point, check_image
+from bench.codec import Image, Parameter, Point, check_image
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import device, resgdn_points
 from codecs_wrappers.learned.codec import LearnedCodec
@@ -23,6 +23,7 @@ class ResGdnBase(LearnedCodec):
     scheme = "resgdn"
     extension = ".rdl"
     points = tuple(Point(f"b{bits}", bits=bits) for bits in range(1, 9))
+    parameters = (Parameter("bits", int, (1, 8), "of a sample of the code map"),)
 
     def __init__(
         self,
@@ -76,6 +77,7 @@ class ResGdn(ResGdnBase):
     """Both layers. An operating point is a bit depth of the code map and the QP of the residual's BPG picture."""
 
     points = _points("points")
+    parameters = (*ResGdnBase.parameters, Parameter("qp", int, (0, 51), "BPG's, of the residual's picture"))
 
     def available(self) -> tuple[bool, str]:
         missing = {"libx265", "hevc"} - av.codecs_available

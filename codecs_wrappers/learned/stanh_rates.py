@@ -54,7 +54,7 @@ class Stanh(LearnedCodec, VariableRate):
 
     scheme = "stanh"
     extension = ".rdl"
-    parameter = "position"
+    parameter, meaning = "position", "place among the trained quantizers"
 
     def __init__(
         self,

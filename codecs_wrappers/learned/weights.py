@@ -74,8 +74,14 @@ def path(name: str) -> Path:
     return Path(found["file"])
 
 
-def available(name: str) -> tuple[bool, str]:
-    """Whether an entry can be loaded, or the reason why not. Reads no weights and asks no network."""
+def available(name: str, above: tuple[str, ...] = ()) -> tuple[bool, str]:
+    """Whether an entry can be loaded, or the reason why not. Reads no weights and asks no network.
+
+    above: the entries that it is a base of.
+    """
+    if name in above:
+        circle = " -> ".join((*above, name))
+        return False, f"weights {above[0]} cannot be loaded: their bases go round in a circle: {circle}"
     try:
         found, file = entry(name), path(name)
     except UsageError as error:
@@ -87,14 +93,14 @@ def available(name: str) -> tuple[bool, str]:
     size = file.stat().st_size
     if size != found.get("bytes", size):
         return False, f"the weights file of {name} is incomplete: {file} has {size} bytes, expected {found['bytes']}"
-    return _base_available(name, found)
+    return _base_available(name, found, above)
 
 
-def _base_available(name: str, found: Mapping[str, Any]) -> tuple[bool, str]:
+def _base_available(name: str, found: Mapping[str, Any], above: tuple[str, ...]) -> tuple[bool, str]:
     base = found.get("base")
     if not base:
         return True, ""
-    ok, reason = available(base["name"])
+    ok, reason = available(base["name"], (*above, name))
     if ok and sha256(base["name"]) != base["sha256"]:
         reason = (
             f"weights {name} were trained on another {base['name']} ({base['sha256'][:8]}, now "
@@ -200,13 +206,19 @@ def _checked(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
     def fail(expected: str) -> UsageError:
         return UsageError(f"reading the weights manifest {file}: entry {name} needs {expected}")
 
-    if not isinstance(entry, dict) or entry.get("source") not in SOURCES:
+    if not isinstance(entry, dict) or entry.get("source") not in list(SOURCES):  # a list: it may be unhashable
         raise fail(f"a source, one of {', '.join(SOURCES)}")
     place = SOURCES[entry["source"]]
     if not isinstance(entry.get(place), str):
         raise fail(f"`{place}`, which says where its weights are")
     if not isinstance(entry.get("architecture"), dict) or not isinstance(entry["architecture"].get("family"), str):
         raise fail("an architecture with at least its `family`")
+    base = entry.get("base", {"name": "", "sha256": ""})
+    if not isinstance(base, dict) or not all(isinstance(base.get(key), str) for key in ("name", "sha256")):
+        raise fail("a base with its `name` and `sha256`, or none")
+    for key in ("data", "validation", "started_from"):
+        if not isinstance(entry.get(key, {}), dict):
+            raise fail(f"`{key}` as a mapping, or none")
     digest = entry.get("sha256", "" if entry["source"] != "file" else HASH_DIGITS * "0")
     if not isinstance(digest, str) or len(digest) < HASH_DIGITS:
         raise fail(f"a sha256 of at least {HASH_DIGITS} digits, in quotes")
@@ -217,6 +229,12 @@ def _architecture(found: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict
     """The entry's architecture, with the widths of a hyperprior network taken from its tensors where not given."""
     widths = {}
     if {"g_a.0.weight", "g_a.6.weight"} <= state.keys():
+        for key in ("g_a.0.weight", "g_a.6.weight"):
+            if state[key].ndim != 4:
+                raise UsageError(
+                    f"reading the architecture from weights: expected {key} to be a convolution's, of 4 dimensions; "
+                    f"it has {state[key].ndim}: this is no hyperprior network"
+                )
         widths = {"N": state["g_a.0.weight"].shape[0], "M": state["g_a.6.weight"].shape[0]}
     return {**widths, **found["architecture"]}
 

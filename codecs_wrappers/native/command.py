@@ -14,6 +14,8 @@ from PIL import Image as PillowImage
 from bench.codec import Codec, Image, Point, check_image
 from bench.errors import BitstreamError, RdbenchError, TransientError, UnavailableError, killed_from_outside
 
+LONGEST_OUTPUT = 300  # characters of a program's output in an error
+
 
 class CommandCodec(Codec):
     """Runs ``encoder`` and ``decoder``, argument lists in which {image}, {bitstream}, {width}, {height} and the point's
@@ -107,10 +109,12 @@ class CommandCodec(Codec):
             ) from error
         if check and result.returncode:
             kind = TransientError if killed_from_outside(result.returncode) else RdbenchError
-            raise kind(
-                f"{self.name}, {doing}: exit status 0 expected, got {result.returncode} from {' '.join(command)}: "
+            error = kind(
+                f"{self.name}, {doing}: exit status 0 expected, got {result.returncode} from {Path(command[0]).name}: "
                 f"{_tail(result.stderr or result.stdout)}"
             )
+            error.add_note(f"{' '.join(command)}\n{result.stderr}")  # for the log
+            raise error
         return result
 
     def _read(self, path: Path, doing: str) -> bytes:
@@ -126,5 +130,8 @@ def _fill(command: tuple[str, ...], fields: dict, image: Path, bitstream: Path) 
 
 
 def _tail(text: str) -> str:
-    """The last lines of a program's output, where it says what went wrong."""
-    return " | ".join(text.strip().splitlines()[-5:]) or "(no output)"
+    """The last lines of a program's output, where it says what went wrong, without addresses of memory."""
+    lines = " | ".join(re.sub(r"\[[^]]*@ 0x[0-9a-f]+] ?", "", text).strip().splitlines()[-5:]) or "(no output)"
+    if len(lines) <= LONGEST_OUTPUT:
+        return lines
+    return f"{lines[: LONGEST_OUTPUT // 2]} ... {lines[-LONGEST_OUTPUT // 2 :]}"

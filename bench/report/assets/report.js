@@ -3,7 +3,26 @@
 
 const rdbench = {
   data(id) {
-    return JSON.parse(document.getElementById(id).textContent);
+    return rdbench.bare(JSON.parse(document.getElementById(id).textContent));
+  },
+
+  /** The same with objects that inherit nothing: an image may be called "constructor" or "__proto__". */
+  bare(value) {
+    if (Array.isArray(value)) return value.some((item) => item !== null && typeof item === "object") ? value.map((item) => rdbench.bare(item)) : value;
+    if (value === null || typeof value !== "object") return value;
+    return rdbench.table(Object.entries(value).map(([key, item]) => [key, rdbench.bare(item)]));
+  },
+
+  /** [key, value] pairs as an object that inherits nothing. */
+  table(entries) {
+    const found = Object.create(null);
+    for (const [key, item] of entries) found[key] = item;
+    return found;
+  },
+
+  /** The address of a relative path, whose names may have a # or a ? in them. */
+  href(path) {
+    return path.split("/").map(encodeURIComponent).join("/");
   },
 
   /** An element with attributes and children; text is never read as HTML. */

@@ -8,7 +8,7 @@ rdbench.explorer = (() => {
   const VIEWS = ["side", "swipe", "flicker", "difference"];
 
   const measured = (dataset) => page.codecs.map(({ name }) => name).filter((name) => page.measured[dataset]?.[name]);
-  const group = (dataset) => page.gallery[dataset] ?? { rates: [], images: {} };
+  const group = (dataset) => page.gallery[dataset] ?? { rates: [], images: rdbench.table([]) };
   const compared = (dataset) => measured(dataset).filter((name) => page.codecs.find((codec) => codec.name === name).role === "codec");
   const embedded = (now) => Object.keys(page.player[now.dataset]?.codecs ?? {});
   const firstImage = (dataset) => Object.keys(group(dataset).images)[0] ?? Object.keys(page.sizes[dataset])[0];
@@ -121,7 +121,7 @@ rdbench.explorer = (() => {
       const { dataset, metric } = values;
       const key = [dataset, codec, metric].join("\n");
       if (!tables.has(key)) {
-        const pixels = Object.fromEntries(Object.entries(page.sizes[dataset]).map(([image, [width, height]]) => [image, width * height]));
+        const pixels = rdbench.table(Object.entries(page.sizes[dataset]).map(([image, [width, height]]) => [image, width * height]));
         tables.set(key, rdbench.bd.curveTable(page.measured[dataset][codec], metrics[metric], pixels));
       }
       return tables.get(key);

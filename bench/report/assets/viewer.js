@@ -29,7 +29,7 @@ rdbench.viewer = (() => {
   const name = ({ slot, codec, facts: { bpp } }) => `${slot.toUpperCase()}: ${label(codec)}${bpp ? `, ${rdbench.number(bpp, 3)} bpp` : ""}`;
 
   const picture = (entry, className = "") =>
-    element("img", { src: encodeURI(entry.facts.src), class: className, alt: `${get("image")}, ${name(entry)}`, draggable: "false", decoding: "async" });
+    element("img", { src: rdbench.href(entry.facts.src), class: className, alt: `${get("image")}, ${name(entry)}`, draggable: "false", decoding: "async" });
   const pane = (entries, caption, className = "") => {
     const lacking = entries.filter(({ facts: { src } }) => !src);
     const content = lacking.length
@@ -210,7 +210,7 @@ rdbench.viewer = (() => {
         number(rdbench.number(found.bpp, 4)),
         number(decibels(found, "psnr_rgb_db")),
         number(decibels(found, "ms_ssim_db")),
-        element("td", {}, found.bitstream ? element("a", { href: encodeURI(found.bitstream) }, hash) : hash),
+        element("td", {}, found.bitstream ? element("a", { href: rdbench.href(found.bitstream) }, hash) : hash),
         element("td", {}, element("a", { href: rdbench.recordsLink(filters) }, "record")));
     });
     document.querySelector("#facts tbody").replaceChildren(...rows);

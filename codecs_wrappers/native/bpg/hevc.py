@@ -11,7 +11,7 @@ from pathlib import Path
 import av
 import numpy as np
 
-from bench.errors import BitstreamError
+from bench.errors import BitstreamError, UsageError
 
 from .bits import split_nals
 
@@ -70,7 +70,10 @@ def encode_picture(planes: list[np.ndarray], chroma_format: int, qp: int, block:
             "tune": "ssim",
             "x265-params": ":".join(f"{name}={value}" for name, value in parameters.items()),
         }
-        context.open()
+        try:
+            context.open()
+        except av.FFmpegError as error:
+            raise UsageError(f"encoding BPG: x265 takes no picture of {width} x {height} samples at QP {qp}") from error
     frame = av.VideoFrame(width, height, context.pix_fmt)
     for plane, samples in zip(frame.planes, planes, strict=True):
         _view(plane, np.uint8)[...] = samples

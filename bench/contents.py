@@ -1,0 +1,36 @@
+"""What a run's folder holds that is of the run as it was last asked for, and not of an earlier one of the same name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.files import to_json, write_if_changed
+
+FILE = "contents.json"
+Pairs = Iterable[tuple[str, str]]
+
+
+def write_contents(folder: Path, studied: Pairs, timed: Pairs) -> None:
+    """Lists the run's (study, dataset) and timed (codec, dataset); readers take no others for its evidence."""
+    write_if_changed(folder / FILE, to_json({"studies": sorted(studied), "timed": sorted(timed)}))
+
+
+def studies_of(folder: Path) -> list[Path]:
+    """The files of the run's studies, studies/<dataset>/<study>.json; of a folder without a list, all there are."""
+    return _listed(folder, "studies", "*/*.json")
+
+
+def times_of(folder: Path) -> list[Path]:
+    """The files of the run's times, timing/<dataset>/<codec>.parquet; of a folder without a list, all there are."""
+    return _listed(folder, "timed", "*/*.parquet", "timing")
+
+
+def _listed(folder: Path, key: str, pattern: str, below: str = "studies") -> list[Path]:
+    found = sorted((folder / below).glob(pattern))
+    path = folder / FILE
+    if not path.is_file():
+        return found
+    wanted = {tuple(pair) for pair in json.loads(path.read_bytes())[key]}
+    return [file for file in found if (file.stem, file.parent.name) in wanted]
