@@ -50,7 +50,8 @@ class Grey(Codec):
         actual = crc32(bitstream[:-4])
         if actual != expected:
             raise BitstreamError(f"a damaged grey bitstream: its CRC-32 is {actual:08x}, it says {expected:08x}")
-        if not 0 < height * width <= (most := most_pixels(MAX_PIXELS)):
+        most = most_pixels(MAX_PIXELS)
+        if not 0 < height * width <= most:
             raise BitstreamError(f"a grey bitstream of {height} x {width} pixels; at most {most} can be decoded")
         return np.full((height, width, 3), (red, green, blue), np.uint8)
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import struct
 import subprocess
 import sys
+import zlib
 
 import numpy as np
 import pytest
@@ -101,6 +103,18 @@ def test_a_code_map_s_symbols_are_bounded_by_its_bytes_and_depth(bits):
         codemap.decode(stream)
     even = np.zeros((128, 128, 2), np.uint8)
     assert np.array_equal(codemap.decode(codemap.encode(even, bits, "context")), even)
+
+
+def test_a_picture_without_pixels_is_refused_by_every_format_of_ours():
+    grey = b"RDG1" + struct.pack(">II", 0, 5) + bytes(3)
+    for name, data in (
+        ("grey", grey + struct.pack(">I", zlib.crc32(grey))),
+        ("bpg444", container.write(container.Header(0, 5), b"", [bytes(30)])),
+        ("spiht", Header(0, 5, 0, 4, True).pack() + bytes(9)),
+        ("mean_scale", forged("mean_scale", 0, 5)),
+    ):
+        with pytest.raises(BitstreamError, match=r"0 x 5|5 x 0"):
+            load(name).decode(data)
 
 
 def test_every_embedded_codec_is_among_those_tried():
