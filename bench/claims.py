@@ -29,8 +29,9 @@ from typing import Any
 import yaml
 
 from bench.errors import UsageError
+from bench.files import root_file
 
-SPECIFICATION = Path(__file__).parent.parent / "claims.yaml"
+SPECIFICATION = root_file("claims.yaml")
 VERDICTS = REPRODUCED, UNDECIDED, NOT_REPRODUCED, NOT_TESTABLE = (
     *("reproduced", "undecided", "not reproduced", "not testable here"),
 )

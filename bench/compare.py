@@ -34,7 +34,9 @@ def compare_all(
         present = list(measured.codec.unique())
         named = [*anchors, *codecs] if codecs else []
         if missing := [name for name in named if name not in present]:
-            raise UsageError(f"no measurements of {', '.join(missing)} on {dataset}; there are {', '.join(present)}")
+            others = present or sorted(set(frame.dataset))
+            what = "the run's codecs there" if present else "the run's datasets"
+            raise UsageError(f"no measurements of {', '.join(missing)} on {dataset}; {what} are {', '.join(others)}")
         tests = list(codecs or measured[measured.role != "control"].codec.unique())
         for metric in metrics:
             for anchor in anchors:
@@ -70,7 +72,9 @@ def called(dataset: str, run: Path) -> str:
     for path in sorted((run / "datasets" / "sources").glob("*.json")):
         if json.loads(path.read_bytes()).get("folder") == folder:
             return path.stem
-    return dataset
+    from bench.workflow import slug
+
+    return slug(dataset)  # as `rdbench run` calls it, which keeps no sources
 
 
 def as_text(table: pd.DataFrame) -> str:

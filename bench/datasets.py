@@ -19,7 +19,7 @@ import yaml
 from bench.collect import collect
 from bench.datastore import Store, alone, data_folder, folder_store, stamp
 from bench.errors import RdbenchError, UnavailableError, UsageError
-from bench.files import printable
+from bench.files import printable, root_file
 from bench.images import RULES_VERSION, SUFFIXES, load_image
 from bench.manifest import ImageFile, Manifest, read_manifest, write_manifest
 
@@ -35,7 +35,7 @@ __all__ = [
     "write_manifest",
 ]
 
-SPECIFICATION = Path(__file__).parent.parent / "datasets.yaml"
+SPECIFICATION = root_file("datasets.yaml")
 FOLDER = "folder:"
 FIELDS = frozenset(
     ("title", "split", "licence", "citation", "notes")  # for people

@@ -25,6 +25,16 @@ def cache_dir() -> Path:
     return Path(os.environ.get("RDBENCH_CACHE", ".cache/rdbench")).absolute()
 
 
+def root_file(name: str) -> Path:
+    """Where the file ``name`` (datasets.yaml, figures.yaml, claims.yaml, validation.yaml) is that the harness reads.
+
+    The working folder's, else the checkout's, else the one that the wheel brings.
+    """
+    package = Path(__file__).resolve().parent
+    places = (Path(name).absolute(), package.parent / name, package / "specifications" / name)
+    return next((place for place in places if place.is_file()), places[1])
+
+
 def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> Path:
     """``data`` in the file ``path``, whole or not at all: a temporary neighbour, then a rename.
 

@@ -18,15 +18,23 @@ FOLDER = Path(codecs_wrappers.__path__[0])
 def create(name: str, folder: str | Path | None = None, programs: Programs | None = None) -> Path:
     """The path of a new wrapper ``folder/NAME.py``, a working codec of that name.
 
-    folder: codecs_wrappers/ if None, or the last folder of RDBENCH_WRAPPERS where that is set. programs: what the codec
-    runs; the template's code if None. Raises UsageError for a name that is taken or that no module can have, and for
-    programs that are installed and do not code a small photograph.
+    folder: if None, the last folder of RDBENCH_WRAPPERS, else codecs_wrappers/ of the checkout, else (an installed
+    package) ``wrappers`` in the working folder. programs: what the codec runs; the template's code if None. Raises
+    UsageError for a name that is taken or that no module can have, and for programs that are installed and do not code
+    a small photograph.
     """
-    folder = Path(folder or list(codecs_wrappers.__path__)[-1])
+    folder = Path(folder or default_folder())
     _check(name, folder)
     title = "".join(part.capitalize() for part in name.split("_"))
     source = wrap(name, title, programs) if programs else _copy(name, title)
     return write_atomically(folder / f"{name}.py", source)
+
+
+def default_folder() -> Path:
+    """Where a new wrapper goes that names no folder; see :func:`create`."""
+    last = Path(list(codecs_wrappers.__path__)[-1])
+    is_installed = last == FOLDER and not (FOLDER.parent / "pyproject.toml").is_file()
+    return Path("wrappers").absolute() if is_installed else last
 
 
 def _copy(name: str, title: str) -> str:

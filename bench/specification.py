@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 
 from bench.errors import UsageError
+from bench.files import root_file
 
-SPECIFICATION = Path(__file__).parent.parent / "figures.yaml"
+SPECIFICATION = root_file("figures.yaml")
 NEEDED = {  # the fields of each kind, beside name and kind
     "rd": {"metric"},
     "panels": {"metric", "panels"},

@@ -14,9 +14,10 @@ import pandas as pd
 import yaml
 
 from bench.errors import UsageError
+from bench.files import root_file
 from bench.published import load_published, published_curve
 
-SPECIFICATION = Path(__file__).parent.parent / "validation.yaml"
+SPECIFICATION = root_file("validation.yaml")
 COLUMNS = [
     "dataset",
     "metric",

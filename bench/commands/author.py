@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 import shutil
 from pathlib import Path
 
+import codecs_wrappers
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
 from bench.completion import SHELLS
 from bench.errors import RdbenchError, UsageError
@@ -29,7 +31,9 @@ def _new_codec(args: argparse.Namespace) -> None:
         say(f"new-codec: {absent} not found here, so the wrapper is written as it is and nothing of it is tried")
     path = create(args.name, programs=programs)
     kind = f"a codec called {args.name} that needs {absent}" if absent else f"a working codec called {args.name}"
-    text = f"{path}: {kind}. Next: rdbench try {args.name} photo.png --against jpeg"
+    found = path.parent.resolve() in map(Path, codecs_wrappers.__path__)
+    export = "" if found else f"export RDBENCH_WRAPPERS={shlex.quote(str(path.parent))} && "
+    text = f"{path}: {kind}. Next: {export}rdbench try {args.name} photo.png --against jpeg"
     show(args, [{"codec": args.name, "wrapper": path}], text)
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.commands import Commands, add_command, argument, show
+from bench.files import root_file
 
 
 def _claims(args: argparse.Namespace) -> None:
@@ -30,7 +31,7 @@ def add(commands: Commands) -> None:
         _claims,
         "Judge every claim of the three papers by a run's records and studies.",
         argument("--folder", type=Path, required=True, help="the run's folder, results/<config>"),
-        argument("--spec", type=Path, default=Path("claims.yaml"), help="the ledger (%(default)s)"),
+        argument("--spec", type=Path, default=root_file("claims.yaml"), help="the claims (default: claims.yaml)"),
         argument("--write", action="store_true", help="claims.json and claims.csv in the run's folder instead"),
         argument("--log", type=Path, help="a file for messages"),
         example="rdbench claims --folder results/sample",

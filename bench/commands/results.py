@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
+from bench.files import root_file
 from bench.progress import Progress, log_to, say
 
 
@@ -114,7 +115,7 @@ def add(commands: Commands) -> None:
         _figures,
         "Draw every figure of figures.yaml as SVG, PDF, PNG and CSV.",
         folder,
-        argument("--spec", type=Path, default=Path("figures.yaml"), help="what to draw (%(default)s)"),
+        argument("--spec", type=Path, default=root_file("figures.yaml"), help="what to draw (default: figures.yaml)"),
         argument("--only", nargs="+", default=[], metavar="NAME", help="these figures only"),
         argument("--records", nargs="*", type=Path, help="with --only: records to draw from (the run's)"),
         argument(

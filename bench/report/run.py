@@ -16,8 +16,7 @@ from bench import records
 from bench.contents import times_of
 from bench.errors import UsageError
 from bench.files import sha256_file
-
-ROOT = Path(__file__).resolve().parent.parent.parent
+from bench.specification import SPECIFICATION
 
 
 @dataclass(frozen=True)
@@ -75,7 +74,7 @@ class Run:
         return sorted(set(self.measured.codec), key=lambda name: (order.get(self.role_of(name), 0), name))
 
 
-def read_run(folder: Path, figures_yaml: Path = ROOT / "figures.yaml") -> Run:
+def read_run(folder: Path, figures_yaml: Path = SPECIFICATION) -> Run:
     """The run in ``folder``. Raises UsageError if it holds no records."""
     path = folder / "records.parquet"
     if not path.is_file():
