@@ -22,6 +22,7 @@ counts in no summary.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,13 +126,13 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
         for claim in ledger.claims
         for dataset in datasets
     ]
-    counts = Counter(claim["verdict"] for claim in judged if claim["kind"] != BY_CONSTRUCTION)
-    return {
-        "papers": ledger.papers,
-        "datasets": datasets,
-        "counts": {verdict: counts[verdict] for verdict in VERDICTS},
-        "claims": judged,
-    }
+    return {"papers": ledger.papers, "datasets": datasets, "counts": count(judged), "claims": judged}
+
+
+def count(claims: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """How many of the judged claims have each verdict of VERDICTS, without those by construction."""
+    counts = Counter(claim["verdict"] for claim in claims if claim["kind"] != BY_CONSTRUCTION)
+    return {verdict: counts[verdict] for verdict in VERDICTS}
 
 
 def judge(claim: Claim, data: Any) -> dict[str, Any]:
@@ -198,5 +199,8 @@ def _reason(verdict: str, parts: list[dict[str, Any]]) -> str:
         return "; ".join(dict.fromkeys(part["reason"] for part in parts if part["verdict"] == NOT_TESTABLE))
     if len(parts) == 1:
         return parts[0]["reason"]
+    if verdict == REPRODUCED:
+        return ""
     met = sum(part["verdict"] == REPRODUCED for part in parts)
-    return "" if verdict == REPRODUCED else f"{met} of {len(parts)} comparisons are met"
+    why = dict.fromkeys(part["reason"] for part in parts if part["verdict"] == verdict and part["reason"])
+    return "; ".join((f"{met} of {len(parts)} comparisons are met", *why))
