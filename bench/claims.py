@@ -185,7 +185,7 @@ def verdict_of(test: Any, value: float, interval: tuple[float, float] | None, to
     if interval is None:
         if test.misses(value, value, slack):
             return NOT_REPRODUCED, ""
-        return UNDECIDED, "there is no interval: a single image, or many resamples without a value"
+        return UNDECIDED, "there is no interval: a single image or training, or many resamples without a value"
     if all(test.holds(end, slack) for end in interval):
         return REPRODUCED, ""
     if test.misses(*interval, slack):

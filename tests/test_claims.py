@@ -324,7 +324,7 @@ def test_each_verdict_follows_from_the_interval_and_the_tolerance(tmp_path, save
 
 
 NOT_SIGNIFICANT = "not significant on these images: the 95 % interval "
-NO_INTERVAL = "there is no interval: a single image, or many resamples without a value"
+NO_INTERVAL = "there is no interval: a single image or training, or many resamples without a value"
 
 
 @pytest.mark.parametrize(
