@@ -767,7 +767,7 @@ def test_every_codec_and_study_column_of_the_ledger_exists():
     tests = [test for claim in read_claims().claims for test in claim.tests]
     codecs = {codec.name for wrapper in discover() for codec in wrapper.codecs}
     assert {name for test in tests for name in test.curves()} <= codecs
-    assert {"jpeg_standard", "stanh_6anchors"} <= claimed_codecs() <= codecs  # of the role validation: they run for this
+    assert {"jpeg_standard", "stanh_6anchors"} <= claimed_codecs() <= codecs  # of the role validation
     named = {text for claim in read_claims().claims for text in re.findall(r'"(\w+/[^"]+)"', claim.test)}
     published = set(load_published().source + "/" + load_published().codec)
     unknown = {text for text in named - published if text.split("/")[0] not in studies()}
