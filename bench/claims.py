@@ -22,6 +22,7 @@ counts in no summary.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -126,13 +127,13 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
         for claim in ledger.claims
         for dataset in datasets
     ]
-    counts = Counter(claim["verdict"] for claim in judged if claim["kind"] != BY_CONSTRUCTION)
-    return {
-        "papers": ledger.papers,
-        "datasets": datasets,
-        "counts": {verdict: counts[verdict] for verdict in VERDICTS},
-        "claims": judged,
-    }
+    return {"papers": ledger.papers, "datasets": datasets, "counts": count(judged), "claims": judged}
+
+
+def count(claims: Iterable[dict[str, Any]]) -> dict[str, int]:
+    """How many of the judged claims have each verdict of VERDICTS, without those by construction."""
+    counts = Counter(claim["verdict"] for claim in claims if claim["kind"] != BY_CONSTRUCTION)
+    return {verdict: counts[verdict] for verdict in VERDICTS}
 
 
 def judge(claim: Claim, data: Any) -> dict[str, Any]:
@@ -185,7 +186,7 @@ def verdict_of(test: Any, value: float, interval: tuple[float, float] | None, to
     if interval is None:
         if test.misses(value, value, slack):
             return NOT_REPRODUCED, ""
-        return UNDECIDED, "there is no interval: a single image, or many resamples without a value"
+        return UNDECIDED, "there is no interval: a single image or training, or many resamples without a value"
     if all(test.holds(end, slack) for end in interval):
         return REPRODUCED, ""
     if test.misses(*interval, slack):
@@ -199,5 +200,8 @@ def _reason(verdict: str, parts: list[dict[str, Any]]) -> str:
         return "; ".join(dict.fromkeys(part["reason"] for part in parts if part["verdict"] == NOT_TESTABLE))
     if len(parts) == 1:
         return parts[0]["reason"]
+    if verdict == REPRODUCED:
+        return ""
     met = sum(part["verdict"] == REPRODUCED for part in parts)
-    return "" if verdict == REPRODUCED else f"{met} of {len(parts)} comparisons are met"
+    why = dict.fromkeys(part["reason"] for part in parts if part["verdict"] == verdict and part["reason"])
+    return "; ".join((f"{met} of {len(parts)} comparisons are met", *why))

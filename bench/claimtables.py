@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import io
 import json
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
-from bench.claims import VERDICTS
+from bench.claims import UNDECIDED, count
 
 COLUMNS = (
-    *("paper", "claim", "dataset", "papers_dataset", "where", "says", "verdict", "reason", "comparison", "value"),
-    *(
-        "unit",
-        "ci_low",
-        "ci_high",
-        "n_images",
-        "tolerance",
-        "comparison_verdict",
-        "comparison_reason",
-        "run",
-        "changes",
-    ),
+    *("paper", "claim", "kind", "dataset", "papers_dataset", "where", "says", "verdict", "reason", "comparison"),
+    *("value", "unit", "ci_low", "ci_high", "n_images", "tolerance", "comparison_verdict", "comparison_reason"),
+    *("comparison_note", "run", "changes"),
 )
 
 
@@ -36,24 +26,28 @@ def as_table(result: dict[str, Any]) -> pd.DataFrame:
         for part in claim["parts"]:
             numbers = {key: part[key] for key in ("value", "unit", "ci_low", "ci_high", "n_images", "run")}
             judged = {"comparison": part["test"], "comparison_verdict": part["verdict"]}
-            rows.append(about | numbers | judged | {"comparison_reason": part["reason"]})
+            notes = {"comparison_reason": part["reason"], "comparison_note": part["note"]}
+            rows.append(about | numbers | judged | notes)
     return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 def as_text(result: dict[str, Any]) -> str:
     """The result of :func:`judge_run` for a terminal, by paper and dataset."""
     out = io.StringIO()
-    for paper, about in result["papers"].items():
+    for paper, facts in result["papers"].items():
         for dataset in result["datasets"]:
             claims = [it for it in result["claims"] if (it["paper"], it["dataset"]) == (paper, dataset)]
-            out.write(f"{about['title']} (arXiv {about['arxiv']}) on {dataset}: {summary(claims)}\n")
+            out.write(f"{facts['title']} (arXiv {facts['arxiv']}) on {dataset}: {summary(claims)}\n")
             if claims and not claims[0]["papers_dataset"]:
-                out.write(f"  the paper's own sets are {', '.join(about['datasets'])}\n")
+                out.write(f"  the paper's own sets are {', '.join(facts['datasets'])}\n")
             for claim in claims:
-                out.write(f"\n  {claim['verdict'].upper()}  {claim['name']} ({claim['where']})\n    {claim['says']}\n")
+                about = f"{claim['name']} ({claim['kind']}; {claim['where']})"
+                out.write(f"\n  {claim['verdict'].upper()}  {about}\n    {claim['says']}\n")
                 for part in claim["parts"]:
                     number = f"{measured(part)} {over(part)}" if measured(part) else part["reason"]
-                    out.write(f"    {part['test']}: {number}\n")
+                    out.write("".join(f"    {line}\n" for line in (f"{part['test']}: {number}", part["note"]) if line))
+                if claim["verdict"] == UNDECIDED:
+                    out.write(f"    {claim['reason']}\n")
                 if claim["run"]:
                     out.write(f"    to run: {claim['run']}\n")
             out.write("\n")
@@ -62,9 +56,8 @@ def as_text(result: dict[str, Any]) -> str:
 
 
 def summary(claims: Iterable[dict[str, Any]]) -> str:
-    """`3 reproduced, 1 undecided`: how many claims have which verdict."""
-    counts = Counter(claim["verdict"] for claim in claims)
-    return ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]) or "no claims"
+    """`3 reproduced, 1 undecided`: how many claims have which verdict, without those by construction."""
+    return ", ".join(f"{number} {verdict}" for verdict, number in count(claims).items() if number) or "no claims"
 
 
 def measured(part: dict[str, Any]) -> str:

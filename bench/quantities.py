@@ -108,8 +108,8 @@ def _unit(symbol: str, left: Quantity, right: Quantity) -> str:
 def bd_rate(
     data: Evidence, codec: str, anchor: str, metric: str = "psnr_rgb_db", averaging: str = "per_image"
 ) -> Quantity:
-    """BD-rate in percent, PCHIP; against a published curve that of the averaged curve, which is all it has."""
-    if data.is_published(anchor):
+    """BD-rate in percent, PCHIP; of or against a published curve that of averaged curves, which is all it has."""
+    if data.is_published(anchor) or data.is_published(codec):
         return _bd_rate_published(data, codec, anchor, metric)
     images = _pair(data, codec, anchor, metric)[0].images
     table = bd.compare(data.frame(codec, anchor), anchor, [codec], metric, data.dataset)
@@ -147,16 +147,24 @@ def _widest_gap(*curves: tuple[np.ndarray, np.ndarray]) -> float:
 
 
 def _bd_rate_published(data: Evidence, codec: str, anchor: str, metric: str) -> Quantity:
-    table, published = data.table(codec, metric), data.published(anchor, metric)
-    points = published.bpp.to_numpy(float), published.value.to_numpy(float)
-    result = bd.bd_rate(*points, *table.averaged())
+    (ours, images), (theirs, others) = (_averaged(data, name, metric) for name in (codec, anchor))
+    result = bd.bd_rate(*theirs, *ours)
     if result.value is None:
         raise Missing(f"no BD-rate of {codec} against {anchor}: {_REASONS.get(result.reason, result.reason)}")
-    found = {method: bd.bd_rate(*points, *table.averaged(), method).value for method in bd.METHODS}
+    found = {method: bd.bd_rate(*theirs, *ours, method).value for method in bd.METHODS}
     values = {method: value for method, value in found.items() if value is not None}
-    about = _interpolation(values, _widest_gap((points[0], points[1]), table.averaged()))
+    about = _interpolation(values, _widest_gap(theirs, ours))
     exact = (result.value, result.value)  # both are means over the same images: resampling one side means nothing
-    return Quantity(result.value, "%", exact, None, table.images, (codec, anchor), *about)
+    return Quantity(result.value, "%", exact, None, images or others, (codec, anchor), *about)
+
+
+def _averaged(data: Evidence, name: str, metric: str) -> tuple[tuple[np.ndarray, np.ndarray], tuple[str, ...]]:
+    """Rate and quality of a published curve, or of the mean over a measured one's images, and those images."""
+    if data.is_published(name):
+        curve = data.published(name, metric)
+        return (curve.bpp.to_numpy(float), curve.value.to_numpy(float)), ()
+    table = data.table(name, metric)
+    return table.averaged(), table.images
 
 
 def mean_gain(data: Evidence, codec: str, anchor: str, metric: str = "psnr_rgb_db", part: str = "all") -> Quantity:
@@ -210,9 +218,12 @@ def least_step(data: Evidence, codec: str, column: str) -> Quantity:
     return Quantity.drawn(value, _unit_of(column), draws, table.images, (codec,))
 
 
-def study_mean(data: Evidence, study: str, column: str, **filters: str | float) -> Quantity:
-    """Mean over images of a study's column, over the rows that match (see :meth:`Evidence.rows`)."""
-    means = data.rows(study, column, filters).groupby("image")[column].mean()
+def study_mean(data: Evidence, study: str, column: str, take: str = "mean", **filters: str | float) -> Quantity:
+    """Mean over images of a study's column: of each image the mean, min, max or sum of the rows that match (see
+    :meth:`Evidence.rows`)."""
+    if take == "only":
+        raise UsageError("study_mean takes the mean, min, max or sum of an image's rows; `only` is fact's")
+    means = data.rows(study, column, filters).groupby("image")[column].agg(take)
     return _mean(means.to_numpy(float), _unit_of(column), tuple(means.index), (study,))
 
 

@@ -93,10 +93,17 @@ def _rows(study: str, image: Image) -> Iterator[dict[str, Any]]:
     return getattr(plonq_study, study)(CODECS[0].model(CODECS[0].entries[0]), image)
 
 
+def _nesting(image: Image) -> Iterator[dict[str, Any]]:
+    from codecs_wrappers.learned import plonq_nesting
+
+    return plonq_nesting.nesting(CODECS[0].model(CODECS[0].entries[0]), image)
+
+
 CODECS = [Plonq(), PlonqAtPercent(), PlonqBest(), PlonqZoo()]
 _CURVE = ("target_bpp", "bpp", "psnr_rgb_db")
 STUDIES = [
-    Study("plonq_orders", "plonq", ("order", *_CURVE), partial(_rows, "orders"), images=3),
+    Study("plonq_orders", "plonq", ("order", *_CURVE), partial(_rows, "orders"), images=8),
     Study("plonq_levels", "plonq", ("levels", *_CURVE), partial(_rows, "grids"), images=8),
+    Study("plonq_nesting", "plonq", ("levels", "bpp"), _nesting, "ideal rate of nested levels and of others"),
     Study("plonq_breakdown", "plonq", ("stream", "part", "bpp"), partial(_rows, "breakdown"), images=24),
 ]

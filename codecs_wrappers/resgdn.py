@@ -58,4 +58,27 @@ STUDIES = [
         images=3,
         alone=True,
     ),
+    Study("resgdn_rounding", "resgdn", resgdn_study.ROUNDING, resgdn_study.rounding, "bias of the rounding", images=1),
+    Study(
+        "resgdn_convergence",
+        "resgdn",
+        resgdn_study.CONVERGENCE,
+        partial(resgdn_study.convergence, [codec.name for codec in CODECS if codec.name.startswith("resgdn_short")]),
+        "loss of the short trainings at equal steps",
+        images=1,
+    ),
+    Study(
+        "resgdn_channels",
+        "resgdn_short",
+        resgdn_study.CHANNELS,
+        partial(
+            resgdn_study.channels,
+            {
+                "8 channels": ResGdnBase("resgdn_short", "", "", "resgdn_short"),
+                "4 channels": ResGdnBase("resgdn_short_n4", "", "", "resgdn_short_n4"),
+            },
+        ),
+        "base layers of 8 and of 4 channels",
+        images=8,
+    ),
 ]

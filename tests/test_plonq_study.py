@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pandas as pd
 import pytest
+import yaml
+from conftest import ROOT
+from scipy.special import ndtr
 from skimage import data
 from toymodel import ToyModel
 
@@ -11,11 +17,13 @@ from bench.cli import main
 from bench.codec import load
 from bench.errors import UsageError
 from bench.metrics import psnr_rgb_db
+from bench.studies import studies
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import plonq
 from codecs_wrappers.learned.nested import levels_of
 from codecs_wrappers.learned.ordering import Order
-from codecs_wrappers.learned.plonq_study import FAMILIES, Measured, measure, parse_levels, summary, title
+from codecs_wrappers.learned.plonq_nesting import GRIDS, bin_of, ideal_bits, nesting
+from codecs_wrappers.learned.plonq_study import FAMILIES, Measured, grids, measure, orders, parse_levels, summary, title
 
 
 def test_families_are_nested_different_and_begin_with_the_codecs_own():
@@ -39,6 +47,82 @@ def test_a_measurement_is_a_real_prefix_at_its_rate():
         assert row.bpp == 8 * len(prefix) / (128 * 192)
         shown = plonq.decode(model, prefix, stream.read(bitstream, "plonq"))
         assert row.psnr_rgb_db == psnr_rgb_db(image, shown)
+
+
+def test_an_order_by_slope_is_measured_on_the_middle_and_sent_for_the_whole_image():
+    model, order = ToyModel(), Order("channel", "slope")
+    image = data.astronaut()[:320, :384]
+    middle = image[32:288, 64:320]
+    units = plonq.units_of(model, middle, plonq.LEVELS, order)
+    own = plonq.units_of(model, image, plonq.LEVELS, order)
+    assert [sorted(level) for level in units] == [list(range(model.M))] * len(plonq.LEVELS)
+    assert any((a != b).any() for a, b in zip(units, own, strict=True))  # the images' orders differ
+    (row,) = measure(model, "", image, {"slope": (plonq.LEVELS, order)}, (0.1,))
+    sent = plonq.encode(model, image, plonq.LEVELS, order, units)
+    prefix = sent[: int(0.1 * 320 * 384 / 8)]
+    assert row.psnr_rgb_db == psnr_rgb_db(image, plonq.decode(model, prefix, stream.read(sent, "plonq")))
+    assert plonq.encode(model, image, plonq.LEVELS, order, own) == plonq.encode(model, image, plonq.LEVELS, order)
+    whole = plonq.decode(model, sent, stream.read(sent, "plonq"))
+    plain = plonq.encode(model, image)
+    assert (whole == plonq.decode(model, plain, stream.read(plain, "plonq"))).all()
+
+
+def test_the_studies_of_orders_and_levels_take_whole_images_and_at_least_eight(monkeypatch):
+    image = data.astronaut()[:320, :384]
+    monkeypatch.setattr("codecs_wrappers.learned.plonq_study.BPP", (0.1,))
+    for rows in (orders(ToyModel(), image), grids(ToyModel(), image)):
+        for row in rows:
+            assert row["bpp"] == 8 * int(0.1 * 320 * 384 / 8) / (320 * 384)
+    assert studies()["plonq_orders"].images >= 8 and studies()["plonq_levels"].images >= 8
+    settings = {name: yaml.safe_load((ROOT / "config" / f"{name}.yaml").read_text()) for name in ("kodak", "sample")}
+    assert settings["kodak"].get("study_images", 0) == 0 and settings["sample"]["study_images"] == 2
+
+
+def test_the_bins_of_a_level_contain_the_value_and_have_its_widths():
+    x = np.array([-9.0, -7.4, -0.2, 0.0, 3.9, 7.49, 7.51, 19.6])
+    lower, upper = bin_of(x, 12, 15)
+    assert lower.tolist() == [-19.5, -7.5, -7.5, -7.5, -7.5, -7.5, 7.5, 19.5]
+    assert upper.tolist() == [-7.5, 7.5, 7.5, 7.5, 7.5, 7.5, 19.5, 31.5]
+
+
+def test_levels_that_do_not_nest_take_the_bits_of_the_intersection_and_nested_ones_those_of_the_finest():
+    steps = [(8, 8), (4, 4), (2, 2), (1, 1)]
+    sure = -math.log2(ndtr(1.0) - ndtr(0.5))  # 0.7 lies in (-4, 4), (-2, 2), (-1, 1) and (0.5, 1.5)
+    assert ideal_bits(np.array([0.7]), np.array([1.0]), steps) == pytest.approx(sure, abs=1e-12)
+    level_by_level, known = 0.0, 1.0  # each level's conditional code length
+    for low, high in ((-4, 4), (-2, 2), (-1, 1), (0.5, 1)):
+        mass = ndtr(high) - ndtr(low)
+        level_by_level, known = level_by_level - math.log2(mass / known), mass
+    assert level_by_level == pytest.approx(sure, abs=1e-12)
+    rng = np.random.default_rng(0)
+    sigma = np.exp(rng.normal(0, 1.5, 5000)).clip(0.11, 100)
+    residual = sigma * rng.laplace(0, 0.7, 5000)
+    finest = ideal_bits(residual, sigma, [(1, 1)])
+    assert ideal_bits(residual, sigma, [(it.step, it.centre) for it in plonq.LEVELS]) == pytest.approx(
+        finest, rel=1e-12
+    )
+    assert ideal_bits(residual, sigma, steps) > 1.05 * finest
+
+
+def test_the_study_of_nesting_gives_each_grid_its_ideal_rate():
+    rows = {row["levels"]: row["bpp"] for row in nesting(ToyModel(), data.astronaut()[:128, :192])}
+    assert set(rows) == set(GRIDS) and rows["nested"] == pytest.approx(rows["finest alone"], rel=1e-9)
+    assert rows["not nested (uniform steps 8, 4, 2, 1)"] > rows["finest alone"] > 0
+
+
+def test_the_study_of_factors_between_trained_ones_gives_real_rates():
+    qsf = load("qsf")
+    available, reason = qsf.available()
+    if not available:
+        pytest.skip(reason)
+    image = np.ascontiguousarray(data.astronaut()[:192, :192])
+    rows = list(studies()["qsf_between"].run(image.copy()))
+    assert [row["position"] for row in rows] == [quarter / 4 for quarter in range(29)]
+    for position in (0, 2.5, 7):
+        row = next(row for row in rows if row["position"] == position)
+        assert row["bpp"] == 8 * len(qsf.encode(image, qsf.at(position))) / 192**2
+    rises = [row["rise_bpp"] for row in rows]
+    assert rises[0] is None and rises[1:] == pytest.approx(np.diff([row["bpp"] for row in rows]).tolist())
 
 
 def test_the_summary_compares_with_the_first_variant_and_puts_the_best_first():

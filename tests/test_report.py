@@ -215,12 +215,13 @@ def test_numbers_of_the_bd_table_are_those_of_bd_csv(index: Path) -> None:
 
 
 def test_the_page_begins_with_the_curves_their_bd_rates_and_the_verdicts(run_folder: Path) -> None:
-    part = {"names": [], "verdict": REPRODUCED, "value": 2.5, "unit": "dB", "reason": "", "test": "1 > 0"}
+    part = {"names": [], "verdict": REPRODUCED, "value": 2.5, "unit": "dB", "reason": "", "note": "", "test": "1 > 0"}
     part |= {"ci_low": 2.0, "ci_high": 3.0, "n_images": 2}
     claim = {"paper": "own", "dataset": "photos", "verdict": REPRODUCED, "name": "one", "says": "", "where": ""}
-    claim |= {"parts": [part], "reason": "", "tolerance": None, "run": "", "changes": ""}
+    claim |= {"parts": [part], "reason": "", "tolerance": None, "run": "", "changes": "", "kind": "detail"}
+    sure = {**claim, "name": "three", "kind": "by construction"}  # in no count
     papers = {"own": {"title": "Own: a paper", "arxiv": "1", "datasets": ["photos"]}}
-    write(run_folder / "claims.json", to_json({"papers": papers, "claims": [claim, {**claim, "name": "two"}]}))
+    write(run_folder / "claims.json", to_json({"papers": papers, "claims": [claim, {**claim, "name": "two"}, sure]}))
     source = Page(build(run_folder)).source
     start = source[source.index('id="overview"') : source.index('id="claims"')]
     assert source.index('id="overview"') < source.index('id="claims"') < source.index('id="summary"')

@@ -17,7 +17,8 @@ pytest.importorskip("compressai")
 import torch
 
 from bench.errors import BitstreamError, UnavailableError, UsageError
-from bench.metrics import Reference, measure
+from bench.metrics import Reference, measure, psnr_rgb_db
+from bench.studies import studies
 from codecs_wrappers.learned import (
     affine,
     networks,
@@ -608,3 +609,53 @@ def test_codecs_read_the_points_beside_the_weights_and_ablations_stay_out_of_the
 
 def test_shipped_weights_are_half_precision(trained):
     assert {tensor.dtype for tensor in networks.read_weights(trained.weights).values()} == {torch.float16}
+
+
+def test_stochastic_rounding_has_no_bias_nearest_has_and_zero_is_exact_in_both():
+    rows = list(resgdn_study.rounding(PHOTOGRAPH))
+    assert [(row["rounding"], row["bits"]) for row in rows] == [
+        (name, bits) for bits in (2, 4, 8) for name in ("nearest", "stochastic")
+    ]
+    for row in rows:
+        assert row["zero_error"] == 0
+        if row["rounding"] == "stochastic":
+            assert row["greatest_bias_steps"] < 5 * 0.5 / np.sqrt(resgdn_study.DRAWS)  # five deviations of a mean
+        else:
+            assert 0.45 < row["greatest_bias_steps"] <= 0.5
+
+
+def test_trainings_are_compared_at_the_steps_that_all_were_validated_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(resgdn_study, "CURVES", tmp_path)
+    losses = {"a": {0: 0.9, 75: 0.5, 150: 0.25}, "b": {0: 0.8, 50: 0.6, 75: 0.4, 150: 0.3}}
+    for name, curve in losses.items():
+        lines = ["kind,step,hours,loss,bpp,psnr_db", "train,75,0.1,7.0,,20"]
+        lines += [f"validation,{step},0.1,{loss},0.2,25" for step, loss in curve.items()]
+        (tmp_path / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    rows = [tuple(row.values()) for row in resgdn_study.convergence(["a", "b"], PHOTOGRAPH)]
+    assert rows == [("a", 75, 0.5), ("b", 75, 0.4), ("a", 150, 0.25), ("b", 150, 0.3)]
+
+
+def test_every_short_training_has_a_curve_for_the_study_of_convergence():
+    rows = list(studies()["resgdn_convergence"].run(PHOTOGRAPH))
+    short = {codec.name for codec in CODECS if codec.name.startswith("resgdn_short")}
+    assert {row["network"] for row in rows} == short and len(short) == 6
+    assert {row["step"] for row in rows} and all(row["loss"] > 0 for row in rows)
+
+
+def test_channels_are_compared_by_base_layers_that_decode_to_the_measured_picture():
+    study = studies()["resgdn_channels"]
+    for entry in ("resgdn_short", "resgdn_short_n4"):
+        if not weights.available(entry)[0]:
+            pytest.skip(f"no weights of {entry}")
+    image = np.ascontiguousarray(samples.astronaut()[:128, :160])
+    rows = list(study.run(image))
+    assert {row["channels"] for row in rows} == {"8 channels", "4 channels"}
+    for row in rows:
+        count, entry = (8, "resgdn_short") if row["channels"] == "8 channels" else (4, "resgdn_short_n4")
+        assert row["target_bpp"] == row["bits"] * count / 64 and 2 <= row["bits"] <= 8
+        if row["bits"] in (2, 8):
+            codec = ResGdnBase(entry, "", "", entry)
+            bitstream = codec.encode(image, codec.point(f"b{row['bits']}"))
+            assert row["bpp"] == 8 * len(bitstream) / (128 * 160)
+            shown = codec.decode(bitstream)
+            assert row["psnr_rgb_db"] == psnr_rgb_db(image, shown)

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNDECIDED
+from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNDECIDED, count
 from bench.claimtables import measured, over, summary
 from bench.files import write_if_changed
 from bench.published import load_published
@@ -38,9 +38,8 @@ def claim_tables(run: Run, target: Path) -> dict[str, Any]:
 
 
 def verdicts(run: Run) -> dict[str, int]:
-    """How many claims got each verdict, over all datasets of the run."""
-    found = [claim["verdict"] for claim in (run.claims or {"claims": []})["claims"]]
-    return {verdict: found.count(verdict) for verdict in MARKS if verdict in found}
+    """How many claims got each verdict, over all datasets of the run, without those by construction."""
+    return {verdict: number for verdict, number in count((run.claims or {"claims": []})["claims"]).items() if number}
 
 
 def _of_dataset(run: Run, target: Path, dataset: str, urls: dict[str, str]) -> dict[str, Any]:

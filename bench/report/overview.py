@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from bench.claims import count
 from bench.plots.style import METRICS
 from bench.report.claims import MARKS as VERDICTS
 from bench.report.looks import MARKS
@@ -109,11 +110,10 @@ def _widened(low: float, high: float) -> tuple[float, float]:
 
 
 def _papers(claims: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
-    """Each paper's name with how many of its claims got which verdict on ``dataset``."""
+    """Each paper's name with how many of its claims got which verdict on ``dataset``, without those by construction."""
     papers = []
     for paper in next((it["papers"] for it in claims["datasets"] if it["name"] == dataset), []):
-        given = [claim["verdict"] for claim in paper["claims"]]
-        counts = [(verdict, given.count(verdict), mark) for verdict, mark in VERDICTS.items() if verdict in given]
+        counts = [(it, number, VERDICTS[it]) for it, number in count(paper["claims"]).items() if number]
         papers.append(
             {"title": paper["title"].partition(":")[0], "id": f"claims-{dataset}-{paper['name']}", "counts": counts}
         )

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -63,8 +63,14 @@ class Section(NamedTuple):
     values: np.ndarray | None = None  # relative to the mean, in 1/MEAN_UNIT
 
 
-def encode(model: Model, image: Image, levels: Levels = LEVELS, order: Order = BY_SIGMA) -> bytes:
-    """The whole bitstream of ``image`` (uint8, H x W x 3).
+def encode(
+    model: Model,
+    image: Image,
+    levels: Levels = LEVELS,
+    order: Order = BY_SIGMA,
+    sent: Sequence[np.ndarray] = (),
+) -> bytes:
+    """The whole bitstream of ``image`` (uint8, H x W x 3). sent: as :func:`sections`.
 
     Raises UsageError for an image too large, levels that do not nest or that a byte each cannot hold.
     """
@@ -73,17 +79,20 @@ def encode(model: Model, image: Image, levels: Levels = LEVELS, order: Order = B
     parameters = _write_parameters(levels, order)
     latent = quantize(model, image)
     encoder = RangeEncoder()
-    for section in sections(model, image, latent, levels, order):
+    for section in sections(model, image, latent, levels, order, sent):
         encoder.encode(section.symbols, section.which, section.tables)
     payload = encoder.finish() + latent.checksum()
     header = Header(SCHEME, height, width, model.id, _digest(model, levels, order), parameters, len(payload))
     return header.write() + payload
 
 
-def sections(model: Model, image: Image, latent: Latent, levels: Levels, order: Order) -> Iterator[Section]:
+def sections(
+    model: Model, image: Image, latent: Latent, levels: Levels, order: Order, sent: Sequence[np.ndarray] = ()
+) -> Iterator[Section]:
     """What the payload of ``latent`` is made of, in order: z, then every level, behind its order where that is sent.
 
-    image: what the latent is of, for an order by slope.
+    image: what the latent is of, for an order by slope. sent: of an order that is sent, the units of each level, for
+    instance those of :func:`units_of`; if empty, this image's own.
     """
     yield Section("z", latent.z.ravel(), channels_of(latent.z.shape), model.z_tables)
     tree, shape, placed = stages(levels), latent.symbols.shape, priority.shown(levels, order.blend)
@@ -99,7 +108,9 @@ def sections(model: Model, image: Image, latent: Latent, levels: Levels, order: 
             symbols[outliers] = outlier_symbol(stage, index[outliers], k[outliers])
         if order.is_sent:
             bits = ordering.per_unit(stage.tables.ideal_bits(symbols, parents).reshape(shape), order.unit)
-            if order.criterion == "rate":
+            if sent:
+                units = sent[number - 1]
+            elif order.criterion == "rate":
                 units = ordering.falling(bits)
             else:
                 units = _by_slope(model, image, latent.means, shown, refined, bits, order.unit)
@@ -110,6 +121,13 @@ def sections(model: Model, image: Image, latent: Latent, levels: Levels, order: 
         coded = _coded(units, order.unit, shape, stage, parents)
         yield Section(f"level {number}", symbols[coded], parents[coded], stage.tables, coded, refined[coded])
         parents, shown = node, refined
+
+
+def units_of(model: Model, image: Image, levels: Levels, order: Order) -> list[np.ndarray]:
+    """The units of each level in the order of ``image``, an order that is sent: for :func:`encode` of another image."""
+    count = ordering.per_unit(np.zeros(model.latent_shapes(*image.shape[:2])[0]), order.unit).size
+    found = sections(model, image, quantize(model, image), levels, order)
+    return [ordering.unpack(section.symbols, count) for section in found if section.name.startswith("order")]
 
 
 def encoder_latent(model: Model, image: Image, bitstream: bytes) -> np.ndarray:

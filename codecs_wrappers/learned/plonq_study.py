@@ -25,7 +25,7 @@ from codecs_wrappers.learned.ordering import Order
 if TYPE_CHECKING:
     from codecs_wrappers.learned.model import Model
 
-CROP = 256  # of the orders' study, in pixels a side
+CROP = 256  # pixels a side of what an order by slope is measured on
 BPP = (0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2, 1.6, 2.0)
 UNIFORM = levels_of((27, 27), (9, 9), (3, 3), (1, 1))  # the best of those below on validation images: docs/plonq.md
 FAMILIES = (
@@ -74,9 +74,10 @@ class Measured(NamedTuple):
 def measure(
     model: Model, name: str, image: Image, variants: Mapping[str, tuple[Levels, Order]], bpp: Sequence[float]
 ) -> Iterator[Measured]:
-    """The prefixes at each rate of ``bpp`` that the bitstream of each variant reaches, and the whole bitstream.
+    """The prefixes at each rate of ``bpp`` that the bitstream of each variant reaches.
 
-    image: uint8, H x W x 3.
+    image: uint8, H x W x 3. An order by slope (dD/dR) is that of the image's middle CROP x CROP pixels: measuring it
+    takes a synthesis for each channel and level, 1,280 in all.
     """
     from bench.metrics import psnr_rgb_db
 
@@ -85,7 +86,9 @@ def measure(
     image.flags.writeable = False  # so that all variants share one analysis
     model = _with_memory(model)
     for variant, (levels, order) in variants.items():
-        bitstream = plonq.encode(model, image, levels, order)
+        middle = _middle(image, CROP)
+        sent = plonq.units_of(model, middle, levels, order) if order.criterion == "slope" else ()
+        bitstream = plonq.encode(model, image, levels, order, sent)
         header = stream.read(bitstream, plonq.SCHEME)
         for target in bpp:
             length = int(target * pixels / 8)
@@ -175,9 +178,9 @@ def compare_orders(args: argparse.Namespace) -> None:
 
 
 def orders(model: Model, image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of the study behind PLONQ's figure 4: the middle of ``image``, each feasible order, prefixes at BPP.
+    """Rows of the study behind PLONQ's figure 4: each feasible order of the whole ``image``, prefixes at BPP.
 
-    Channels by dD/dR take a synthesis for each channel and level, so a crop has to do.
+    The order of channels by dD/dR is that of the image's middle (:func:`measure`), sent for the whole image.
     """
     pairs = [(unit, criterion) for unit in ordering.UNITS for criterion in ordering.CRITERIA]
     variants = {
@@ -185,14 +188,14 @@ def orders(model: Model, image: Image) -> Iterator[dict[str, Any]]:
         for unit, criterion in pairs
         if (unit, criterion) not in ordering.INFEASIBLE
     }
-    for row in measure(model, "", _middle(image, CROP), variants, BPP):
+    for row in measure(model, "", image, variants, BPP):
         yield {"order": row.variant, **row._asdict()}
 
 
 def grids(model: Model, image: Image) -> Iterator[dict[str, Any]]:
     """Rows of the study behind PLONQ's section 5: uneven levels and the best uniform ones, as :func:`orders`."""
     variants = {"uneven": (plonq.LEVELS, plonq.BY_SIGMA), "uniform": (UNIFORM, plonq.BY_SIGMA)}
-    for row in measure(model, "", _middle(image, CROP), variants, BPP):
+    for row in measure(model, "", image, variants, BPP):
         yield {"levels": row.variant, **row._asdict()}
 
 
