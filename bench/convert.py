@@ -17,6 +17,8 @@ from bench.colourtags import SRGB_CHROMATICITIES, Colours, foreign_colours
 from bench.errors import UsageError
 from bench.images import ORIENTATION, bit_depth, foreign_profile
 
+SAMPLE_FORMAT, PHOTOMETRIC, PLANAR = 339, 262, 284  # TIFF's tags, and their values
+UNSIGNED, FLOATING_POINT, WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, SEPARATE_PLANES = 1, 3, 0, 1, 2, 2
 _BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 
@@ -40,7 +42,7 @@ def convert(
                     )
                 image.seek(frame)
                 done.append(f"frame {frame} of {frames}")
-            return _converted(image, source, background, as_srgb, done), done
+            return _converted(image, source, background, frame or 0, as_srgb, done), done
     except (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError) as error:
         raise UsageError(f"converting {source}: expected an image: {error}") from error
 
@@ -55,12 +57,15 @@ def opened(path: Path) -> Any:
         return Image.open(path)
 
 
-def _converted(image: Any, source: Path, background: str, as_srgb: bool, done: list[str]) -> np.ndarray:
-    depth = bit_depth(image)  # first: what follows may load the pixels, after which Pillow does not know it
+def _converted(image: Any, source: Path, background: str, frame: int, as_srgb: bool, done: list[str]) -> np.ndarray:
+    mode, depth = (
+        image.mode,
+        max(bit_depth(image), _jpeg2000_depth(image, source)),
+    )  # first: what follows may load the pixels, after which Pillow does not know it
     profile, colours = image.info.get("icc_profile"), foreign_colours(image, source)
     orientation = image.getexif().get(ORIENTATION, 1)
     if depth > 8 or image.mode in ("I", "F") or image.mode.startswith("I;"):
-        image = _eight_bits(image, source, depth)
+        image = _eight_bits(image, source, depth, frame)
         done.append(f"{depth if depth > 8 else 'more than 8'} bits a sample rounded to 8")
     if orientation in range(2, 9):
         image = _turned(image, orientation)
@@ -76,8 +81,8 @@ def _converted(image: Any, source: Path, background: str, as_srgb: bool, done: l
             raise UsageError(f"converting {source}: {colours.words}; --as-srgb takes the numbers as they stand")
         image = Image.fromarray(_by_numbers(np.asarray(image.convert("RGB")), colours))
         done.append(f"colours converted to sRGB ({colours.words})")
-    if image.mode not in ("1", "L", "P", "RGB"):
-        done.append(f"{image.mode} converted to RGB")
+    if mode in ("LAB", "CMYK", "YCbCr", "HSV"):
+        done.append(f"{mode} converted to RGB")
     pixels = np.asarray(image.convert("RGB"))
     if alpha is None or alpha.min() == 255:
         return pixels
@@ -100,22 +105,71 @@ def _without_alpha(image: Any) -> tuple[Any, np.ndarray | None]:
     return whole.convert("RGB"), np.asarray(whole.getchannel("A"))
 
 
-def _eight_bits(image: Any, source: Path, depth: int) -> Any:
-    """The image with 8 bits a sample, rounded; Pillow itself would cut the lower ones off, or refuse."""
+def _eight_bits(image: Any, source: Path, depth: int, frame: int) -> Any:
+    """The image with 8 bits a sample, rounded; Pillow itself would cut the lower ones off, or refuse.
+
+    Raises UsageError for samples whose range is not known: signed, beyond 0..1 if floating-point, neither grey nor RGB.
+    """
     import imagecodecs
 
-    if image.mode in ("L", "RGB", "RGBA", "LA"):  # as which Pillow opens 16-bit PNG and PPM files: read them whole
-        if image.format not in ("PNG", "TIFF"):
+    if image.format == "TIFF":
+        samples = _tiff_samples(image, source, depth, frame)
+    elif image.format == "JPEG2000":
+        samples = imagecodecs.jpeg2k_decode(source.read_bytes())
+    elif image.mode in ("L", "RGB", "RGBA", "LA"):  # as which Pillow opens 16-bit PNG and PPM files: read them whole
+        if image.format != "PNG":
             image.load()
             return image
-        decode = imagecodecs.png_decode if image.format == "PNG" else imagecodecs.tiff_decode
-        samples = decode(source.read_bytes())
-        largest = float(2**depth - 1)
+        if frame:
+            raise UsageError(f"converting {source}: of a PNG with 16 bits a sample only --frame 0 can be read")
+        samples = imagecodecs.png_decode(source.read_bytes())
     else:
         samples = np.asarray(image)
-        largest = 65535.0 if image.mode != "F" else 1.0
-    scaled = np.rint(np.clip(samples / largest, 0, 1) * 255).astype(np.uint8)
+    if samples.dtype.kind == "f":
+        low, high = float(samples.min()), float(samples.max())
+        if not (low >= 0 and high <= 1):
+            raise UsageError(
+                f"converting {source}: its samples are floating-point numbers from {low:g} to {high:g}; only those "
+                "from 0 to 1 have a known meaning; scale them first"
+            )
+        largest = 1.0
+    else:
+        largest = float(2**depth - 1) if depth > 8 else 65535.0  # PGM, whose samples Pillow spreads over 16 bits
+    scaled = np.rint(samples / largest * 255).astype(np.uint8)
     return Image.fromarray(scaled)
+
+
+def _jpeg2000_depth(image: Any, source: Path) -> int:
+    """Bits a sample of a JPEG 2000 file, 0 of another. Pillow gives 8 and lets rounded whites wrap to black."""
+    if image.format != "JPEG2000":
+        return 0
+    content = source.read_bytes()
+    place = content.find(b"\xff\x4f\xff\x51") + 42  # SOC and SIZ; Ssiz of the first component (ISO 15444-1, A.5.1)
+    return (content[place] & 0x7F) + 1 if 42 <= place < len(content) else 0
+
+
+def _tiff_samples(image: Any, source: Path, depth: int, frame: int) -> np.ndarray:
+    """The page's samples, H x W or H x W x channels, unsigned or floating-point, black at 0."""
+    import imagecodecs
+
+    tags = image.tag_v2
+    kind, photometric = tags.get(SAMPLE_FORMAT, (1,)), tags.get(PHOTOMETRIC)
+    if not set(kind) <= {UNSIGNED, FLOATING_POINT} or photometric not in (WHITE_IS_ZERO, BLACK_IS_ZERO, RGB):
+        raise UsageError(
+            f"converting {source}: of more than 8 bits only grey and RGB samples without a sign can be rounded to 8, "
+            f"this TIFF has SampleFormat {kind[0]} and PhotometricInterpretation {photometric}"
+        )
+    try:
+        samples: np.ndarray = imagecodecs.tiff_decode(source.read_bytes(), index=frame)
+    except imagecodecs.TiffError as error:
+        raise UsageError(f"converting {source}: {error}") from error
+    if tags.get(PLANAR) == SEPARATE_PLANES and samples.ndim == 3:
+        samples = np.moveaxis(samples, 0, -1)
+    if samples.shape[:2] != image.size[::-1]:
+        raise UsageError(f"converting {source}: expected {image.size[::-1]} samples, got {samples.shape}")
+    if photometric == WHITE_IS_ZERO:
+        samples = (1 if samples.dtype.kind == "f" else 2**depth - 1) - samples
+    return samples
 
 
 def _turned(image: Any, orientation: int) -> Any:

@@ -50,6 +50,7 @@ def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> 
             _replace(Path(os.path.realpath(path)) if path.is_symlink() else path, whole, sync)
     except OSError as error:
         if error.errno not in NO_PLACE:
+            error.filename = error.filename or str(path)  # a full disk is said with the file that found no room
             raise
         raise UsageError(f"writing {printable(str(path))}: {error.strerror}; choose another place") from error
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from bench.codec import Embedded, Image, Point, check_image
 from bench.errors import UsageError
@@ -61,7 +62,7 @@ class SpihtUncoded(Spiht):
 
 
 def _size(pixels: int, bpp: float) -> int:
-    return math.floor(pixels * bpp / 8 + 1e-6)  # 0.1 has no exact float
+    return math.floor(min(pixels * bpp / 8, sys.maxsize) + 1e-6)  # 0.1 has no exact float
 
 
 CODECS = [Spiht(), SpihtUncoded()]

@@ -187,3 +187,92 @@ def test_what_is_no_image_is_a_sentence(content, capsys):
         assert main(["convert", name, "out.png"]) == 2
         assert f"converting {name}" in capsys.readouterr().err
     assert not Path("out.png").exists()
+
+
+def tiff(pages: list[np.ndarray], photometric: int, sample_format: int = 1, planes: bool = False) -> Path:
+    """A TIFF file of uncompressed pages, each H x W x channels; planes: each channel by itself."""
+    content, link = bytearray(b"II*\0\0\0\0\0"), 4
+    for samples in pages:
+        height, width, channels = samples.shape
+        parts = [samples[..., c] for c in range(channels)] if planes else [samples]
+        strips = [len(content) + sum(part.nbytes for part in parts[:i]) for i in range(len(parts))]
+        content += b"".join(part.tobytes() for part in parts)
+        places = {}
+        for tag, code, values in (
+            (258, "H", [samples.itemsize * 8] * channels),
+            (273, "I", strips),
+            (279, "I", [part.nbytes for part in parts]),
+            (339, "H", [sample_format] * channels),
+        ):
+            packed = struct.pack(f"<{len(values)}{code}", *values)
+            places[tag] = (3 if code == "H" else 4, len(values), packed)
+        for tag, value in ((256, width), (257, height), (259, 1), (262, photometric), (277, channels), (278, height)):
+            places[tag] = (4, 1, struct.pack("<I", value))
+        places[284] = (3, 1, struct.pack("<HH", 2 if planes else 1, 0))
+        for tag, (kind, count, packed) in places.items():
+            if len(packed) > 4:
+                places[tag] = (kind, count, struct.pack("<I", len(content)))
+                content += packed
+        content[link : link + 4] = struct.pack("<I", len(content))
+        entries = [
+            struct.pack("<HHI", tag, *places[tag][:2]) + places[tag][2].ljust(4, b"\0") for tag in sorted(places)
+        ]
+        content += struct.pack("<H", len(entries)) + b"".join(entries) + b"\0\0\0\0"
+        link = len(content) - 4
+    Path("a.tif").write_bytes(content)
+    return Path("a.tif")
+
+
+DEEP = PHOTO.astype(np.uint16) * 257
+GREY = np.repeat(PHOTO[..., :1], 3, axis=2)
+
+
+def test_a_deep_tiff_gives_the_page_the_planes_and_the_black_that_it_says():
+    pixels, done = convert(tiff([DEEP, 65535 - DEEP, DEEP], photometric=2), frame=1)
+    assert np.array_equal(pixels, 255 - PHOTO) and done == ["frame 1 of 3", "16 bits a sample rounded to 8"]
+    assert np.array_equal(convert(tiff([DEEP], photometric=2, planes=True))[0], PHOTO)
+    assert np.array_equal(convert(tiff([DEEP[..., :1]], photometric=0))[0], 255 - GREY)  # white is zero
+    assert np.array_equal(convert(tiff([DEEP[..., :1]], photometric=1))[0], GREY)
+    assert np.array_equal(convert(tiff([DEEP[..., :1] * np.uint32(65537)], photometric=1))[0], GREY)
+    unit = (PHOTO[..., :1] / 255).astype(np.float32)
+    assert np.array_equal(convert(tiff([unit], photometric=1, sample_format=3))[0], GREY)
+
+
+@pytest.mark.parametrize(
+    ("samples", "photometric", "sample_format", "message"),
+    [
+        (PHOTO[..., :1].astype(np.float32), 1, 3, r"floating-point numbers from \d+ to 25\d"),
+        (np.full((4, 4, 1), np.nan, np.float32), 1, 3, "from nan to nan"),
+        (DEEP[..., :1].view(np.int16), 1, 2, "SampleFormat 2"),
+        (DEEP[..., :1].astype(np.int32), 1, 2, "SampleFormat 2"),
+        (np.concatenate([DEEP, DEEP[..., :1]], axis=2), 5, 1, "PhotometricInterpretation 5"),  # CMYK
+    ],
+)
+def test_deep_samples_of_unknown_range_or_colours_are_refused(samples, photometric, sample_format, message):
+    with pytest.raises(UsageError, match=message):
+        convert(tiff([samples], photometric, sample_format))
+
+
+def test_a_deep_jpeg_2000_keeps_its_whites_white():
+    """Pillow rounds 65535 up to 256, which is 0 in 8 bits."""
+    import imagecodecs
+
+    Path("a.jp2").write_bytes(imagecodecs.jpeg2k_encode(DEEP, level=0))
+    pixels, done = convert(Path("a.jp2"))
+    assert np.array_equal(pixels, PHOTO) and done == ["16 bits a sample rounded to 8"]
+    Path("b.jp2").write_bytes(imagecodecs.jpeg2k_encode(PHOTO, level=0))
+    assert np.array_equal(convert(Path("b.jp2"))[0], PHOTO)
+
+
+def test_only_the_first_frame_of_a_deep_animation_is_read():
+    import imagecodecs
+
+    Path("a.png").write_bytes(imagecodecs.apng_encode(np.stack([DEEP, 65535 - DEEP])))
+    assert np.array_equal(convert(Path("a.png"), frame=0)[0], PHOTO)
+    with pytest.raises(UsageError, match="only --frame 0"):
+        convert(Path("a.png"), frame=1)
+
+
+def test_a_lab_picture_is_said_to_be_converted():
+    Image.fromarray(np.full((8, 8, 3), (128, 0, 0), np.uint8), "LAB").save("a.tif")
+    assert convert(Path("a.tif"))[1] == ["LAB converted to RGB"]

@@ -238,3 +238,12 @@ def test_a_variable_rate_codecs_points_stay_within_its_limits():
     assert Scaled().parameters == (Parameter("s", float, (1.0, 4.0), "a step"),)
     with pytest.raises(UsageError, match=r"expected s \(a number from 1 to 4\), got 5"):
         Scaled().changed(Scaled().points[0], "s5", s=5)
+
+
+@pytest.mark.parametrize("name", [name for name in ("spiht", "plonq", "nested_dropout") if name in AVAILABLE])
+def test_the_largest_rate_that_is_allowed_is_the_whole_stream(name):
+    """1e308 bpp times the pixels is no finite number."""
+    codec = CODECS[name]
+    image = np.random.default_rng(2).integers(0, 256, (48, 64, 3), dtype=np.uint8)
+    whole = codec.encode(image, codec.changed(codec.points[-1], "most", bpp=1e6))
+    assert codec.encode(image, codec.changed(codec.points[-1], "most", bpp=sys.float_info.max)) == whole

@@ -369,7 +369,7 @@ def test_the_textured_images_are_those_of_the_list_or_the_costliest_tenth(tmp_pa
     assert (textured, source) == (files[:12], "of list.txt")
     assert holdout.split(files[:5])[1:] == (
         [],
-        "5 images are too few to hold any out: 10 or more are needed, of 384 x 384 or more",
+        "one image in 10 is, of those of 384 x 384 or more: 5 of 5 images are",
     )
 
 

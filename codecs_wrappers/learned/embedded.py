@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 from bench.codec import Embedded, Point
 from codecs_wrappers.learned import bitstream as stream
@@ -26,5 +27,7 @@ class LearnedEmbedded(LearnedCodec, Embedded):
         if "percent" in point.parameters:
             length = math.ceil(point["percent"] * len(bitstream) / 100)
         else:
-            length = math.floor(point["bpp"] * header.height * header.width / 8 + 1e-6)  # 0.1 has no exact float
+            length = math.floor(
+                min(point["bpp"] * header.height * header.width / 8, sys.maxsize) + 1e-6
+            )  # 0.1 has no exact float
         return bitstream[: max(header.size, length)]

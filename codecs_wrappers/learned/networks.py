@@ -97,12 +97,18 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata of a safetensors file (our own lie as JSON under "about"), empty if it has none."""
-    from safetensors import safe_open
+    """The metadata of a safetensors file (our own lie as JSON under "about"), empty if it has none.
 
-    with safe_open(path, framework="pt") as file:
-        metadata = file.metadata() or {}
-    return {**metadata, **json.loads(metadata.get("about", "{}"))}
+    Raises UsageError if it is absent or not such a file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return {**metadata, **json.loads(metadata.get("about", "{}"))}
+    except (OSError, SafetensorError, ValueError, TypeError) as error:
+        raise UsageError(f"cannot read weights from {path}: {error}; expected a safetensors file") from error
 
 
 def latent_step(rate_weight: float) -> float:

@@ -36,7 +36,8 @@ def train_branch(
     model. A branch that was interrupted goes on; one that had finished begins again from the trunk as it is now.
     options: as of :func:`trainer.train`. Raises UsageError if there is no trunk, or no model of that rate weight.
     """
-    trunk_folder = Path(out) if out else configs.weights_file(name).parent
+    stem = configs.read(name)["name"]  # of a yaml file's path too
+    trunk_folder = Path(out) if out else configs.weights_file(stem).parent
     path = trunk_folder / CHECKPOINT
     if not checkpoint.exists(path):
         raise UsageError(f"branching off {name}: there is no {path}; train the trunk first: rdbench train {name}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import inspect
 import re
 from pathlib import Path
 from typing import Any
@@ -57,10 +59,36 @@ def setting(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise UsageError(f"--set takes KEY=VALUE, got {text!r}")
+    with contextlib.suppress(ValueError):
+        if "e" in value.lower():  # to yaml, 1e-4 is a text
+            return key, float(value)
     try:
-        return key, float(value) if "e" in value.lower() else yaml.safe_load(value)  # to yaml, 1e-4 is a text
-    except ValueError:
         return key, yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"--set {key}: expected a value as in yaml, got {value!r}") from error
+
+
+def options_of(args: argparse.Namespace) -> dict[str, Any]:
+    """The keys of a configuration that the parsed ``args`` change, with their values.
+
+    Raises UsageError for what is no such key, or is said in two ways.
+    """
+    from codecs_wrappers.learned.training import branch, trainer
+
+    options = {key: value for key in OVERRIDES if (value := getattr(args, key)) is not None}
+    options |= dict(map(setting, args.set))
+    own = {name for call in (trainer.train, branch.train_branch) for name in inspect.signature(call).parameters}
+    for key in sorted(own - {"steps", "rate_weight"} & set(options)):
+        raise UsageError(f"--set {key}: this is no key of a configuration; --help has the options of the command")
+    if args.branch:
+        twice = [key for key in ("steps", "rate_weight") if key in options]
+        twice += ["minutes"] if args.minutes is not None else []
+        if twice:
+            raise UsageError(
+                "a branch's budget is what --branch says, and its rate weight what --rate-weight says: leave out the "
+                f"other {' and '.join(twice)}"
+            )
+    return options
 
 
 def branch_budget(text: str) -> dict[str, float | int]:
@@ -88,16 +116,17 @@ def main(args: argparse.Namespace) -> int:
 
     from codecs_wrappers.learned.training import branch, queue, trainer
 
-    if args.threads:
+    if args.threads is not None:
+        if args.threads < 1:
+            raise UsageError(f"--threads takes a number of 1 or more, got {args.threads}")
         torch.set_num_threads(args.threads)
-    options = {key: value for key in OVERRIDES if (value := getattr(args, key)) is not None}
-    options |= dict(map(setting, args.set)) | {"device": args.device, "compare": True}
+    options = options_of(args) | {"device": args.device, "compare": True}
     if args.start_from:
         options["start_from"] = tuple(args.start_from)
     folders = (args.data, args.validation)
     if args.name == "next":
-        if args.branch or args.fresh:
-            raise UsageError("next goes on with the queue: it takes neither --branch nor --fresh")
+        if args.branch or args.fresh or args.minutes is not None:
+            raise UsageError("next goes on with the queue: it takes neither --branch nor --fresh nor --minutes")
         outcome = queue.train_on(*folders, Path(args.out) if args.out else root, args.pause_after, **options)
     elif args.branch:
         budget = branch_budget(args.branch) | {"rate_weight": args.rate_weight}

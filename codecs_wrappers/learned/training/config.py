@@ -5,8 +5,9 @@ The key ``scheme`` names a file of ``schemes/``, whose Config may add keys of it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from bench.errors import UsageError
 HERE = Path(__file__).parent
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 OPTIMISERS = ("adam", "soap")
+KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "tuple": "a list"}
+KINDS |= {"Mapping": "a mapping of keys to values"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +52,13 @@ class Config:
     notes: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
+        for key in fields(self):
+            self._require_kind(key.name, str(key.type))
         self.require_positive("batch", "crop", "lr", "warm_up_steps", "jpeg_downscale", "log_every", "clip")
         self.require_positive("judge_minutes")
+        for key in ("steps", "validate_every", "validation_images"):
+            self._require_range(key, 0, math.inf)
+        self._require_range("seed", 0, 2**63)
         self._require_range("decay_from", 0, 1)
         self._require_range("reduced", 0, 1.01)
         self._require_range("fp32_from", 0, 1.01)
@@ -66,6 +74,19 @@ class Config:
         """Crops in the batch of that step."""
         begun = [begin for begin in self.batch_grows if step >= begin]
         return self.batch_grows[max(begun)] if begun else self.batch
+
+    def _require_kind(self, key: str, kind: str) -> None:
+        """Raises UsageError if the value is not of the annotated type; of numbers, truth values and NaN are none."""
+        value, (outer, _, inner) = getattr(self, key), kind.partition("[")
+        types = {"int": int, "float": (int, float), "str": str, "bool": bool, "tuple": tuple, "Mapping": Mapping}
+
+        def fits(one: Any, name: str) -> bool:
+            return isinstance(one, types[name]) and (name == "bool" or not isinstance(one, bool)) and one == one
+
+        element = inner.partition(",")[0] if outer == "tuple" else ""
+        if not fits(value, outer) or (element and not all(fits(one, element) for one in value)):
+            words = KINDS[outer] + (f" of {KINDS[element].removeprefix('a ')}s" if element else "")
+            raise UsageError(f"training {self.name}: {key} must be {words}, it is {value!r}")
 
     def _require_range(self, key: str, low: float, high: float) -> None:
         value = getattr(self, key)
@@ -105,7 +126,7 @@ def read(name: str) -> dict[str, Any]:
         raise UsageError(f"no training is called {name!r}; there are {', '.join(names())}, or give a yaml file's path")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UsageError(f"{path} is no yaml: {error}") from error
     if not isinstance(values, Mapping):
         raise UsageError(f"{path} must hold keys and values, it holds {type(values).__name__}")
@@ -119,16 +140,17 @@ def load(name: str, **overrides: Any) -> Config:
     """
     from codecs_wrappers.learned.training.schemes import learner_of
 
-    values = read(name)
-    overrides = {key: value for key, value in overrides.items() if value is not None}
-    kind = learner_of(values.get("scheme", Config.scheme)).Config
+    values, overrides = (
+        {key: tuple(value) if isinstance(value, list) else value for key, value in given.items() if value is not None}
+        for given in (read(name), overrides)
+    )
+    kind = learner_of(overrides.get("scheme", values.get("scheme", Config.scheme))).Config
     known = {f.name for f in fields(kind)}
-    unknown = sorted((set(values) | set(overrides)) - known)
+    unknown = sorted((set(values) | set(overrides)) - known, key=str)
     if unknown:
         raise UsageError(f"training {name}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
     try:
-        return replace(kind(**values), **overrides)
+        return kind(**{**values, **overrides})
     except TypeError as error:
         raise UsageError(f"training {name}: {error}") from error
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bench.errors import UsageError
 from bench.files import sha256_file
+from bench.images import bit_depth
 
 LEAST_SCALE = 0.6  # of a reduced crop
 EXTENSIONS = {".png", ".webp", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff"}
@@ -25,11 +26,26 @@ def image_files(folders: Sequence[str | Path]) -> list[Path]:
     for folder in map(Path, folders):
         if not folder.exists():
             raise UsageError(f"training data: {folder} does not exist; give a folder of images")
-        found = [folder] if folder.is_file() else sorted(p for p in folder.rglob("*") if p.suffix.lower() in EXTENSIONS)
+        found = [folder] if folder.is_file() else sorted(_images_below(folder))
         if not found:
             raise UsageError(f"training data: no image in {folder}; known are {', '.join(sorted(EXTENSIONS))}")
         files.update(dict.fromkeys(found))
     return list(files)
+
+
+def require_apart(files: Sequence[Path], held_out: Sequence[Path]) -> None:
+    """Raises UsageError if an image to judge by is one to train on too, whatever its name."""
+    known = {sha256_file(path) for path in files}
+    both = [path for path in held_out if sha256_file(path) in known]
+    if both:
+        raise UsageError(
+            f"training data: {len(both)} of the {len(held_out)} images to judge by are among those to train on "
+            f"({both[0]}), so they would be learned by heart; take them out of one of the two"
+        )
+
+
+def _images_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.suffix.lower() in EXTENSIONS and not path.is_dir()]
 
 
 def digest(files: Sequence[Path]) -> str:
@@ -38,8 +54,26 @@ def digest(files: Sequence[Path]) -> str:
 
 
 def read_image(path: Path, jpeg_downscale: int = 1) -> Tensor:
-    """One image as uint8 (3, H, W); a JPEG is shrunk by ``jpeg_downscale`` in both directions (box filter)."""
+    """One image as uint8 (3, H, W); a JPEG is shrunk by ``jpeg_downscale`` in both directions (box filter).
+
+    Raises UsageError for a file that cannot be read, or has more than 8 bits a sample, which Pillow would cut off.
+    """
+    try:
+        return _read(path, jpeg_downscale)
+    except UsageError:
+        raise
+    except Exception as error:  # Pillow raises whatever a damaged file drives it to
+        cause = f"{type(error).__name__}: {error}"
+        raise UsageError(f"training data: {path} cannot be read ({cause}); take it out of the folder") from error
+
+
+def _read(path: Path, jpeg_downscale: int) -> Tensor:
     with Image.open(path) as image:
+        if bit_depth(image) > 8 or image.mode[0] in "IF":
+            raise UsageError(
+                f"training data: {path} has more than 8 bits a sample; take it out of the folder, or convert it: "
+                f"`rdbench convert {path.name} {path.stem}.rgb.png`"
+            )
         shrink = jpeg_downscale if image.format in ("JPEG", "MPO") else 1
         image = image.convert("RGB")
         if shrink > 1:

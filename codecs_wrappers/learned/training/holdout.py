@@ -38,8 +38,9 @@ def split(files: Sequence[Path], listed: Path = LIST) -> tuple[list[Path], list[
         textured = ranked[: min(COUNT, len(files) // PART)]
         source = f"the most textured of {len(files)}"
         if not textured:
-            few = f"{len(files)} images are too few to hold any out"
-            source = f"{few}: {PART} or more are needed, of {SIDE} x {SIDE} or more"
+            source = (
+                f"one image in {PART} is, of those of {SIDE} x {SIDE} or more: {len(ranked)} of {len(files)} images are"
+            )
     chosen = set(textured)
     return [path for path in files if path not in chosen], textured, source
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import errno
 import importlib.util
 import math
+import os
 import sys
 import time
 from collections.abc import Mapping
@@ -66,7 +69,7 @@ class Logs:
         rows = []
         if path.is_file() and step:
             with open(path, newline="", encoding="utf-8") as file:
-                rows = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+                rows = [row for row in csv.DictReader(file) if _number(row["step"]) <= step]
         # An earlier version's table may lack a column.
         lines = [",".join(columns), *(",".join(row.get(column) or "" for column in columns) for row in rows)]
         write_atomically(path, "\n".join(lines) + "\n")
@@ -74,13 +77,16 @@ class Logs:
     def row(self, table: str, values: Mapping[str, Any]) -> None:
         """One row of ``table`` ("train" or "validation"), in CSV and as TensorBoard scalars; NaN is an empty cell."""
         columns = TRAIN if table == "train" else VALIDATION
-        cells = ["" if math.isnan(values[c]) else f"{values[c]:.7g}" for c in columns]
-        with open(self.folder / f"{table}.csv", "a", encoding="utf-8") as file:
-            file.write(",".join(cells) + "\n")
-        if self._events:
-            for column in columns[2:]:
-                if not math.isnan(values[column]):
-                    self._events.add_scalar(f"{table}/{column}", values[column], int(values["step"]))
+        cells = ["" if math.isnan(values[c]) else f"{values[c]:.7g}" for c in columns[1:]]
+        path = self.folder / f"{table}.csv"
+        try:
+            _append(path, ",".join([f"{int(values['step'])}", *cells]) + "\n")
+            if self._events:
+                for column in columns[2:]:
+                    if not math.isnan(values[column]):
+                        self._events.add_scalar(f"{table}/{column}", values[column], int(values["step"]))
+        except OSError as error:  # a full disk costs a row, not the training
+            self.say(f"{path}: {error.strerror}; a row of the curve is lost, and the training goes on")
 
     def progress(self, fraction: float | None, text: str) -> None:
         """The bar at ``fraction`` (None: there is no end); where there is no terminal, a line a minute at most."""
@@ -100,6 +106,24 @@ class Logs:
 
     def close(self) -> None:
         if self._events:
-            self._events.close()
+            with contextlib.suppress(OSError):  # a full disk
+                self._events.close()
         if self._bar:
             self._bar.stop()
+
+
+def _append(path: Path, line: str) -> None:
+    """``line`` at the end of the file, whole or not at all."""
+    with open(path, "ab", buffering=0) as file:
+        end = file.tell()
+        if file.write(line.encode()) < len(line.encode()):
+            file.truncate(end)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+
+def _number(text: str | None) -> float:
+    """The number, or infinity for what a torn row holds."""
+    try:
+        return float(text or "inf")
+    except ValueError:
+        return math.inf

@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -28,7 +29,12 @@ def device_of(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise UsageError(f"device {name!r} was asked for, but torch sees no GPU; use --device cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise UsageError(f"device {name!r} was asked for; known are auto, cpu, cuda and cuda:N")
     device = torch.device(name)
+    count = max(1, torch.cuda.device_count())
+    if (device.index or 0) >= count:
+        raise UsageError(f"device {name!r} was asked for, but torch sees {count} GPUs, from cuda:0 on")
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
 
 

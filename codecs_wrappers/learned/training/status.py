@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import math
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.training.judging import TEXTURED, VALIDATION
+from codecs_wrappers.learned.training.logs import VALIDATION as VALIDATION_COLUMNS
 from codecs_wrappers.learned.training.trainer import read_progress
 
 COLUMNS = ("model", "pixels", "hours", "step", "J validation", "J textured", "checkpoint")
@@ -44,9 +46,11 @@ def rows(trained: Path) -> list[dict[str, Any]]:
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """The rows of a validation.csv; an empty cell is NaN."""
+    """The rows of a validation.csv; an empty cell is NaN, and so is one of a column that the table lacks."""
     with open(path, newline="", encoding="utf-8") as file:
-        return [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
+        rows = [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
+    missing = dict.fromkeys(VALIDATION_COLUMNS, math.nan)  # an earlier version's table may lack a column
+    return [{**missing, **row} for row in rows]
 
 
 def _with_others(loss: float, others: dict[str, float]) -> str:

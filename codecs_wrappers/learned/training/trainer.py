@@ -88,6 +88,8 @@ def train(
     config = load(name, steps=steps, **overrides)
     if minutes is not None and not minutes > 0:
         raise UsageError(f"training {name}: the budget must be above 0 minutes, it is {minutes}")
+    if pause_after is not None and not pause_after >= 0:
+        raise UsageError(f"training {name}: a pause comes after 0 minutes or more, not after {pause_after}")
     target = device_of(device)
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True
@@ -119,6 +121,7 @@ class _Training:
         held_out = images.image_files(validation)
         if config.validation_images:  # evenly spread, so that a subset stays mixed
             held_out = held_out[:: math.ceil(len(held_out) / config.validation_images)]
+        images.require_apart([*files, *textured], held_out)
         self.facts = {
             "data": {"digest": images.digest(files), "images": len(files)},
             "validation": {"digest": images.digest(held_out), "images": len(held_out)},
@@ -208,8 +211,9 @@ class _Training:
                 seconds += time.monotonic() - resumed
                 try:
                     self._judge(logs)
-                except RdbenchError as error:  # a full disk: the training goes on, and what is saved is intact
-                    logs.say(f"{error}; trying again at the next judgement")
+                except (RdbenchError, OSError) as error:  # a full disk: the training goes on, what is saved is intact
+                    cause = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
+                    logs.say(f"{cause}; trying again at the next judgement")
                 judged = resumed = time.monotonic()
         return False
 
@@ -281,10 +285,15 @@ class _Training:
         judgements = self.judge.judge(self.learner)
         step = self._judged_step = self.learner.step
         now = min(judgements, key=lambda judgement: judgement.ratio)
-        better = self.judge.is_best(now)
+        before, better = self.judge.best, self.judge.is_best(now)
         if better:
             model = self.learner.averages[judgements.index(now)]
-            write_atomically(self.out / BEST, export.to_bytes(model.state_dict(), {**self._about(), "step": step}))
+            content = export.to_bytes(model.state_dict(), {**self._about(), "step": step})
+            try:
+                write_atomically(self.out / BEST, content)
+            except OSError:
+                self.judge.best = before  # whose weights the file still holds
+                raise
         train_loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
         self._losses = []
         for judgement in judgements:
