@@ -1,6 +1,7 @@
 """What a person may give `rdbench train` wrongly: values, options, devices, images."""
 
 import argparse
+import dataclasses
 import errno
 import os
 import resource
@@ -124,6 +125,10 @@ def test_a_branch_finds_the_trunk_of_a_yaml_file(home):
     assert call("--pause-after", "0") == 0
     assert call("--branch", "2steps") == 0
     assert (home / "results/training/tiny/branch/tiny.safetensors").is_file()
+
+
+def test_a_list_that_replaces_a_value_in_python_is_one():
+    assert dataclasses.replace(config.load("mean_scale_0.0277"), averages=[0.5]).averages == [0.5]
 
 
 def test_an_image_to_judge_by_that_is_trained_on_is_refused_whatever_its_name(home):
