@@ -269,3 +269,12 @@ def test_a_full_disk_is_said_with_the_file_that_found_no_room(tmp_path, monkeypa
     with pytest.raises(OSError, match="No space left") as caught:
         files.write_atomically(tmp_path / "a", b"1")
     assert caught.value.filename == str(tmp_path / "a")
+
+
+def test_what_a_killed_save_left_is_cleared_away_by_the_next_training(home):
+    folder = home / "results/training/tiny"
+    left = files.unfinished(folder / "checkpoint.pt")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a checkpoint")
+    with process.only_trainer(folder, "tiny"):
+        assert [path.name for path in folder.iterdir()] == ["lock"]

@@ -91,6 +91,8 @@ def only_trainer(folder: Path, name: str) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        for part in folder.glob(".*.part"):  # of a process that was killed while it saved: a checkpoint's size each
+            part.unlink(missing_ok=True)
         yield
 
 
