@@ -34,9 +34,8 @@ def compare_all(
         present = list(measured.codec.unique())
         named = [*anchors, *codecs] if codecs else []
         if missing := [name for name in named if name not in present]:
-            others = present or sorted(set(frame.dataset))
-            what = "the run's codecs there" if present else "the run's datasets"
-            raise UsageError(f"no measurements of {', '.join(missing)} on {dataset}; {what} are {', '.join(others)}")
+            there = ", ".join(present) or f"none on it: the run has the datasets {', '.join(frame.dataset.unique())}"
+            raise UsageError(f"no measurements of {', '.join(missing)} on {dataset}; there are {there}")
         tests = list(codecs or measured[measured.role != "control"].codec.unique())
         for metric in metrics:
             for anchor in anchors:

@@ -1,6 +1,7 @@
 """What a person may give `rdbench train` wrongly: values, options, devices, images."""
 
 import argparse
+import dataclasses
 import errno
 import os
 import resource
@@ -124,6 +125,10 @@ def test_a_branch_finds_the_trunk_of_a_yaml_file(home):
     assert call("--pause-after", "0") == 0
     assert call("--branch", "2steps") == 0
     assert (home / "results/training/tiny/branch/tiny.safetensors").is_file()
+
+
+def test_a_list_that_replaces_a_value_in_python_is_one():
+    assert dataclasses.replace(config.load("mean_scale_0.0277"), averages=[0.5]).averages == [0.5]
 
 
 def test_an_image_to_judge_by_that_is_trained_on_is_refused_whatever_its_name(home):
@@ -264,3 +269,12 @@ def test_a_full_disk_is_said_with_the_file_that_found_no_room(tmp_path, monkeypa
     with pytest.raises(OSError, match="No space left") as caught:
         files.write_atomically(tmp_path / "a", b"1")
     assert caught.value.filename == str(tmp_path / "a")
+
+
+def test_what_a_killed_save_left_is_cleared_away_by_the_next_training(home):
+    folder = home / "results/training/tiny"
+    left = files.unfinished(folder / "checkpoint.pt")
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"half a checkpoint")
+    with process.only_trainer(folder, "tiny"):
+        assert [path.name for path in folder.iterdir()] == ["lock"]

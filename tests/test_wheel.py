@@ -71,7 +71,7 @@ def test_a_run_a_comparison_and_a_gate_work_away_from_a_checkout(installed, imag
     assert rdbench(installed, "claims", "--folder", "results/mine").returncode == 0
     missing = rdbench(installed, "compare", "jpeg", "webp", "--folder", "results/mine", "--dataset", "sample")
     assert missing.returncode == 2
-    assert "the run's datasets are folder-photos" in missing.stderr
+    assert "the run has the datasets folder-photos" in missing.stderr
 
 
 def test_a_new_codec_goes_into_the_working_folder_and_works(installed, photographs):

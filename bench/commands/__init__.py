@@ -8,6 +8,7 @@ baseline. A command that has a result gives it to :func:`show`.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
@@ -25,6 +26,21 @@ Argument = tuple[tuple[str, ...], dict[str, Any]]
 def argument(*flags: str, **options: Any) -> Argument:
     """One argument of a command, as argparse's add_argument takes it."""
     return flags, options
+
+
+def count(text: str) -> int:
+    """The whole number of 1 or more that an option says; argparse refuses anything else with the option's name."""
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
+
+
+def duration(text: str) -> float:
+    """The seconds above 0 that an option says; argparse refuses anything else with the option's name."""
+    with contextlib.suppress(ValueError):
+        if float(text) > 0:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
 
 
 DEVICE = argument(

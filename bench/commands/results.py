@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
+from bench.commands import DEVICE, Commands, add_command, argument, count, show, table_rows
 from bench.files import root_file
 from bench.progress import Progress, log_to, say
 
@@ -122,7 +122,7 @@ def add(commands: Commands) -> None:
             "--datasets", nargs="*", default=[], help="with --only: the run's datasets, where its records do not tell"
         ),
         argument("--index", type=Path, help="write what each figure is as JSON"),
-        argument("--processes", type=int, default=1, help="figures drawn at the same time (%(default)s)"),
+        argument("--processes", type=count, default=1, help="figures drawn at the same time (%(default)s)"),
         log,
         example="rdbench figures --folder results/sample",
     )
@@ -134,7 +134,7 @@ def add(commands: Commands) -> None:
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
         argument("--gallery-images", nargs="+", metavar="IMAGE", help="images shown (default: all of up to 8, or 4)"),
-        argument("--processes", type=int, default=2, help="codecs that decode pictures at the same time (%(default)s)"),
+        argument("--processes", type=count, default=2, help="codecs that decode at the same time (%(default)s)"),
         DEVICE,
         log,
         example="rdbench report --folder results/sample",

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
+from bench.commands import DEVICE, Commands, add_command, argument, count, duration, show, table_rows
 from bench.errors import RdbenchError, UsageError
 from bench.progress import Progress, log_to, say
 
@@ -179,8 +179,8 @@ def add(commands: Commands) -> None:
         argument("--folder", type=Path, help="where bitstreams are linked; beside --out if absent"),
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
         argument("--leave-out", default="", metavar="WHY", help="do not run it; the row says why"),
-        argument("--timeout", type=float, default=600.0, help="seconds for one encode or decode (%(default)s)"),
-        argument("--threads", type=int, default=1, help="for the codec's libraries (%(default)s)"),
+        argument("--timeout", type=duration, default=600.0, help="seconds for one encode or decode (%(default)s)"),
+        argument("--threads", type=count, default=1, help="for the codec's libraries (%(default)s)"),
         argument(
             "--accept-failures",
             action="store_true",
@@ -209,9 +209,9 @@ def add(commands: Commands) -> None:
         dataset,
         out,
         log,
-        argument("--images", type=int, default=1, help="how many of the dataset (%(default)s)"),
-        argument("--points", type=int, default=3, help="how many of the RD curve (%(default)s)"),
-        argument("--repeats", type=int, default=3, help="after one warm-up call (%(default)s)"),
+        argument("--images", type=count, default=1, help="how many of the dataset (%(default)s)"),
+        argument("--points", type=count, default=3, help="how many of the RD curve (%(default)s)"),
+        argument("--repeats", type=count, default=3, help="after one warm-up call (%(default)s)"),
         DEVICE,
         example="rdbench time webp --dataset sample --out time.parquet",
     )
@@ -223,8 +223,8 @@ def add(commands: Commands) -> None:
         argument("codecs", nargs="*", metavar="CODEC", help="all that have weights here if absent"),
         manifest,
         dataset,
-        argument("--images", type=int, help="how many of the dataset; all if absent"),
-        argument("--points", type=int, default=3, help="how many of the RD curve (%(default)s)"),
+        argument("--images", type=count, help="how many of the dataset; all if absent"),
+        argument("--points", type=count, default=3, help="how many of the RD curve (%(default)s)"),
         argument("--out", type=Path, help="a CSV file"),
         log,
         DEVICE,

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from bench.commands import add_command, argument
+from bench.commands import add_command, argument, count
 
 DECIDES_NO_BITS = True  # of any codec (bench/status.py)
 
@@ -17,8 +17,8 @@ def add_commands(subparsers: Any) -> None:
     shared = (
         argument("--codec", default="plonq", help="whose weights to use (%(default)s)"),
         argument("--dataset", default="sample", help="in datasets.yaml, or folder:PATH (%(default)s)"),
-        argument("--images", type=int, help="how many of the dataset; all if absent"),
-        argument("--crop", type=int, help="of each image only the middle, so many pixels square"),
+        argument("--images", type=count, help="how many of the dataset; all if absent"),
+        argument("--crop", type=count, help="of each image only the middle, so many pixels square"),
         argument("--bpp", type=float, nargs="+", help="rates to cut the bitstreams at"),
         argument("--out", type=Path, help="a CSV file of all curves"),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.codec import Image, check_image
-from bench.commands import add_command, argument
+from bench.commands import add_command, argument, count
 from bench.errors import UsageError
 from bench.files import write_atomically
 from codecs_wrappers.learned import device, weights
@@ -124,7 +124,7 @@ def add_commands(subparsers: Any) -> None:
         argument("--entry", default="resgdn", help="of the weights manifest (default: resgdn)"),
         argument("--bits", nargs="+", type=int, default=BITS, help="one depth a point (default: 2 3 4 5 6)"),
         argument("--shares", nargs="+", type=float, default=SHARES, help="one a point, 0..1 (default: the paper's)"),
-        argument("--every", type=int, default=1, metavar="N", help="take every Nth image only"),
+        argument("--every", type=count, default=1, metavar="N", help="take every Nth image only"),
         argument("--out", type=Path, default=PATH, help=f"default: {PATH.name} beside the weights"),
         example="rdbench resgdn-points DATA/held_out --every 5",
     )

@@ -78,7 +78,14 @@ class Config:
     def _require_kind(self, key: str, kind: str) -> None:
         """Raises UsageError if the value is not of the annotated type; of numbers, truth values and NaN are none."""
         value, (outer, _, inner) = getattr(self, key), kind.partition("[")
-        types = {"int": int, "float": (int, float), "str": str, "bool": bool, "tuple": tuple, "Mapping": Mapping}
+        types = {
+            "int": int,
+            "float": (int, float),
+            "str": str,
+            "bool": bool,
+            "tuple": (tuple, list),
+            "Mapping": Mapping,
+        }
 
         def fits(one: Any, name: str) -> bool:
             return isinstance(one, types[name]) and (name == "bool" or not isinstance(one, bool)) and one == one

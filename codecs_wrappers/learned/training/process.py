@@ -32,8 +32,8 @@ def device_of(name: str) -> torch.device:
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
         raise UsageError(f"device {name!r} was asked for; known are auto, cpu, cuda and cuda:N")
     device = torch.device(name)
-    count = max(1, torch.cuda.device_count())
-    if (device.index or 0) >= count:
+    count = torch.cuda.device_count()
+    if device.index and 0 < count <= device.index:
         raise UsageError(f"device {name!r} was asked for, but torch sees {count} GPUs, from cuda:0 on")
     return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
 
@@ -91,6 +91,8 @@ def only_trainer(folder: Path, name: str) -> Iterator[None]:
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
+        for part in folder.glob(".*.part"):  # of a process that was killed while it saved: a checkpoint's size each
+            part.unlink(missing_ok=True)
         yield
 
 

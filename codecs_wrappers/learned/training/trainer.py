@@ -121,7 +121,7 @@ class _Training:
         held_out = images.image_files(validation)
         if config.validation_images:  # evenly spread, so that a subset stays mixed
             held_out = held_out[:: math.ceil(len(held_out) / config.validation_images)]
-        images.require_apart([*files, *textured], held_out)
+        self.files = ([*files, *textured], held_out)
         self.facts = {
             "data": {"digest": images.digest(files), "images": len(files)},
             "validation": {"digest": images.digest(held_out), "images": len(held_out)},
@@ -243,6 +243,7 @@ class _Training:
         if resume and checkpoint.exists(path):
             state, read = checkpoint.load(path)
             self._require_same(state["identity"], read)
+            images.require_apart(*self.files)
             learner.restore(state, str(read))
             self.started_from = state["started_from"]
             if state["start"]:
@@ -250,6 +251,7 @@ class _Training:
                 self.judge.best = Judgement.from_dict(state["best"])
             self._clock_zero -= state["elapsed_s"]
             return f"goes on at step {learner.step}{'' if read == path else f' (of {read.name}: the last is damaged)'}"
+        images.require_apart(*self.files)
         if self.trunk:
             self.started_from = learner.branch(self.trunk.state, self.trunk.config, str(self.trunk.path))
             self.started_from["branched_at"] = learner.step
