@@ -15,6 +15,7 @@ import yaml
 from conftest import ROOT
 from PIL import Image
 
+from bench.cli import main
 from bench.errors import RdbenchError, UsageError
 
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
@@ -390,6 +391,9 @@ def test_the_status_shows_every_training_and_draws_its_curve(trunk, tmp_path, ca
     assert "trunk" in drawn
     with pytest.raises(UsageError, match="there is no training in"):
         statuses.rows(tmp_path / "nowhere")
+    assert main(["train", "--status", "--out", str(tmp_path / "results/training"), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [row["model"] for row in document["rows"]] == ["trunk"]
 
 
 def share(name, part, after=None, finished=False, hours=2.0):

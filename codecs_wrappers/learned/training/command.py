@@ -103,7 +103,7 @@ def main(args: argparse.Namespace) -> int:
     """Train as the parsed ``args`` say; the exit code. Raises RdbenchError for what can be explained."""
     root = Path("results/training")
     if args.status:
-        return _status(Path(args.out) if args.out else root)
+        return _status(args, Path(args.out) if args.out else root)
     missing = [name for name in ("name", "data", "validation") if not getattr(args, name)]
     if missing:
         options = {"name": "a NAME", "data": "--data", "validation": "--validation"}
@@ -141,15 +141,20 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _status(trained: Path) -> int:
+def _status(args: argparse.Namespace, trained: Path) -> int:
     from rich.console import Console
     from rich.table import Table
 
     from codecs_wrappers.learned.training import status
 
+    rows = status.rows(trained)
+    curves = status.draw(trained, trained / "status.svg")
+    if getattr(args, "json", False):
+        args.result = {"rows": rows, "about": {"curves": str(curves)}}  # as bench.commands.show leaves it
+        return 0
     table = Table(*status.COLUMNS, title=f"trainings in {trained}")
-    for row in status.rows(trained):
+    for row in rows:
         table.add_row(*(row[column] for column in status.COLUMNS))
     Console().print(table)
-    print(f"curves: {status.draw(trained, trained / 'status.svg')}")
+    print(f"curves: {curves}")
     return 0
