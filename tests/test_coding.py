@@ -296,12 +296,16 @@ def test_a_run_that_is_stopped_leaves_no_process_and_no_folder_behind(tested, im
         env={**shell(), "TMPDIR": str(tmp_path / "tmp")},
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # nohup and & have it ignored
     )
     deadline = time.monotonic() + 60
     while not processes_with(f"sleep {length}") and time.monotonic() < deadline:
         time.sleep(0.05)
     process.send_signal(number)
-    _, messages = process.communicate(timeout=30)
+    try:
+        _, messages = process.communicate(timeout=30)
+    finally:
+        process.kill()
     assert gone(length)
     if number != signal.SIGKILL:  # after which nobody clears away
         assert process.returncode == 128 + number
