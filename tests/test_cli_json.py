@@ -96,6 +96,7 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     (decoded,) = rows("decode", "rows", "a.rows", "a.png")
     assert (decoded["height"], decoded["width"]) == (165, 201) and Path(decoded["image"]).is_file()
     assert len(rows("decode", "rows", "a.rows", "--progressive", "parts")) > 3
+    assert Path(rows("convert", photo, "converted.png")[0]["image"]).is_file()
     (reached,) = rows("rate", "rows", photo, "--bpp", "5")
     assert reached["within"] and reached["psnr_rgb_db"] > 5
     assert [row["point"] for row in rows("try", "rows", photo)] == ["bpp3", "bpp6", "bpp9", "bpp12"]
@@ -135,7 +136,7 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
 def test_a_failure_is_a_document_too(ask, tmp_path, image_folder):
     document = ask("encode", "nosuch", image_folder / "coffee.png", tmp_path / "x", code=2)
     assert document["error"].startswith("no codec is called 'nosuch'") and document["rows"] == []
-    assert ask("gate", "--folder", tmp_path, code=2)["error"].startswith("no baseline at")
+    assert ask("gate", "--folder", tmp_path, code=2)["error"].startswith("no records at")
 
 
 def test_what_is_no_table_of_records_is_a_mistake_that_names_it(ask, tmp_path):

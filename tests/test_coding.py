@@ -283,6 +283,12 @@ def test_a_timeout_ends_the_programs_that_the_codec_started(tested, image_folder
     assert gone(length, 2.0)
 
 
+def _heed_signals():
+    """nohup and & start a suite with some of them ignored, and its processes with it."""
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes run")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_leaves_no_process_and_no_folder_behind(tested, image_folder, tmp_path, number):
@@ -296,7 +302,7 @@ def test_a_run_that_is_stopped_leaves_no_process_and_no_folder_behind(tested, im
         env={**shell(), "TMPDIR": str(tmp_path / "tmp")},
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # nohup and & have it ignored
+        preexec_fn=_heed_signals,
     )
     deadline = time.monotonic() + 60
     while not processes_with(f"sleep {length}") and time.monotonic() < deadline:

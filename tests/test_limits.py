@@ -119,4 +119,5 @@ def test_a_picture_without_pixels_is_refused_by_every_format_of_ours():
 
 def test_every_embedded_codec_is_among_those_tried():
     tried = {"spiht", "spiht_bu", "plonq", "nested_dropout"}
+    tried |= {"plonq_best"}  # plonq's decoder
     assert {c.name for c in codecs().values() if isinstance(c, Embedded) and c.role == "codec"} - tried <= {"plonq_zoo"}
