@@ -331,6 +331,16 @@ def test_a_training_killed_in_the_middle_of_a_save_resumes(tmp_path, photographs
     assert checkpoint.load(checkpoint_file)[0]["step"] >= max(step, 1)
 
 
+def test_the_committed_average_of_the_trunk_starts_it_where_no_training_is(tmp_path):
+    learner = MeanScaleLearner(
+        config.load("mean_scale_0.0277"), [torch.zeros(3, 256, 256, dtype=torch.uint8)], torch.device("cpu"), tmp_path
+    )
+    facts = learner.first_weights()
+    assert facts["from"].startswith("average-mean_scale_0.0277")
+    assert facts["rate_weight"] == 0.0277
+    assert learner.first_stage == 0  # its hyperprior has learned
+
+
 def test_a_gradient_far_above_the_median_is_shortened_and_counted(models):
     learner = MeanScaleLearner(config.load("trunk"), [torch.zeros(3, 64, 64, dtype=torch.uint8)], torch.device("cpu"))
     learner.begin()

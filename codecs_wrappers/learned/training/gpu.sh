@@ -49,8 +49,14 @@ pack() {
     done
     for name in $names; do # averages of trunks go first
         for start in $(grep -o 'average:[^],"]*' "$MODELS/$name.yaml" | cut -d: -f2 | sort -u); do
-            for file in "results/training/$start/best.safetensors" "codecs_wrappers/learned/weights/averages/$start.safetensors"; do
-                [ ! -f "$file" ] || { mkdir -p .gpu/start && cp "$file" ".gpu/start/average-$start.safetensors"; break; }
+            for file in "results/training/$start/best.safetensors" "codecs_wrappers/learned/weights/averages/$start.safetensors.xz"; do
+                [ -f "$file" ] || continue
+                mkdir -p .gpu/start
+                case $file in
+                    *.xz) $PYTHON -c 'import lzma, sys; sys.stdout.buffer.write(lzma.open(sys.argv[1]).read())' "$file" ;;
+                    *) cat "$file" ;;
+                esac >".gpu/start/average-$start.safetensors"
+                break
             done
         done
     done

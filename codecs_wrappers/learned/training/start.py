@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from bench.errors import UsageError
-from bench.files import sha256_file
+from bench.files import cache_dir, sha256_file, write_atomically
 from codecs_wrappers.learned import networks
 from codecs_wrappers.learned.training import config as configs
 
@@ -46,6 +47,17 @@ class Source:
         return self.path
 
 
+def _unpacked(name: str) -> list[Path]:
+    """The committed average of a training, packed with xz, as a file in the cache folder; nothing without one."""
+    packed = COMMITTED / "averages" / f"{name}.safetensors.xz"
+    if not packed.is_file():
+        return []
+    path = cache_dir() / "training" / f"average-{name}-{sha256_file(packed)[:16]}.safetensors"
+    if not path.is_file():
+        write_atomically(path, lzma.decompress(packed.read_bytes()))
+    return [path]
+
+
 def first_source(
     config: configs.Config, beside: Path, built: Sequence[str] = ("default",), running: bool = False
 ) -> Source:
@@ -65,7 +77,7 @@ def first_source(
             finished, average = beside / value / f"{value}.safetensors", beside / value / "best.safetensors"
             places = [finished, *([average] if running else []), COMMITTED / f"{value}.safetensors"]
         elif kind == "average":
-            places = [COMMITTED / "averages" / f"{value}.safetensors"]
+            places = [COMMITTED / "averages" / f"{value}.safetensors", *_unpacked(value)]
         elif kind == "file":
             places = [Path(value)]
         else:
