@@ -69,7 +69,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
-        from bench.completion import complete
+        from bench.commands.completion import complete
 
         complete(parser)
     for stream in (sys.stdout, sys.stderr):  # a file's name may hold what UTF-8 cannot

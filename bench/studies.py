@@ -16,10 +16,10 @@ from typing import Any
 
 import codecs_wrappers
 from bench.codec import Image, check_image, discover, load
-from bench.datasets import Manifest
+from bench.data.datasets import Manifest
+from bench.data.images import load_verified
 from bench.errors import RdbenchError, UsageError, may_pass
 from bench.files import to_json, write_if_changed
-from bench.images import load_verified
 from bench.progress import Progress
 
 log = logging.getLogger(__name__)

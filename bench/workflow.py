@@ -14,16 +14,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from bench.claims import claimed_codecs
-from bench.contents import write_contents
-from bench.datasets import FOLDER, read_manifest, source_of
-from bench.devices import requested, usable_gpus
+from bench.claims.ledger import claimed_codecs
+from bench.claims.validation import validated_pairs
+from bench.data.datasets import FOLDER, read_manifest, source_of
 from bench.errors import UsageError
+from bench.figures.spec import Needs, named_pairs, needs, read_specification
 from bench.files import bare_name, file_name, sha256, to_json, write_if_changed
-from bench.specification import Needs, named_pairs, needs, read_specification
-from bench.status import Status, all_statuses
+from bench.run.codec_state import Status, all_statuses
+from bench.run.contents import write_contents
+from bench.run.devices import requested, usable_gpus
 from bench.studies import Study, studies
-from bench.validation import validated_pairs
 
 LONGEST_CODECS = 60  # characters of codecs' names in a folder's name
 

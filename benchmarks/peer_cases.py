@@ -38,7 +38,7 @@ def _pixels(folder: Path) -> list[Image]:
 def _bjontegaard(folder: Path) -> Iterator[Case]:
     import bjontegaard
 
-    from bench.bjontegaard import bd_rate, bd_rates
+    from bench.rd.bjontegaard import bd_rate, bd_rates
 
     random = np.random.default_rng(0)
     quality = 26 + np.sort(random.uniform(0, 19, (PAIRS, POINTS)), axis=1)
@@ -144,7 +144,7 @@ def _learned(folder: Path) -> Iterator[Case | Result]:
     import torch
     from compressai.utils.eval_model.__main__ import inference
 
-    from codecs_wrappers.learned import networks
+    from codecs_wrappers.learned.hyperprior import networks
 
     torch.set_num_threads(1)
     point, image = codec.points[-1], _pixels(folder)[0]

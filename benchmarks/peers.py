@@ -18,9 +18,9 @@ from measuring import Case, Result, as_csv, as_markdown, into_page, measure
 from peer_cases import GROUPS, ROOT
 from PIL import Image
 
-from bench.environment import environment
 from bench.files import to_json, write_atomically
 from bench.progress import say
+from bench.run.environment import environment
 
 HERE = Path(__file__).resolve().parent
 BUSY = 0.5  # processes that compute, before the first case
@@ -55,7 +55,7 @@ def images_in(folder: Path | None) -> list[Path]:
     """The images of a folder; of none, Kodak beside the checkout, or the embedded ones."""
     kodak = ROOT.parent / "shared" / "datasets" / "kodak"
     if folder is None and not kodak.is_dir():
-        from bench.datasets import fetch
+        from bench.data.datasets import fetch
 
         return [Path(image.path) for image in fetch("sample", quiet=True).images]
     return sorted(path for path in (folder or kodak).iterdir() if path.suffix.lower() in (".png", ".jpg", ".ppm"))

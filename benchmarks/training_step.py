@@ -48,9 +48,9 @@ def tool(network: str) -> Callable[[], object]:
     import kernels
     import torch
 
-    from codecs_wrappers.learned import networks
-    from codecs_wrappers.learned.training import data
-    from codecs_wrappers.learned.training.optimisers import Soap
+    from codecs_wrappers.learned.hyperprior import networks
+    from codecs_wrappers.learned.training.data import crops as data
+    from codecs_wrappers.learned.training.steps.optimisers import Soap
 
     widths = dict(zip(("N", "M"), NETWORKS[network], strict=True))
     model = networks.build({"family": "mean_scale", **widths}).to(memory_format=torch.channels_last)

@@ -17,22 +17,22 @@ class NestedDropout(LearnedEmbedded):
     entries = ("nested_dropout",)
 
     def encode_full(self, image: Image) -> bytes:
-        from codecs_wrappers.learned import meanscale
+        from codecs_wrappers.learned.hyperprior import coding
 
-        return meanscale.encode(self.model(self.entries[0]), check_image(image), self.scheme)[0]
+        return coding.encode(self.model(self.entries[0]), check_image(image), self.scheme)[0]
 
     def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image:
-        from codecs_wrappers.learned import meanscale
+        from codecs_wrappers.learned.hyperprior import coding
 
         image, model = check_image(image), self.model(self.entries[0])
-        y_hat = meanscale.encoder_latent(model, image, bitstream, stream.read(bitstream, self.scheme))
+        y_hat = coding.encoder_latent(model, image, bitstream, stream.read(bitstream, self.scheme))
         return model.synthesise(y_hat, *image.shape[:2])
 
     def decode(self, bitstream: bytes) -> Image:
         header = stream.read(bitstream, self.scheme)
-        from codecs_wrappers.learned import meanscale
+        from codecs_wrappers.learned.hyperprior import coding
 
-        return meanscale.decode_prefix(self.model_of(header), bitstream, header)
+        return coding.decode_prefix(self.model_of(header), bitstream, header)
 
 
 CODECS = [NestedDropout()]

@@ -11,7 +11,7 @@ from bench.studies import Study
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.embedded import AT_PERCENT, LearnedEmbedded
-from codecs_wrappers.learned.plonq_commands import add_commands  # noqa: F401
+from codecs_wrappers.learned.plonq.commands import add_commands  # noqa: F401
 
 
 class Plonq(LearnedEmbedded):
@@ -27,25 +27,25 @@ class Plonq(LearnedEmbedded):
 
     def encode_full(self, image: Image) -> bytes:
         """The whole bitstream: plain rounding's latent, refined level by level."""
-        from codecs_wrappers.learned import plonq
-        from codecs_wrappers.learned.ordering import Order
+        from codecs_wrappers.learned.plonq import coding
+        from codecs_wrappers.learned.plonq.ordering import Order
 
-        return plonq.encode(self.model(self.entries[0]), check_image(image), order=Order(*self.order))
+        return coding.encode(self.model(self.entries[0]), check_image(image), order=Order(*self.order))
 
     def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image | None:
-        from codecs_wrappers.learned import plonq
+        from codecs_wrappers.learned.plonq import coding
 
         if self.midpoint:
             return None
         image, model = check_image(image), self.model(self.entries[0])
-        return model.synthesise(plonq.encoder_latent(model, image, bitstream), *image.shape[:2])
+        return model.synthesise(coding.encoder_latent(model, image, bitstream), *image.shape[:2])
 
     def decode(self, bitstream: bytes) -> Image:
         """The image of a bitstream or any prefix behind its header. Raises BitstreamError that says what is wrong."""
         header = stream.read(bitstream, self.scheme)
-        from codecs_wrappers.learned import plonq
+        from codecs_wrappers.learned.plonq import coding
 
-        return plonq.decode(self.model_of(header), bitstream, header, self.midpoint)
+        return coding.decode(self.model_of(header), bitstream, header, self.midpoint)
 
 
 class PlonqAtPercent(Plonq):
@@ -88,15 +88,15 @@ class PlonqZoo(Plonq):
 
 
 def _rows(study: str, image: Image) -> Iterator[dict[str, Any]]:
-    from codecs_wrappers.learned import plonq_study
+    from codecs_wrappers.learned.plonq import study as plonq_study
 
     return getattr(plonq_study, study)(CODECS[0].model(CODECS[0].entries[0]), image)
 
 
 def _nesting(image: Image) -> Iterator[dict[str, Any]]:
-    from codecs_wrappers.learned import plonq_nesting
+    from codecs_wrappers.learned.plonq import nesting
 
-    return plonq_nesting.nesting(CODECS[0].model(CODECS[0].entries[0]), image)
+    return nesting.nesting(CODECS[0].model(CODECS[0].entries[0]), image)
 
 
 CODECS = [Plonq(), PlonqAtPercent(), PlonqBest(), PlonqZoo()]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from bench.studies import Study
-from codecs_wrappers.learned import resgdn_study
-from codecs_wrappers.learned.resgdn_commands import add_commands  # noqa: F401  (`rdbench resgdn-points`)
-from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnAllocated, ResGdnBase
+from codecs_wrappers.learned.resgdn import study
+from codecs_wrappers.learned.resgdn.codec import ResGdn, ResGdnAllocated, ResGdnBase
+from codecs_wrappers.learned.resgdn.commands import add_commands  # noqa: F401  (`rdbench resgdn-points`)
 
 
 def _ablation(entry: str, label: str, description: str) -> ResGdn:
@@ -45,34 +45,34 @@ STUDIES = [
     Study(
         "resgdn_layers",
         "resgdn",
-        resgdn_study.LAYERS,
-        partial(resgdn_study.layers, CODECS[0]),
+        study.LAYERS,
+        partial(study.layers, CODECS[0]),
         "rate of ResGDN's two layers",
     ),
     Study(
         "resgdn_times",
         "resgdn",
-        resgdn_study.TIMES,
-        partial(resgdn_study.times, CODECS[0]),
+        study.TIMES,
+        partial(study.times, CODECS[0]),
         "time of ResGDN's encoder, quantizer and decoder",
         images=3,
         alone=True,
     ),
-    Study("resgdn_rounding", "resgdn", resgdn_study.ROUNDING, resgdn_study.rounding, "bias of the rounding", images=1),
+    Study("resgdn_rounding", "resgdn", study.ROUNDING, study.rounding, "bias of the rounding", images=1),
     Study(
         "resgdn_convergence",
         "resgdn",
-        resgdn_study.CONVERGENCE,
-        partial(resgdn_study.convergence, [codec.name for codec in CODECS if codec.name.startswith("resgdn_short")]),
+        study.CONVERGENCE,
+        partial(study.convergence, [codec.name for codec in CODECS if codec.name.startswith("resgdn_short")]),
         "loss of the short trainings at equal steps",
         images=1,
     ),
     Study(
         "resgdn_channels",
         "resgdn_short",
-        resgdn_study.CHANNELS,
+        study.CHANNELS,
         partial(
-            resgdn_study.channels,
+            study.channels,
             {
                 "8 channels": ResGdnBase("resgdn_short", "", "", "resgdn_short"),
                 "4 channels": ResGdnBase("resgdn_short_n4", "", "", "resgdn_short_n4"),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import partial
 
 from bench.studies import Study
-from codecs_wrappers.learned import stanh_study
 from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS
-from codecs_wrappers.learned.stanh_rates import ANCHORS, MS_SSIM_ANCHORS, MS_SSIM_LADDER, Stanh
+from codecs_wrappers.learned.stanh import study
+from codecs_wrappers.learned.stanh.codec import ANCHORS, MS_SSIM_ANCHORS, MS_SSIM_LADDER, Stanh
 
 _NUMBERED = {n: Stanh(f"stanh_{n}anchors", n, f"STanH ({n} anchors)", "validation") for n in (2, 4, 5, 6)}
 CODECS = [
@@ -20,14 +20,14 @@ CODECS = [
 _BY_ANCHORS = _NUMBERED | {1: CODECS[1], 3: CODECS[0]}
 STUDIES = [
     *(Study(f"code_length_{c.name}", c.name, CODE_LENGTH_COLUMNS, c.code_lengths) for c in CODECS[:2]),
-    Study("stanh_function", "stanh", stanh_study.FUNCTION, stanh_study.function, images=1),
-    Study("stanh_quantizers", "stanh", stanh_study.QUANTIZERS, partial(stanh_study.quantizers, CODECS[0]), images=1),
-    Study("stanh_costs", "stanh", stanh_study.COSTS, stanh_study.costs, images=1),
+    Study("stanh_function", "stanh", study.FUNCTION, study.function, images=1),
+    Study("stanh_quantizers", "stanh", study.QUANTIZERS, partial(study.quantizers, CODECS[0]), images=1),
+    Study("stanh_costs", "stanh", study.COSTS, study.costs, images=1),
     Study(
         "stanh_storage",
         "stanh",
-        stanh_study.STORAGE,
-        partial(stanh_study.storage, [_BY_ANCHORS[n] for n in sorted(ANCHORS, reverse=True)]),
+        study.STORAGE,
+        partial(study.storage, [_BY_ANCHORS[n] for n in sorted(ANCHORS, reverse=True)]),
         images=1,
     ),
 ]

@@ -75,8 +75,8 @@ def measure_all() -> None:
     """Writes the table: a codec's seconds to start, and its seconds a megapixel of one image at all points."""
     from skimage import data
 
-    from bench.environment import device_name
-    from bench.status import all_statuses
+    from bench.run.codec_state import all_statuses
+    from bench.run.environment import device_name
 
     os.environ["RDBENCH_DEVICE"] = "cpu"
     coffee = Image.fromarray(data.coffee()).crop((108, 8, 108 + SIDE, 8 + SIDE))

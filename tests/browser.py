@@ -15,7 +15,7 @@ import pytest
 from smallrun import small_run
 
 from bench import records
-from bench.compare import compare_all
+from bench.rd.compare import compare_all
 from bench.report import build
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

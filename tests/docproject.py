@@ -23,7 +23,7 @@ try:
     import torch, compressai.models
 except ImportError:
     pass
-import bench.cli, bench.metrics, bench.bd, pandas
+import bench.cli, bench.metrics, bench.rd.bd_table, pandas
 for line in sys.stdin:
     request = json.loads(line)
     child = os.fork()

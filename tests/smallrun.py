@@ -13,7 +13,7 @@ from skimage import data
 from bench.codec import load
 from bench.files import sha256, sha256_pixels, to_json, write_atomically
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
-from bench.status import status
+from bench.run.codec_state import status
 
 
 def write(path: Path, text: str) -> None:

@@ -11,12 +11,23 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from bench import bootstrap, records
-from bench.bd import AVERAGINGS, COLUMNS, METHODS, bd_quality, bd_rate, bd_rates, compare, gain_curve, overlap_note
-from bench.bjontegaard import Curve
-from bench.curves import DB_OF_MEAN, averaged_curve, curve_table, image_curve
+from bench import records
 from bench.errors import UsageError
-from bench.interpolate import akima_slopes, cubic_turns, integral, pchip_slopes, pchip_values
+from bench.rd import bootstrap
+from bench.rd.bd_table import (
+    AVERAGINGS,
+    COLUMNS,
+    METHODS,
+    bd_quality,
+    bd_rate,
+    bd_rates,
+    compare,
+    gain_curve,
+    overlap_note,
+)
+from bench.rd.bjontegaard import Curve
+from bench.rd.curves import DB_OF_MEAN, averaged_curve, curve_table, image_curve
+from bench.rd.interpolate import akima_slopes, cubic_turns, integral, pchip_slopes, pchip_values
 
 UNTIMED = settings(deadline=None)  # a busy machine is no failure
 ROOT = Path(__file__).parents[1]

@@ -18,7 +18,8 @@ from conftest import ROOT
 from scipy.interpolate import PchipInterpolator
 
 from bench import records
-from bench.claims import (
+from bench.claims.expressions import parse
+from bench.claims.ledger import (
     BY_CONSTRUCTION,
     KINDS,
     NOT_REPRODUCED,
@@ -31,13 +32,12 @@ from bench.claims import (
     read_claims,
     verdict_of,
 )
-from bench.claimtables import COLUMNS, as_text, summary
+from bench.claims.tables import COLUMNS, as_text, summary
 from bench.cli import main
 from bench.codec import discover
 from bench.errors import UsageError
-from bench.expressions import parse
 from bench.files import to_json
-from bench.published import load_published, published_curve
+from bench.rd.published import load_published, published_curve
 from bench.report import build
 from bench.report.claims import verdicts as page_verdicts
 from bench.report.run import read_run

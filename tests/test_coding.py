@@ -16,14 +16,16 @@ import pytest
 from conftest import ROOT, shell
 from PIL import Image
 
-from bench import cache, coding, records, workers
+from bench import records
 from bench.cli import main
 from bench.codec import load
-from bench.coding import Job, decode_files, part_of
-from bench.datasets import fetch
+from bench.data.datasets import fetch
 from bench.errors import TransientError, UsageError
 from bench.files import sha256_file, sha256_pixels
-from bench.timing import time_codec
+from bench.run import cache, client
+from bench.run import job as coding
+from bench.run.job import Job, decode_files, part_of
+from bench.run.timing import time_codec
 
 # A small honest codec whose calls can be counted; each test changes the one thing it is about.
 SOURCE = """
@@ -499,28 +501,28 @@ def test_an_answer_to_another_request_is_a_failed_row_and_the_next_pieces_go_on(
 
 
 def test_a_log_that_a_codec_fills_keeps_its_end_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(workers, "LONGEST_LOG", 1000)
-    monkeypatch.setattr(workers, "KEPT_OF_LOG", 100)
+    monkeypatch.setattr(client, "LONGEST_LOG", 1000)
+    monkeypatch.setattr(client, "KEPT_OF_LOG", 100)
     log = tmp_path / "log"
     with open(log, "ab") as appended:
         appended.write(b"".join(b"line %05d\n" % number for number in range(90)))
         appended.flush()
-        workers.cut_log(log)
+        client.cut_log(log)
         assert log.stat().st_size == 990, "short enough"
         appended.write(b"".join(b"line %05d\n" % number for number in range(90, 200)))
         appended.flush()
-        workers.cut_log(log)
+        client.cut_log(log)
         appended.write(b"after\n")
         appended.flush()
     lines = log.read_text().splitlines()
     assert lines[0] == "(the beginning was cut: more than 1000 bytes)"
     assert lines[-2:] == ["line 00199", "after"] and lines[1].startswith("line 001") and len(lines) < 13
-    workers.cut_log(tmp_path / "none")
+    client.cut_log(tmp_path / "none")
 
 
 def test_a_codec_that_prints_without_end_fills_no_disk(image_folder, tmp_path, tested, monkeypatch):
-    monkeypatch.setattr(workers, "LONGEST_LOG", 1 << 20)
-    monkeypatch.setattr(workers, "KEPT_OF_LOG", 1 << 16)
+    monkeypatch.setattr(client, "LONGEST_LOG", 1 << 20)
+    monkeypatch.setattr(client, "KEPT_OF_LOG", 1 << 16)
     tested(encode="print('x' * (1 << 22))")
     assert {row["status"] for row in job(image_folder, tmp_path).rows()} == {"ok"}
     assert (tmp_path / "log").stat().st_size < 2 << 20

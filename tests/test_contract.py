@@ -23,11 +23,11 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from bench.author.newcodec import create
 from bench.codec import Codec, Embedded, codecs, discover, module_of
 from bench.errors import BitstreamError, UsageError
 from bench.files import sha256, sha256_pixels
-from bench.newcodec import create
-from bench.status import code_sha256
+from bench.run.codec_state import code_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures" / "bitstreams"

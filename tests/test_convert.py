@@ -13,9 +13,9 @@ import pytest
 from PIL import Image, ImageCms
 
 from bench.cli import main
-from bench.convert import convert
+from bench.data.convert import convert
+from bench.data.images import load_image
 from bench.errors import UsageError
-from bench.images import load_image
 
 PHOTO = np.random.default_rng(1).integers(0, 256, (16, 24, 3), dtype=np.uint8)
 

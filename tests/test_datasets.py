@@ -17,8 +17,8 @@ import yaml
 from PIL import Image
 from web import serve
 
-from bench import datasets
-from bench.datasets import fetch, load_image, manifest_or_reason, read_manifest, source_of, write_manifest
+from bench.data import datasets
+from bench.data.datasets import fetch, load_image, manifest_or_reason, read_manifest, source_of, write_manifest
 from bench.errors import RdbenchError, UnavailableError, UsageError
 from bench.files import sha256_pixels
 
@@ -107,7 +107,7 @@ def test_a_set_that_is_here_is_neither_downloaded_nor_read_again(web, monkeypatc
     first = get(listed(web))
     web.asked.clear()
     for function in ("wrong", "load_image", "sha256_file"):
-        monkeypatch.delattr(f"bench.datastore.{function}")
+        monkeypatch.delattr(f"bench.data.store.{function}")
     assert get(listed(web)) == first
     assert web.asked == []
 
@@ -443,12 +443,14 @@ def test_an_edited_image_in_a_folder_is_looked_at_again_and_changes_the_source()
 
 
 def test_listing_a_set_imports_neither_scikit_image_nor_torch_nor_the_http_library():
-    code = "import sys, bench.datasets as d; d.fetch('sample'); print({'skimage', 'torch', 'httpx'} & set(sys.modules))"
+    code = (
+        "import sys, bench.data.datasets as d; d.fetch('sample'); print({'skimage', 'torch', 'httpx'} & {*sys.modules})"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"
 
 
 def test_the_sample_set_works_without_network(monkeypatch):
-    monkeypatch.setattr("bench.transfer.Transfers", None)
+    monkeypatch.setattr("bench.data.transfer.Transfers", None)
     manifest = fetch("sample")
     sizes = {image.name: (image.width, image.height) for image in manifest.images}
     assert sizes == {
@@ -490,7 +492,7 @@ def test_the_sets_of_the_papers_have_their_numbers_of_images():
 
 
 def test_numbered_names_expand_with_their_zeros():
-    from bench.collect import expand
+    from bench.data.acquire import expand
 
     assert expand("x_{001..100}.png")[0] == "x_001.png"
     assert expand("x_{001..100}.png")[-1] == "x_100.png"

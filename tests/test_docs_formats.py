@@ -14,9 +14,10 @@ from toymodel import ToyModel
 
 from bench.codec import Point, load
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import meanscale, plonq
 from codecs_wrappers.learned.entropy.gaussian import gaussian_tables
 from codecs_wrappers.learned.entropy.tables import Tables
+from codecs_wrappers.learned.hyperprior import coding as meanscale
+from codecs_wrappers.learned.plonq import coding as plonq
 
 MODEL = ToyModel(limit=3.0)  # scales too small for some of the latent: escapes are coded
 IMAGE = data.coffee()[100:165, 60:190]
@@ -123,9 +124,11 @@ def test_the_stored_spiht_header_is_the_one_on_the_page():
 def test_a_stanh_bitstream_is_read_by_the_pages():
     torch = pytest.importorskip("torch", reason="needs the extra rdbench[learned]")
     pytest.importorskip("compressai", reason="needs the extra rdbench[learned]")
-    from codecs_wrappers.learned import networks, stanh_codec, weights
-    from codecs_wrappers.learned.backbones import MeanScaleBackbone
-    from codecs_wrappers.learned.model import Model
+    from codecs_wrappers.learned import weights
+    from codecs_wrappers.learned.hyperprior import networks
+    from codecs_wrappers.learned.hyperprior.model import Model
+    from codecs_wrappers.learned.stanh import coding as stanh_codec
+    from codecs_wrappers.learned.stanh.backbones import MeanScaleBackbone
 
     torch.manual_seed(0)
     entry = {"architecture": {"family": "mean_scale", "N": 8, "M": 12}}
@@ -164,15 +167,17 @@ def test_a_stanh_bitstream_is_read_by_the_pages():
 def test_a_resgdn_bitstream_is_read_by_the_pages(bits):
     torch = pytest.importorskip("torch", reason="needs the extra rdbench[learned]")
     pytest.importorskip("compressai", reason="needs the extra rdbench[learned]")
-    from codecs_wrappers.learned import resgdn, resgdn_codec, weights
+    from codecs_wrappers.learned import weights
+    from codecs_wrappers.learned.resgdn import coding
+    from codecs_wrappers.learned.resgdn import networks as resgdn
     from codecs_wrappers.native import bpg, codemap
 
     torch.manual_seed(0)
     entry = {"architecture": {"family": "resgdn", "widths": [8, 8, 8, 8], "channels": 4}}
     state = resgdn.build(entry["architecture"]).state_dict()
-    model = resgdn_codec.Model(weights.Weights("tiny", state, "00" * 32, entry))
-    base = resgdn_codec.encode_base(model, IMAGE, bits)
-    bitstream, picture = resgdn_codec.enhance(base, IMAGE, 30)
+    model = coding.Model(weights.Weights("tiny", state, "00" * 32, entry))
+    base = coding.encode_base(model, IMAGE, bits)
+    bitstream, picture = coding.enhance(base, IMAGE, 30)
 
     header, layer = fields("index.md", 0, bitstream)
     parameters, _ = fields("resgdn.md", 0, header["parameters"], **header)

@@ -14,10 +14,10 @@ import zipfile
 import pytest
 from web import serve
 
-from bench.archive import ArchiveError, extract_images, extract_one, not_an_archive
-from bench.download import Source, obtain
+from bench.data.archive import ArchiveError, extract_images, extract_one, not_an_archive
+from bench.data.download import Source, obtain
+from bench.data.transfer import MissingError, Transfers
 from bench.errors import RdbenchError, UnavailableError
-from bench.transfer import MissingError, Transfers
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
 
@@ -165,7 +165,7 @@ def test_a_full_disk_is_named(transfers, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("bench.transfer.shutil.copyfile", full)
+    monkeypatch.setattr("bench.data.transfer.shutil.copyfile", full)
     (tmp_path / "source").write_bytes(CONTENT)
     with pytest.raises(RdbenchError, match="fetching it: the disk is full"):
         get(transfers, tmp_path / "file", str(tmp_path / "source"))
@@ -329,7 +329,7 @@ def test_a_reply_or_file_that_announces_too_much_is_refused_before_it_is_taken(w
 
 
 def test_a_server_that_trickles_is_given_up_after_two_stalls(transfers, tmp_path, monkeypatch):
-    monkeypatch.setattr("bench.transfer.STALL_S", 0.3)
+    monkeypatch.setattr("bench.data.transfer.STALL_S", 0.3)
     listener, url, sent = endless(rate_bytes_s=50)
     start = time.monotonic()
     with listener, pytest.raises(UnavailableError, match=r"only \d+ bytes came in 0.3 s"):
@@ -338,8 +338,8 @@ def test_a_server_that_trickles_is_given_up_after_two_stalls(transfers, tmp_path
 
 
 def test_a_set_bounds_its_downloads(tmp_path, monkeypatch):
-    from bench.collect import MOST_MB, _Collection
-    from bench.datastore import Store
+    from bench.data.acquire import MOST_MB, _Collection
+    from bench.data.store import Store
 
     entry = {"files": {"a.png": None}, "urls": ["http://x/{file}"], "most_mb": 3}
     assert {s.most_bytes for s in _Collection("set", entry, Store(tmp_path))._sources("a.png", "")} == {3_000_000}

@@ -15,15 +15,18 @@ import pytest
 import yaml
 from test_workflow import project  # noqa: F401  (a fixture)
 
-from bench import bd, figures, records
+from bench import records
 from bench.codec import Point, codecs, load
+from bench.data.manifest import ImageFile, Manifest, write_manifest
 from bench.errors import UsageError
+from bench.figures import draw
+from bench.figures.context import Context
+from bench.figures.kinds import tables
+from bench.figures.spec import SPECIFICATION, codecs_of, datasets_of, named_pairs, needs, read_specification
 from bench.files import sha256, sha256_pixels
-from bench.manifest import ImageFile, Manifest, write_manifest
 from bench.metrics import psnr_rgb_db
-from bench.plots import matched, tables
-from bench.plots.context import Context
-from bench.specification import SPECIFICATION, codecs_of, datasets_of, named_pairs, needs, read_specification
+from bench.rd import bd_table
+from bench.run import matched
 
 POINTS = ("p0", "p1", "p2", "p3", "p4")
 
@@ -49,7 +52,7 @@ def _draw(folder: Path, *specs: dict, frame: pd.DataFrame | None = None, **more:
     records.write(_records() if frame is None else frame, folder / "records.parquet")
     path = folder / "figures.yaml"
     path.write_text(yaml.safe_dump({"figures": list(specs), "datasets": {"kodak": "Kodak"}}))
-    return figures.draw_all(folder, path, **more)
+    return draw.draw_all(folder, path, **more)
 
 
 def _comments(folder: Path, entry: dict) -> str:
@@ -124,7 +127,7 @@ def test_bd_rates_of_pairs_are_those_of_the_bd_table_and_a_pair_without_one_has_
     table = pd.read_csv(tmp_path / entry["files"]["csv"])
     for codec, anchor in pairs[:2]:
         row = table[(table.codec == codec) & (table.metric == "psnr_rgb_db")].iloc[0]
-        compared = bd.compare(_records(), anchor, [codec], "psnr_rgb_db", "kodak")
+        compared = bd_table.compare(_records(), anchor, [codec], "psnr_rgb_db", "kodak")
         expected = compared[(compared.averaging == "per_image") & (compared.method == "pchip")].iloc[0]
         assert (row.anchor, row.n_images) == (anchor, 4)
         for column in ("bd_rate_percent", "ci_low", "ci_high", "overlap"):
@@ -294,13 +297,13 @@ def test_named_figures_are_drawn_alone_to_the_same_bytes_and_leave_the_index(tmp
     frame = _records()
     part = tmp_path / "six.parquet"
     records.write(frame[frame.codec.isin(["six", "reference"])], part)
-    (alone,) = figures.draw_all(tmp_path, tmp_path / "figures.yaml", only=["gain"], parts=[part])
+    (alone,) = draw.draw_all(tmp_path, tmp_path / "figures.yaml", only=["gain"], parts=[part])
     assert (tmp_path / alone["files"]["svg"]).read_bytes() == before["gain_kodak"]
     assert (tmp_path / "figures" / "index.json").read_bytes() == index
-    (nothing,) = figures.draw_all(tmp_path, tmp_path / "figures.yaml", only=["rd"], parts=[], datasets=["kodak"])
+    (nothing,) = draw.draw_all(tmp_path, tmp_path / "figures.yaml", only=["rd"], parts=[], datasets=["kodak"])
     assert nothing["status"] == "missing" and nothing["dataset"] == "kodak"
     with pytest.raises(UsageError, match="no figure is called pie; there are rd, gain"):
-        figures.draw_all(tmp_path, tmp_path / "figures.yaml", only=["pie"])
+        draw.draw_all(tmp_path, tmp_path / "figures.yaml", only=["pie"])
 
 
 def test_a_figure_needs_its_codecs_its_anchors_and_its_study_and_no_others():
@@ -341,7 +344,7 @@ def test_every_codec_and_study_that_a_figure_names_exists():
 
 
 def test_figure_3_marks_the_points_whose_rates_have_a_network_of_their_own():
-    from codecs_wrappers.learned.stanh_rates import ANCHORS, LADDER
+    from codecs_wrappers.learned.stanh.codec import ANCHORS, LADDER
 
     found = codecs()
     (spec,) = [spec for spec in read_specification()["figures"] if spec["name"] == "stanh_fig3"]

@@ -13,12 +13,14 @@ import pytest
 import yaml
 from PIL import Image
 
-from bench import bd, figures, records
+from bench import records
 from bench.codec import load
 from bench.errors import UsageError
+from bench.figures import draw
+from bench.figures.spec import read_specification
+from bench.figures.style import styles
 from bench.files import sha256, sha256_file, sha256_pixels
-from bench.plots.style import styles
-from bench.specification import read_specification
+from bench.rd import bd_table
 
 CODECS = ("alpha", "beta", "gamma", "prefix")
 SPECIFICATION = {
@@ -94,7 +96,7 @@ def drawn(tmp_path_factory) -> tuple[Path, list[dict]]:
         for point in ("p0", "p5")
     ]
     pd.DataFrame(times).to_parquet(folder / "timing" / "kodak" / "all.parquet")
-    return folder, figures.draw_all(folder, path)
+    return folder, draw.draw_all(folder, path)
 
 
 def test_every_figure_has_its_four_files_and_an_entry_in_the_index(drawn):
@@ -108,10 +110,10 @@ def test_every_figure_has_its_four_files_and_an_entry_in_the_index(drawn):
 
 def test_a_second_run_is_identical_to_the_byte(drawn, tmp_path):
     folder, entries = drawn
-    again = figures.draw_all(folder, folder / "figures.yaml")
+    again = draw.draw_all(folder, folder / "figures.yaml")
     assert again == entries
     path = _run(tmp_path / "other", _records(), _only("rd", "per_image"))
-    for entry in figures.draw_all(path.parent, path):
+    for entry in draw.draw_all(path.parent, path):
         for file in entry["files"].values():
             assert (path.parent / file).read_bytes() == (folder / file).read_bytes(), file
 
@@ -133,7 +135,7 @@ def test_the_hash_in_the_figure_is_that_of_its_csv_and_changes_with_a_plotted_nu
     frame = _records()
     frame.loc[(frame.codec == "beta") & (frame.point == "p3"), "psnr_rgb_db"] += 1e-6
     path = _run(tmp_path, frame, _only("rd", "ssim"))
-    rd, ssim = figures.draw_all(tmp_path, path)
+    rd, ssim = draw.draw_all(tmp_path, path)
     assert rd["sha256"] != before["sha256"]
     assert ssim["sha256"] == entries[1]["sha256"], "a figure's hash covers the columns it plots, not others"
 
@@ -166,7 +168,7 @@ def test_claimed_curves_are_dashed_apart_and_in_no_measured_bd(drawn):
     assert set(table[table.kind == "claimed"].codec) == set(rd["claimed"])
     looks = styles([*CODECS, *rd["claimed"]], {}, {})
     assert all(bool(look.dashes) == ("/" in name) for name, look in looks.items())
-    compared = bd.compare(_records(), "alpha", ["beta"], "psnr_rgb_db", "kodak")
+    compared = bd_table.compare(_records(), "alpha", ["beta"], "psnr_rgb_db", "kodak")
     assert not compared.codec.str.contains("/").any()
     for entry in entries[2:]:
         codecs = set(pd.read_csv(folder / entry["files"]["csv"]).codec)
@@ -175,7 +177,7 @@ def test_claimed_curves_are_dashed_apart_and_in_no_measured_bd(drawn):
 
 def test_claimed_curves_of_another_dataset_are_not_drawn(tmp_path):
     path = _run(tmp_path, _records("sample"), _only("rd"))
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     assert entry["claimed"] == [] and entry["status"] == "ok"
 
 
@@ -193,27 +195,27 @@ def test_a_codec_nobody_styled_gets_a_look_of_its_own_that_others_do_not_change(
 
 def test_a_new_codec_just_appears_and_controls_and_skipped_ones_do_not(drawn, tmp_path):
     path = _run(tmp_path, _records(codecs=(*CODECS, "newcomer")), _only("rd"))
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     assert entry["codecs"] == sorted([*CODECS, "newcomer"])
     assert entry["left_out"] == {"absent": "skipped: no library"}
 
 
 def test_a_missing_dataset_or_anchor_leaves_a_picture_with_the_reason(tmp_path):
     path = _run(tmp_path, _records(), _only("rd", "speed", datasets=["kodak", "tecnick"]))
-    entries = {entry["name"]: entry for entry in figures.draw_all(tmp_path, path)}
+    entries = {entry["name"]: entry for entry in draw.draw_all(tmp_path, path)}
     assert entries["rd_kodak"]["status"] == "ok"
     assert entries["rd_tecnick"]["status"] == "missing"
     assert entries["rd_tecnick"]["reason"] == "dataset tecnick is not part of this run"
     assert (tmp_path / "figures" / "rd_tecnick.png").stat().st_size > 1000
     assert "no times were measured on kodak" in entries["speed_kodak"]["reason"]
     path = _run(tmp_path, _records(), _only("gain", anchor="absent"))
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     assert entry["reason"] == "the anchor absent was not measured on kodak"
 
 
 def test_of_several_anchors_the_first_measured_one_is_taken(tmp_path):
     path = _run(tmp_path, _records(), _only("gain", anchor=["absent", "beta", "alpha"]))
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     assert entry["anchor"] == "beta" and entry["codecs"] == sorted(set(CODECS) - {"beta"})
 
 
@@ -222,14 +224,14 @@ def test_a_dataset_on_which_everything_failed_is_a_picture_too(tmp_path):
         [{"dataset": "kodak", "codec": "alpha", "role": "codec", "status": "failed", "reason": "boom"}]
     )
     path = _run(tmp_path, frame)
-    entries = figures.draw_all(tmp_path, path)
+    entries = draw.draw_all(tmp_path, path)
     assert {entry["reason"] for entry in entries} == {"nothing was measured on kodak"}
 
 
 def test_per_image_points_and_their_mean_agree_with_the_bd_table(drawn):
     folder, _ = drawn
     table = pd.read_csv(folder / "figures" / "per_image_kodak.csv")
-    compared = bd.compare(_records(), "alpha", ["gamma"], "psnr_rgb_db", "kodak")
+    compared = bd_table.compare(_records(), "alpha", ["gamma"], "psnr_rgb_db", "kodak")
     headline = compared[(compared.averaging == "per_image") & (compared.method == "pchip")].iloc[0]
     gamma = table[table.codec == "gamma"]
     mean = gamma[gamma.kind == "mean"].iloc[0]
@@ -240,16 +242,16 @@ def test_per_image_points_and_their_mean_agree_with_the_bd_table(drawn):
 
 def test_the_runs_own_bd_table_is_used_where_it_has_the_rows(tmp_path):
     path = _run(tmp_path, _records(), _only("per_image"))
-    compared = bd.compare(_records(), "alpha", CODECS[1:], "psnr_rgb_db", "kodak")
+    compared = bd_table.compare(_records(), "alpha", CODECS[1:], "psnr_rgb_db", "kodak")
     compared.assign(bd_rate_percent=-42.0).to_csv(tmp_path / "bd.csv", index=False)
-    figures.draw_all(tmp_path, path)
+    draw.draw_all(tmp_path, path)
     table = pd.read_csv(tmp_path / "figures" / "per_image_kodak.csv")
     assert (table[table.kind == "mean"].bd_rate_percent == -42.0).all()
 
 
 def test_a_single_image_is_drawn_without_an_interval(tmp_path):
     path = _run(tmp_path, _records(images=1), _only("rd", "per_image"))
-    entries = figures.draw_all(tmp_path, path)
+    entries = draw.draw_all(tmp_path, path)
     assert [entry["status"] for entry in entries] == ["ok", "ok"]
     table = pd.read_csv(tmp_path / "figures" / "per_image_kodak.csv")
     assert table.ci_low.isna().all()
@@ -260,7 +262,7 @@ def test_no_number_depends_on_a_users_matplotlib_settings(drawn, tmp_path):
 
     path = _run(tmp_path, _records(), _only("gain"))
     with matplotlib.rc_context({"font.size": 20, "axes.facecolor": "black", "svg.hashsalt": "x"}):
-        (entry,) = figures.draw_all(tmp_path, path)
+        (entry,) = draw.draw_all(tmp_path, path)
     folder, _ = drawn
     assert (tmp_path / entry["files"]["svg"]).read_bytes() == (folder / entry["files"]["svg"]).read_bytes()
 
@@ -274,11 +276,11 @@ def test_a_wrong_specification_is_refused_with_the_figures_name(tmp_path, change
     spec = {key: value for key, value in spec.items() if value is not None}
     path = _run(tmp_path, _records(), {"figures": [spec]})
     with pytest.raises(UsageError, match=f"gain.*{message}"):
-        figures.draw_all(tmp_path, path)
+        draw.draw_all(tmp_path, path)
 
 
 def test_the_repositorys_own_specification_is_sound_and_its_claimed_curves_exist():
-    from bench.published import load_published, published_curve
+    from bench.rd.published import load_published, published_curve
 
     specification, curves = read_specification(), load_published()
     for figure in specification["figures"]:
@@ -292,7 +294,7 @@ def test_the_repositorys_own_specification_is_sound_and_its_claimed_curves_exist
 def test_progress_counts_up_to_the_number_of_figures(tmp_path):
     path = _run(tmp_path, _records(), _only("rd", "gain"))
     seen: list[tuple[int, int]] = []
-    figures.draw_all(tmp_path, path, progress=lambda done, total: seen.append((done, total)))
+    draw.draw_all(tmp_path, path, progress=lambda done, total: seen.append((done, total)))
     assert seen == [(0, 2), (1, 2), (2, 2)]
 
 
@@ -300,7 +302,7 @@ def test_several_processes_draw_the_same_bytes_in_the_same_order(tmp_path):
     path = _run(tmp_path, _records(), _only("rd", "gain"))
 
     def drawn(processes: int) -> tuple[list, dict[str, bytes]]:
-        entries = figures.draw_all(tmp_path, path, processes=processes)
+        entries = draw.draw_all(tmp_path, path, processes=processes)
         files = [tmp_path / file for entry in entries for file in entry["files"].values()]
         contents = {file.name: file.read_bytes() for file in files}
         for file in files:
@@ -356,7 +358,7 @@ def test_studies_are_drawn_as_means_over_images(tmp_path):
     (tmp_path / "studies" / "kodak").mkdir(parents=True)
     for name, study in STUDIES.items():
         (tmp_path / "studies" / "kodak" / f"{name}.json").write_text(json.dumps(study))
-    entries = {entry["name"]: entry for entry in figures.draw_all(tmp_path, path)}
+    entries = {entry["name"]: entry for entry in draw.draw_all(tmp_path, path)}
     orders = pd.read_csv(tmp_path / "figures" / "orders_kodak.csv")
     assert orders.series.tolist() == ["by sigma"] * 3 + ["by channel"] * 3
     assert orders.x.tolist() == [0.5, 1.0, 2.0] * 2
@@ -370,7 +372,7 @@ def test_a_study_figure_that_lacks_a_column_says_which(tmp_path):
     path = _run(tmp_path, _records(), {"figures": [STUDY_FIGURES[0] | {"y_column": "ssim"}], "datasets": {}})
     (tmp_path / "studies" / "kodak").mkdir(parents=True)
     (tmp_path / "studies" / "kodak" / "orders.json").write_text(json.dumps(STUDIES["orders"]))
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     assert "no column ssim; it has image, order, fraction, bpp, psnr" in entry["reason"]
     with pytest.raises(UsageError, match="lacks"):
         read_specification(_run(tmp_path, _records(), {"figures": [{"name": "a", "kind": "lines"}]}))
@@ -388,15 +390,15 @@ def test_pictures_are_decoded_from_the_bitstreams_of_the_table(tmp_path, photogr
         rows.append(about | {"reconstruction_sha256": sha256_pixels(codec.decode(bitstream))})
     spec = {"name": "strip", "kind": "pictures", "codecs": ["jpeg", "webp"], "rates": [0.2, 2], "crop": [40, 60]}
     path = _run(tmp_path, records.table(rows), {"figures": [spec], "datasets": {}})
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     assert entry["status"] == "ok" and list(entry["left_out"]) == ["webp"]
     table = pd.read_csv(tmp_path / "figures" / "strip_kodak.csv")
     assert table.bitstream.tolist() == [rows[0]["bitstream"], rows[-1]["bitstream"]]
     path = _run(tmp_path, records.table(rows), {"figures": [spec | {"animate": True, "shown": [2]}], "datasets": {}})
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     with Image.open(tmp_path / entry["files"]["webp"]) as film:
         assert (film.n_frames, film.size) == (2, (60, 58))
     rows[0]["reconstruction_sha256"] = "0" * 64
     path = _run(tmp_path, records.table(rows), {"figures": [spec], "datasets": {}})
-    (entry,) = figures.draw_all(tmp_path, path)
+    (entry,) = draw.draw_all(tmp_path, path)
     assert entry["status"] == "missing" and "other pixels" in entry["reason"]

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
-from bench import publish as publishing
 from bench.cli import main
 from bench.errors import RdbenchError, UsageError
 from bench.files import bare_name, remove_folder
+from bench.report import publish as publishing
 
 
 @pytest.fixture

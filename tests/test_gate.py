@@ -11,9 +11,10 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from bench import baseline, gate, records, verdicts, worst
+from bench import records
 from bench.cli import main
 from bench.errors import UsageError
+from bench.gate import baseline, judge, render, worst
 
 VERSIONS = '{"ms_ssim_db":"1","psnr_rgb_db":"1","ssimulacra2":null}'
 IMAGES, POINTS = 6, 5
@@ -53,8 +54,8 @@ def stored(frame: pd.DataFrame, exact: bool = True) -> baseline.Baseline:
     return baseline.Baseline(baseline.small(frame), origins)
 
 
-def verdict(current: pd.DataFrame, before: pd.DataFrame, *limits: str) -> gate.Verdict:
-    (one,) = gate.judge(current, stored(before), gate.limits(limits))
+def verdict(current: pd.DataFrame, before: pd.DataFrame, *limits: str) -> judge.Verdict:
+    (one,) = judge.judge(current, stored(before), judge.limits(limits))
     return one
 
 
@@ -154,7 +155,7 @@ def test_a_loss_of_quality_at_equal_rate_fails():
 def test_other_bits_at_the_same_version_fail_and_the_message_says_what_has_changed():
     assert "a library, the machine or chance decides" in verdict(run(rate=0.999), run()).detail
     assert "only its code has" in verdict(run(rate=0.999, code="c1"), run()).detail
-    (tolerated,) = gate.judge(run(rate=0.999), stored(run(), exact=False))
+    (tolerated,) = judge.judge(run(rate=0.999), stored(run(), exact=False))
     assert tolerated.verdict == "changed"
 
 
@@ -194,12 +195,12 @@ def test_the_images_that_lost_most_are_named_worst_first():
         lost.loc[lost.image == image, ["bytes", "bpp"]] *= factor
         lost.loc[lost.image == image, "bitstream_sha256"] = "other"
     lost.loc[(lost.image == "i3") & (lost.point == "p2"), ["bytes", "bpp"]] *= 1.01
-    found = gate.judge(lost, stored(run()))
+    found = judge.judge(lost, stored(run()))
     table = worst.worst_images(found, lost, stored(run()))[("set", "mine")]
     assert list(table.image) == ["i2", "i3", "i1"]
     assert table.bd_rate_percent[0] == pytest.approx(30, abs=0.01) == table.bytes_percent[0]
     assert table.point[1] == "p2"
-    assert worst.worst_images(gate.judge(run(), stored(run())), run(), stored(run())) == {}
+    assert worst.worst_images(judge.judge(run(), stored(run())), run(), stored(run())) == {}
     text = "\n".join(worst.as_markdown({("set", "mine"): table}))
     assert "| i2 | +30.00 % | +30.00 % | +0.000 dB |" in text
 
@@ -211,7 +212,7 @@ def test_a_metric_that_the_gate_does_not_use_makes_nothing_new():
 def test_a_codec_without_a_baseline_is_new_and_one_that_cannot_run_here_is_not_mentioned():
     other = run(codec="other")
     skipped = records.table([{"dataset": "set", "codec": "third", "status": "skipped", "reason": "no binary"}])
-    found = gate.judge(pd.concat([run(), other, skipped]), stored(run()))
+    found = judge.judge(pd.concat([run(), other, skipped]), stored(run()))
     assert [(v.codec, v.verdict) for v in found] == [("mine", "same"), ("other", "new")]
 
 
@@ -253,7 +254,7 @@ def test_a_codec_without_a_curve_is_held_to_its_bits():
 @pytest.mark.parametrize("text", ["5", "bd:0.5", "bd:-1%", "psnr:1%", "bits:maybe", "speed:1%"])
 def test_a_wrong_limit_is_refused_with_examples(text):
     with pytest.raises(UsageError, match=r"bd:0\.5%.*got " + repr(text)):
-        gate.limits([text])
+        judge.limits([text])
 
 
 def test_a_baseline_comes_back_from_its_files_and_they_are_small(tmp_path):
@@ -263,7 +264,7 @@ def test_a_baseline_comes_back_from_its_files_and_they_are_small(tmp_path):
     assert baseline.update(frame, path, "first") == {("set", "mine"): "added", ("set", "null"): "added"}
     assert path.stat().st_size < 120 * len(frame)
     back = baseline.read(path)
-    assert [v.verdict for v in gate.judge(frame, back)] == ["same", "same"]
+    assert [v.verdict for v in judge.judge(frame, back)] == ["same", "same"]
     assert {key: origin.exact for key, origin in back.origins.items()} == {
         ("set", "mine"): True,
         ("set", "null"): False,
@@ -280,7 +281,7 @@ def test_an_update_changes_what_it_is_told_to_and_keeps_the_rest(tmp_path):
     assert baseline.read(path).origins[("set", "mine")].reason == "first"
     both = pd.concat([run(rate=2.0), run(codec="other", rate=2.0)])
     assert baseline.update(both, path, "twice", ["mine"]) == {("set", "mine"): "updated", ("set", "other"): "kept"}
-    assert [v.verdict for v in gate.judge(both, baseline.read(path))] == ["same", "failed"]
+    assert [v.verdict for v in judge.judge(both, baseline.read(path))] == ["same", "failed"]
     baseline.update(both, path, "processor", inexact=["mine"])
     baseline.update(run(rate=3.0), path, "stays inexact")
     assert not baseline.read(path).origins[("set", "mine")].exact
@@ -424,7 +425,7 @@ def test_a_committed_baseline_belongs_to_a_configuration_and_has_a_reason_for_ev
     assert set(committed.rows.dataset) == set(datasets)
     assert all(origin.reason and origin.codec_version for origin in committed.origins.values())
     assert path.stat().st_size < 130 * len(committed.rows)
-    assert verdicts.headline(gate.judge(_as_records(committed), committed)) == f"{len(committed.origins)} same"
+    assert render.headline(judge.judge(_as_records(committed), committed)) == f"{len(committed.origins)} same"
 
 
 def _as_records(stored: baseline.Baseline) -> pd.DataFrame:

@@ -14,8 +14,8 @@ import pytest
 import yaml
 from conftest import ROOT, shell
 
-from bench.newcodec import create
-from bench.newprogram import Programs
+from bench.author.newcodec import create
+from bench.author.newprogram import Programs
 
 ACTION = yaml.safe_load((ROOT / "action.yml").read_text())
 INPUTS = {"codecs": "mine", "dataset": "folder:photos"}

@@ -12,11 +12,12 @@ import pytest
 from PIL import Image
 from smallrun import small_run, write
 
-from bench import figures, records
+from bench import records
 from bench.cli import main
-from bench.compare import compare_all
-from bench.figures import draw_all
+from bench.figures import draw
+from bench.figures.draw import draw_all
 from bench.files import to_json
+from bench.rd.compare import compare_all
 from bench.report import build
 
 FIGURES = ("rd_psnr", "rd_psnr_linear", "rd_ms_ssim", "gain_ms_ssim", "per_image_psnr", "stanh_fig4")
@@ -101,7 +102,7 @@ def test_a_figure_that_cannot_be_drawn_is_failed_with_its_reason_and_the_others_
         def draw(*_: object) -> None:
             raise ValueError("Axis limits cannot be NaN or Inf")
 
-    monkeypatch.setitem(figures.KINDS, "gain", Broken)
+    monkeypatch.setitem(draw.KINDS, "gain", Broken)
     index = folder / "figures" / "index.json"
     assert main(["figures", "--folder", str(folder), "--only", "gain_psnr", "rd_psnr", "--index", str(index)]) == 0
     assert "figure gain_psnr_photos could not be drawn: ValueError: Axis limits" in capsys.readouterr().err
@@ -109,7 +110,7 @@ def test_a_figure_that_cannot_be_drawn_is_failed_with_its_reason_and_the_others_
     assert entries["rd_psnr_photos"]["status"] == "ok"
     failed = entries["gain_psnr_photos"]
     assert failed["status"] == "failed"
-    assert failed["reason"].startswith("ValueError: Axis limits cannot be NaN or Inf (bench/figures.py, line ")
+    assert failed["reason"].startswith("ValueError: Axis limits cannot be NaN or Inf (bench/figures/draw.py, line ")
     assert (folder / failed["files"]["png"]).is_file()
     assert "Axis limits cannot be NaN or Inf" in build(folder).read_text()
 

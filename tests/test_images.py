@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from bench import jpegs
+from bench.data import jpeg_check
+from bench.data.images import BrokenImageError, load_image
 from bench.errors import UsageError
-from bench.images import BrokenImageError, load_image
 
 PHOTO = np.random.default_rng(1).integers(0, 256, (17, 33, 3), dtype=np.uint8)
 
@@ -288,9 +288,9 @@ def test_most_short_holes_in_a_jpeg_are_found_and_some_cannot_be(tmp_path):
     whole, random = jpeg(), np.random.default_rng(0)
     found = 0
     for position in random.integers(700, len(whole) - 300, 40):
-        found += bool(jpegs.fault(whole[:position] + whole[position + 100 :]))
+        found += bool(jpeg_check.fault(whole[:position] + whole[position + 100 :]))
     assert 24 <= found < 40
-    assert jpegs.fault(whole) == ""
+    assert jpeg_check.fault(whole) == ""
 
 
 def test_what_pillow_only_warns_of_is_damage(tmp_path):

@@ -14,8 +14,9 @@ pytest.importorskip("compressai")
 from bench.codec import Embedded, Point, codecs, load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import codelength, meanscale, weights
+from codecs_wrappers.learned import codelength, weights
 from codecs_wrappers.learned.codec import LearnedCodec
+from codecs_wrappers.learned.hyperprior import coding
 
 PHOTOGRAPH = data.astronaut()[60:300, 100:420].copy()  # 240 x 320
 PHOTOGRAPH.setflags(write=False)
@@ -178,26 +179,26 @@ def test_weights_of_a_bitstream_are_named_by_their_hash(naive, coded):
 
 def test_a_latent_reconstructs_within_half_a_step(naive):
     model = naive.model("mean_scale_0.1538")
-    y, *_ = meanscale.analysis(model, PHOTOGRAPH)
+    y, *_ = coding.analysis(model, PHOTOGRAPH)
     for step in (1.0, 3.7):
-        latent = meanscale.quantize(model, PHOTOGRAPH, step)
+        latent = coding.quantize(model, PHOTOGRAPH, step)
         assert np.abs(latent.reconstruction() - y).max() <= 0.5 * step * (1 + 1e-4)
     steps = np.linspace(1, 5, model.M, dtype=np.float32)
-    latent = meanscale.quantize(model, PHOTOGRAPH, steps)
+    latent = coding.quantize(model, PHOTOGRAPH, steps)
     assert (np.abs(latent.reconstruction() - y) <= 0.5 * steps[:, None, None] * (1 + 1e-4)).all()
 
 
 def test_every_prefix_of_a_channel_wise_bitstream_decodes(naive):
     """Nested dropout's way to send a latent, on a network that was not trained for it."""
     model = naive.model("mean_scale_0.1538")
-    whole, y_hat = meanscale.encode(model, PHOTOGRAPH, "nested_dropout")
+    whole, y_hat = coding.encode(model, PHOTOGRAPH, "nested_dropout")
     header = stream.read(whole, "nested_dropout")
     expected = model.synthesise(y_hat, *PHOTOGRAPH.shape[:2])
-    assert np.array_equal(meanscale.decode_prefix(model, whole, header), expected)
+    assert np.array_equal(coding.decode_prefix(model, whole, header), expected)
     cuts = [header.size, header.size + 20, *np.linspace(header.size + 200, len(whole), 4).astype(int)]
     errors = [
-        np.mean((meanscale.decode_prefix(model, whole[:cut], header).astype(float) - PHOTOGRAPH) ** 2) for cut in cuts
+        np.mean((coding.decode_prefix(model, whole[:cut], header).astype(float) - PHOTOGRAPH) ** 2) for cut in cuts
     ]
     assert errors[-1] < errors[-2] < errors[-3] < errors[0]
     with pytest.raises(BitstreamError, match=r"checksum|payload|bytes"):
-        meanscale.decode_prefix(model, whole[:-1] + bytes([whole[-1] ^ 1]), header)
+        coding.decode_prefix(model, whole[:-1] + bytes([whole[-1] ^ 1]), header)

@@ -13,11 +13,12 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("compressai")
 
-from bench.errors import UnavailableError, UsageError  # noqa: E402
-from codecs_wrappers.learned import device, hyperdecoder, model, networks, weights  # noqa: E402
-from codecs_wrappers.learned.entropy.gaussian import SIGMA_UNIT  # noqa: E402
-from codecs_wrappers.learned.hyperdecoder import MEAN_UNIT, HyperDecoder  # noqa: E402
-from codecs_wrappers.learned.model import Model  # noqa: E402
+from bench.errors import UnavailableError, UsageError
+from codecs_wrappers.learned import device, weights
+from codecs_wrappers.learned.entropy.gaussian import SIGMA_UNIT
+from codecs_wrappers.learned.hyperprior import hyperdecoder, model, networks
+from codecs_wrappers.learned.hyperprior.hyperdecoder import MEAN_UNIT, HyperDecoder
+from codecs_wrappers.learned.hyperprior.model import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 TRAINED = "mean_scale_0.1538"
@@ -164,7 +165,7 @@ def test_one_and_two_threads_give_the_same_bits_in_a_fresh_process(trained, tmp_
     np.savez(tmp_path / "in.npz", z=z, medians=trained.medians, **arrays(trained.network))
     script = """
 import numpy as np
-from codecs_wrappers.learned.hyperdecoder import HyperDecoder
+from codecs_wrappers.learned.hyperprior.hyperdecoder import HyperDecoder
 given = np.load("in.npz")
 means, sigma = HyperDecoder(given, given["medians"])(given["z"])
 np.savez("out.npz", means=means, sigma=sigma)

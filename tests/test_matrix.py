@@ -12,14 +12,15 @@ import pandas as pd
 import pytest
 from conftest import ROOT, shell
 
-import bench.matrix
-from bench import devices, records, timing
+import bench.run.decode_matrix
+from bench import records
 from bench.cli import main
 from bench.codec import load
-from bench.coding import Job
-from bench.datasets import fetch
-from bench.devices import CPU, Device, gpus, lent
-from bench.matrix import decode_matrix
+from bench.data.datasets import fetch
+from bench.run import devices, timing
+from bench.run.decode_matrix import decode_matrix
+from bench.run.devices import CPU, Device, gpus, lent
+from bench.run.job import Job
 
 # A codec with weights whose bitstream holds where it was made, and whose decoder each test changes.
 SOURCE = """
@@ -92,7 +93,7 @@ def two_gpus(tmp_path, monkeypatch):
     program.write_text(NVIDIA_SMI)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join([str(program.parent), os.environ["PATH"]]))
-    for module in (devices, bench.matrix):
+    for module in (devices, bench.run.decode_matrix):
         monkeypatch.setattr(module, "usable_gpus", gpus)
     return [Device("Abacus A", "GPU-0aaa"), Device("Abacus B", "GPU-1bbb")]
 
@@ -194,11 +195,11 @@ def test_each_gpu_is_lent_to_one_job_at_a_time(two_gpus, monkeypatch):
 
 
 def test_a_job_waits_for_a_gpu_and_gets_it_when_its_holder_is_killed(two_gpus, own_cache):
-    code = "import sys, time; from bench.devices import Device, held\n"
+    code = "import sys, time; from bench.run.devices import Device, held\n"
     code += "with held([Device('Abacus A', 'GPU-0aaa')]): print('mine', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=shell(), stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "mine\n"
-    code = "from bench.devices import Device, held\nwith held([Device('Abacus A', 'GPU-0aaa')]): print('mine')"
+    code = "from bench.run.devices import Device, held\nwith held([Device('Abacus A', 'GPU-0aaa')]): print('mine')"
     waiter = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env=shell(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from bench.author.newprogram import Programs, values, wrap
 from bench.cli import main
 from bench.codec import load
 from bench.errors import BitstreamError, UsageError
-from bench.newprogram import Programs, values, wrap
 
 # A codec as an author may have it: scripts that take PPM, divide samples by a step and deflate. It knows no PNG.
 ENCODER = """

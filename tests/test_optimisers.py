@@ -9,12 +9,12 @@ import pytest
 torch = pytest.importorskip("torch", reason="needs the learned codecs' packages: pip install -e '.[learned]'")
 pytest.importorskip("compressai", reason="needs the learned codecs' packages: pip install -e '.[learned]'")
 
-from torch import nn  # noqa: E402
+from torch import nn
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training.conditioning import latent_scales, normalise_features  # noqa: E402
-from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
-from codecs_wrappers.learned.training.optimisers import Soap  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training.starts.linear import linear_start
+from codecs_wrappers.learned.training.steps.conditioning import latent_scales, normalise_features
+from codecs_wrappers.learned.training.steps.optimisers import Soap
 
 
 def smooth_images(count: int = 4, side: int = 64) -> torch.Tensor:

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 from browser import MARKS, METRICS, RATES, opened
 
-from bench import bootstrap, records
-from bench.compare import compare_all
-from bench.curves import averaged_curve
+from bench import records
+from bench.rd import bootstrap
+from bench.rd.compare import compare_all
+from bench.rd.curves import averaged_curve
 from bench.report import build
 
 pytest_plugins = ["browser"]

@@ -18,7 +18,7 @@ from browser import MARKS
 from smallrun import small_run
 
 from bench import records
-from bench.compare import compare_all
+from bench.rd.compare import compare_all
 from bench.report import build
 from bench.report.data import LONGEST_TEXT, records_data
 from bench.report.run import read_run

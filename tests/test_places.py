@@ -14,10 +14,10 @@ from PIL import Image
 
 from bench import records
 from bench.cli import main
-from bench.coding import Job
-from bench.datasets import fetch, source_of, write_manifest
+from bench.data.datasets import fetch, source_of, write_manifest
 from bench.errors import UsageError
 from bench.files import LONGEST_NAME, check_output, file_name, printable, to_json, unfinished, write_atomically
+from bench.run.job import Job
 from bench.workflow import run_name, slug, slugs
 
 ROOT = Path(__file__).parents[1]
@@ -120,7 +120,7 @@ def test_a_wrong_place_is_said_before_any_work_is_done(monkeypatch, capsys):
     def worked(*_):
         raise AssertionError("worked in vain")
 
-    monkeypatch.setattr("bench.datasets.manifest_or_reason", worked)
+    monkeypatch.setattr("bench.data.datasets.manifest_or_reason", worked)
     for command in (["run", "webp"], ["time", "webp"], ["study", "stanh_costs"], ["decode-matrix"]):
         assert main([*command, "--dataset", "folder:.", "--out", str(Path.cwd())]) == 2
         assert "this is a folder" in capsys.readouterr().err
@@ -323,7 +323,7 @@ def test_an_image_that_cannot_be_read_is_one_refused_row_and_looked_at_again(mon
 
     before = source_of("folder:mine")
     with monkeypatch.context() as patch:
-        patch.setattr("bench.datastore.sha256_file", refuse)
+        patch.setattr("bench.data.store.sha256_file", refuse)
         patch.setattr(os, "access", no_b)
         manifest = fetch("folder:mine")
         assert [image.name for image in manifest.images] == ["a"]
@@ -379,7 +379,7 @@ def test_many_codecs_make_a_short_name_and_other_ones_another():
 
 
 def test_of_an_earlier_runs_studies_and_times_none_is_evidence(here):
-    from bench.contents import studies_of, times_of, write_contents
+    from bench.run.contents import studies_of, times_of, write_contents
 
     run = here / "run"
     for path in ("studies/sample/old.json", "studies/sample/new.json", "studies/other/new.json"):

@@ -13,10 +13,12 @@ from toymodel import ToyModel
 from bench.codec import Image, Point, load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import meanscale, ordering, plonq
 from codecs_wrappers.learned.entropy.tables import Tables
-from codecs_wrappers.learned.nested import levels_of
-from codecs_wrappers.learned.ordering import Order
+from codecs_wrappers.learned.hyperprior import coding as meanscale
+from codecs_wrappers.learned.plonq import coding as plonq
+from codecs_wrappers.learned.plonq import ordering
+from codecs_wrappers.learned.plonq.levels import levels_of
+from codecs_wrappers.learned.plonq.ordering import Order
 
 ORDERS = [
     Order(unit, by) for unit in ordering.UNITS for by in ordering.CRITERIA if (unit, by) not in ordering.INFEASIBLE

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from scipy.stats import truncnorm
 
 from bench.errors import BitstreamError, UsageError
-from codecs_wrappers.learned import nested, ordering
 from codecs_wrappers.learned.entropy.gaussian import SCALES, gaussian_tables
 from codecs_wrappers.learned.entropy.tables import PRECISION
-from codecs_wrappers.learned.meanscale import MEAN_UNIT
-from codecs_wrappers.learned.nested import FINEST, Level, check_nested, levels_of, nodes, stages
-from codecs_wrappers.learned.ordering import Order
-from codecs_wrappers.learned.plonq import LEVELS
+from codecs_wrappers.learned.hyperprior.coding import MEAN_UNIT
+from codecs_wrappers.learned.plonq import levels as nested
+from codecs_wrappers.learned.plonq import ordering
+from codecs_wrappers.learned.plonq.coding import LEVELS
+from codecs_wrappers.learned.plonq.levels import FINEST, Level, check_nested, levels_of, nodes, stages
+from codecs_wrappers.learned.plonq.ordering import Order
 
 FAMILIES = pytest.mark.parametrize(
     "levels",

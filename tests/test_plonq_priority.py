@@ -5,14 +5,14 @@ import pytest
 from test_plonq import MODEL, photographs, whole
 
 from bench.errors import UsageError
-from codecs_wrappers.learned import ordering, plonq, priority
-from codecs_wrappers.learned.nested import stages
-from codecs_wrappers.learned.ordering import Order
+from codecs_wrappers.learned.plonq import coding, ordering, priority
+from codecs_wrappers.learned.plonq.levels import stages
+from codecs_wrappers.learned.plonq.ordering import Order
 
 
 def test_a_parent_with_a_larger_expected_fall_of_the_error_per_bit_goes_first():
-    for level, (stage, ranks) in enumerate(zip(stages(plonq.LEVELS), priority.priorities(plonq.LEVELS), strict=True)):
-        before = stages(plonq.LEVELS)[level - 1] if level else None
+    for level, (stage, ranks) in enumerate(zip(stages(coding.LEVELS), priority.priorities(coding.LEVELS), strict=True)):
+        before = stages(coding.LEVELS)[level - 1] if level else None
         for parent in np.random.default_rng(level).integers(0, len(ranks) - 1, 40):
             children = np.flatnonzero(stage.parent == parent)
             if not stage.is_coded[parent] or len(children) < 2:
@@ -33,10 +33,10 @@ def test_elements_are_in_order_of_falling_priority_with_ties_by_place():
 
 @pytest.mark.parametrize(("blend", "attribute"), [(0, "centroid"), (16, "midpoint")])
 def test_the_ends_of_the_blend_are_the_mean_and_the_middle(blend, attribute):
-    for stage, values in zip(stages(plonq.LEVELS), priority.shown(plonq.LEVELS, blend), strict=True):
+    for stage, values in zip(stages(coding.LEVELS), priority.shown(coding.LEVELS, blend), strict=True):
         assert np.array_equal(values, getattr(stage, attribute))
-    between = priority.shown(plonq.LEVELS, 8)[0]
-    first = stages(plonq.LEVELS)[0]
+    between = priority.shown(coding.LEVELS, 8)[0]
+    first = stages(coding.LEVELS)[0]
     low, high = np.minimum(first.centroid, first.midpoint), np.maximum(first.centroid, first.midpoint)
     assert ((between >= low) & (between <= high + 1)).all()
 
@@ -47,9 +47,9 @@ def test_the_blend_is_in_the_stream_and_changes_prefixes_only():
     blended, other = whole(image, order=Order("element", ordering.GAIN, 16))
     assert len(plain) == len(blended)
     assert (header.parameters[:-1], header.parameters[-1], other.parameters[-1]) == (other.parameters[:-1], 0, 16)
-    assert np.array_equal(plonq.decode_latent(MODEL, plain, header), plonq.decode_latent(MODEL, blended, other))
+    assert np.array_equal(coding.decode_latent(MODEL, plain, header), coding.decode_latent(MODEL, blended, other))
     cut = len(plain) // 2
-    half, shifted = (plonq.decode_latent(MODEL, s[:cut], h) for s, h in ((plain, header), (blended, other)))
+    half, shifted = (coding.decode_latent(MODEL, s[:cut], h) for s, h in ((plain, header), (blended, other)))
     assert not np.array_equal(half, shifted)
 
 

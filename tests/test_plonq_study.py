@@ -19,15 +19,15 @@ from bench.errors import UsageError
 from bench.metrics import psnr_rgb_db
 from bench.studies import studies
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import plonq
-from codecs_wrappers.learned.nested import levels_of
-from codecs_wrappers.learned.ordering import Order
-from codecs_wrappers.learned.plonq_nesting import GRIDS, bin_of, ideal_bits, nesting
-from codecs_wrappers.learned.plonq_study import FAMILIES, Measured, grids, measure, orders, parse_levels, summary, title
+from codecs_wrappers.learned.plonq import coding
+from codecs_wrappers.learned.plonq.levels import levels_of
+from codecs_wrappers.learned.plonq.nesting import GRIDS, bin_of, ideal_bits, nesting
+from codecs_wrappers.learned.plonq.ordering import Order
+from codecs_wrappers.learned.plonq.study import FAMILIES, Measured, grids, measure, orders, parse_levels, summary, title
 
 
 def test_families_are_nested_different_and_begin_with_the_codecs_own():
-    assert FAMILIES[0] == plonq.LEVELS
+    assert FAMILIES[0] == coding.LEVELS
     assert len(set(map(title, FAMILIES))) == len(FAMILIES)
     assert sum(all(level.step == level.centre for level in levels) for levels in FAMILIES) >= 5  # uniform ones
 
@@ -35,17 +35,17 @@ def test_families_are_nested_different_and_begin_with_the_codecs_own():
 def test_a_measurement_is_a_real_prefix_at_its_rate():
     model, image = ToyModel(), data.astronaut()[:128, :192]
     variants = {
-        "own": (plonq.LEVELS, plonq.BY_SIGMA),
+        "own": (coding.LEVELS, coding.BY_SIGMA),
         "channels": (levels_of((3, 5), (1, 1)), Order("channel", "rate")),
     }
     rows = list(measure(model, "astronaut", image, variants, (0.001, 0.05, 0.1, 50.0)))
     assert [(row.variant, row.target_bpp) for row in rows] == [(name, bpp) for name in variants for bpp in (0.05, 0.1)]
     for row in rows:
         levels, order = variants[row.variant]
-        bitstream = plonq.encode(model, image, levels, order)
+        bitstream = coding.encode(model, image, levels, order)
         prefix = bitstream[: int(row.target_bpp * 128 * 192 / 8)]
         assert row.bpp == 8 * len(prefix) / (128 * 192)
-        shown = plonq.decode(model, prefix, stream.read(bitstream, "plonq"))
+        shown = coding.decode(model, prefix, stream.read(bitstream, "plonq"))
         assert row.psnr_rgb_db == psnr_rgb_db(image, shown)
 
 
@@ -53,23 +53,23 @@ def test_an_order_by_slope_is_measured_on_the_middle_and_sent_for_the_whole_imag
     model, order = ToyModel(), Order("channel", "slope")
     image = data.astronaut()[:320, :384]
     middle = image[32:288, 64:320]
-    units = plonq.units_of(model, middle, plonq.LEVELS, order)
-    own = plonq.units_of(model, image, plonq.LEVELS, order)
-    assert [sorted(level) for level in units] == [list(range(model.M))] * len(plonq.LEVELS)
+    units = coding.units_of(model, middle, coding.LEVELS, order)
+    own = coding.units_of(model, image, coding.LEVELS, order)
+    assert [sorted(level) for level in units] == [list(range(model.M))] * len(coding.LEVELS)
     assert any((a != b).any() for a, b in zip(units, own, strict=True))  # the images' orders differ
-    (row,) = measure(model, "", image, {"slope": (plonq.LEVELS, order)}, (0.1,))
-    sent = plonq.encode(model, image, plonq.LEVELS, order, units)
+    (row,) = measure(model, "", image, {"slope": (coding.LEVELS, order)}, (0.1,))
+    sent = coding.encode(model, image, coding.LEVELS, order, units)
     prefix = sent[: int(0.1 * 320 * 384 / 8)]
-    assert row.psnr_rgb_db == psnr_rgb_db(image, plonq.decode(model, prefix, stream.read(sent, "plonq")))
-    assert plonq.encode(model, image, plonq.LEVELS, order, own) == plonq.encode(model, image, plonq.LEVELS, order)
-    whole = plonq.decode(model, sent, stream.read(sent, "plonq"))
-    plain = plonq.encode(model, image)
-    assert (whole == plonq.decode(model, plain, stream.read(plain, "plonq"))).all()
+    assert row.psnr_rgb_db == psnr_rgb_db(image, coding.decode(model, prefix, stream.read(sent, "plonq")))
+    assert coding.encode(model, image, coding.LEVELS, order, own) == coding.encode(model, image, coding.LEVELS, order)
+    whole = coding.decode(model, sent, stream.read(sent, "plonq"))
+    plain = coding.encode(model, image)
+    assert (whole == coding.decode(model, plain, stream.read(plain, "plonq"))).all()
 
 
 def test_the_studies_of_orders_and_levels_take_whole_images_and_at_least_eight(monkeypatch):
     image = data.astronaut()[:320, :384]
-    monkeypatch.setattr("codecs_wrappers.learned.plonq_study.BPP", (0.1,))
+    monkeypatch.setattr("codecs_wrappers.learned.plonq.study.BPP", (0.1,))
     for rows in (orders(ToyModel(), image), grids(ToyModel(), image)):
         for row in rows:
             assert row["bpp"] == 8 * int(0.1 * 320 * 384 / 8) / (320 * 384)
@@ -98,7 +98,7 @@ def test_levels_that_do_not_nest_take_the_bits_of_the_intersection_and_nested_on
     sigma = np.exp(rng.normal(0, 1.5, 5000)).clip(0.11, 100)
     residual = sigma * rng.laplace(0, 0.7, 5000)
     finest = ideal_bits(residual, sigma, [(1, 1)])
-    assert ideal_bits(residual, sigma, [(it.step, it.centre) for it in plonq.LEVELS]) == pytest.approx(
+    assert ideal_bits(residual, sigma, [(it.step, it.centre) for it in coding.LEVELS]) == pytest.approx(
         finest, rel=1e-12
     )
     assert ideal_bits(residual, sigma, steps) > 1.05 * finest

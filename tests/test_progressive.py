@@ -9,7 +9,7 @@ from PIL import Image
 from bench.cli import main
 from bench.codec import load
 from bench.errors import BitstreamError, UsageError
-from bench.progressive import PERCENT, frames, lengths
+from bench.run.progressive import PERCENT, frames, lengths
 
 
 def test_lengths_are_rounded_up_and_end_with_the_whole():

@@ -9,8 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import published, records, validation
+from bench import records
+from bench.claims import validation
 from bench.errors import UsageError
+from bench.rd import published
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared" / "reference_curves"

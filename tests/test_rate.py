@@ -12,7 +12,7 @@ import scipy.fft
 from bench.cli import main
 from bench.codec import Codec, Embedded, Point, VariableRate, codecs, load
 from bench.errors import RdbenchError, UsageError
-from bench.rate import reach
+from bench.run.rate_control import reach
 
 
 class Step(VariableRate):

@@ -18,18 +18,18 @@ from PIL import Image
 from smallrun import small_run, write
 
 from bench import records
-from bench.claims import REPRODUCED
+from bench.claims.ledger import REPRODUCED
 from bench.codec import load
 from bench.errors import UsageError
+from bench.figures.spec import read_specification
+from bench.figures.style import COLOURS, styles
 from bench.files import sha256, sha256_pixels, to_json
-from bench.plots.style import COLOURS, styles
 from bench.report import build
 from bench.report.checks import controls
 from bench.report.looks import DARK_GROUND, LIGHT_GROUND, contrast, legible, look
 from bench.report.originals import load_originals
 from bench.report.overview import plot
 from bench.report.run import read_run
-from bench.specification import read_specification
 
 CODECS = ("jpeg", "webp", "identity", "grey")
 FAILURE = "decode: ValueError: <b>& not a bitstream"

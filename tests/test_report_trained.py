@@ -11,8 +11,8 @@ import pytest
 from smallrun import small_run
 
 from bench import records
-from bench.publish import publish
 from bench.report.build import build
+from bench.report.publish import publish
 
 
 @pytest.fixture(scope="module")

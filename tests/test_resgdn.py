@@ -19,21 +19,17 @@ import torch
 from bench.errors import BitstreamError, UnavailableError, UsageError
 from bench.metrics import Reference, measure, psnr_rgb_db
 from bench.studies import studies
-from codecs_wrappers.learned import (
-    affine,
-    networks,
-    resgdn,
-    resgdn_codec,
-    resgdn_commands,
-    resgdn_points,
-    resgdn_study,
-    weights,
-)
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned.resgdn_layers import ResGdn, ResGdnBase
-from codecs_wrappers.learned.training import config, data, trainer
-from codecs_wrappers.learned.training.resgdn_start import linear_start
+from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.resgdn import affine, coding, commands, points
+from codecs_wrappers.learned.resgdn import networks as resgdn
+from codecs_wrappers.learned.resgdn import study as resgdn_study
+from codecs_wrappers.learned.resgdn.codec import ResGdn, ResGdnBase
+from codecs_wrappers.learned.training import config, trainer
+from codecs_wrappers.learned.training.data import crops as data
 from codecs_wrappers.learned.training.schemes import resgdn as scheme
+from codecs_wrappers.learned.training.starts.resgdn import linear_start
 from codecs_wrappers.native import codemap
 from codecs_wrappers.resgdn import CODECS
 
@@ -379,8 +375,8 @@ def test_the_base_layer_is_the_beginning_of_the_whole_and_decodes_by_itself(both
     alone, base_picture = base.encode_with_reconstruction(PHOTOGRAPH, base.points[point["bits"] - 1])
     assert np.array_equal(both.decode(bitstream), picture)
     assert np.array_equal(base.decode(alone), base_picture)
-    enhancement = resgdn_codec.enhancement_bytes(bitstream)
-    assert len(bitstream) == len(alone) + enhancement and resgdn_codec.enhancement_bytes(alone) == 0
+    enhancement = coding.enhancement_bytes(bitstream)
+    assert len(bitstream) == len(alone) + enhancement and coding.enhancement_bytes(alone) == 0
     for part in (bitstream, bitstream[: len(alone)]):
         assert np.array_equal(base.decode(part), base_picture)
 
@@ -414,7 +410,7 @@ def test_errors_say_what_is_wrong(both, base):
         both.decode(whole[:-3])
     header = stream.read(alone, "resgdn")
     payload = alone[header.size :]
-    channels = resgdn_codec._FIXED.size
+    channels = coding._FIXED.size
     forged = {
         "describe no quantizer": header.parameters[:channels],
         "quantizes 7 channels, the model has 8": header.parameters[:-5],
@@ -433,7 +429,7 @@ def test_errors_say_what_is_wrong(both, base):
     with pytest.raises(BitstreamError, match="model 00000000"):
         base.decode(dataclasses.replace(header, model=bytes(4)).write() + payload)
     with pytest.raises(UsageError, match="1 to 8 bits, got 9"):
-        resgdn_codec.encode_base(base.model(base.entries[0]), image, 9)
+        coding.encode_base(base.model(base.entries[0]), image, 9)
 
 
 def test_the_residual_is_right_to_its_step_and_a_flat_one_costs_no_error():
@@ -441,9 +437,9 @@ def test_the_residual_is_right_to_its_step_and_a_flat_one_costs_no_error():
     picture = rng.integers(0, 256, (9, 11, 3)).astype(np.uint8)
     for low, high in ((-255, 255), (-3, 4), (0, 0), (7, 7), (-20, -20)):
         residual = rng.integers(low, high + 1, picture.shape)
-        samples = resgdn_codec._to_samples(residual, low, high)
+        samples = coding._to_samples(residual, low, high)
         wanted = np.clip(picture + residual, 0, 255)
-        got = resgdn_codec._sum(picture, samples, low, high)
+        got = coding._sum(picture, samples, low, high)
         assert np.abs(got.astype(int) - wanted).max() <= ((high - low) / 255 > 1)
 
 
@@ -457,7 +453,7 @@ def test_any_size_is_padded_and_cropped(both, size):
 def model(**changes):
     net = network(**changes)
     described = {"architecture": net.architecture.to_dict()}
-    return resgdn_codec.Model(weights.Weights("mine", net.state_dict(), "ab" * 32, described))
+    return coding.Model(weights.Weights("mine", net.state_dict(), "ab" * 32, described))
 
 
 def test_tiles_give_what_the_whole_gives():
@@ -471,7 +467,7 @@ def test_tiles_give_what_the_whole_gives():
 
 
 def test_the_halo_is_as_wide_as_it_must_be(monkeypatch):
-    monkeypatch.setattr(resgdn_codec, "HALO", 4)
+    monkeypatch.setattr(coding, "HALO", 4)
     tiled = model()
     image = np.tile(PHOTOGRAPH, (2, 2, 1))
     code = tiled.analyse(image)
@@ -482,7 +478,7 @@ def test_the_halo_is_as_wide_as_it_must_be(monkeypatch):
 def test_instance_normalisation_is_not_tiled_and_codes_the_smallest_image():
     made = model(activation="relu", block="resrelu")
     assert made.tile > 65535 / resgdn.STRIDE
-    coded = resgdn_codec.encode_base(made, PHOTOGRAPH[:1, :1], 8)
+    coded = coding.encode_base(made, PHOTOGRAPH[:1, :1], 8)
     assert coded.picture.shape == (1, 1, 3)
 
 
@@ -503,7 +499,7 @@ def test_the_lossless_coder_is_named_in_version_and_bitstream(both, base, monkey
     assert codemap.method_of(bitstream[header.size :]) == codemap.choose()
     by_flif = codemap.METHODS.index("flif") << 4
     coded = bytes([by_flif | bitstream[header.size] & 15]) + bitstream[header.size + 1 : -4]
-    forged = dataclasses.replace(header, tables=resgdn_codec._tables(coded))
+    forged = dataclasses.replace(header, tables=coding._tables(coded))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(UnavailableError, match="flif is not on the PATH"):
         base.decode(forged.write() + coded + bitstream[-4:])
@@ -531,15 +527,15 @@ def test_the_layers_of_a_study_add_up(both):
 
 
 def test_the_points_chosen_have_the_shares_wanted_and_are_read_back(entry, tmp_path):
-    made = resgdn_codec.Model.load(entry, "cpu")
+    made = coding.Model.load(entry, "cpu")
     images = [PHOTOGRAPH, samples.chelsea()[:120, :160]]
-    chosen = resgdn_commands.choose(made, images, (2, 4), (0.3, 0.7))
+    chosen = commands.choose(made, images, (2, 4), (0.3, 0.7))
     for point in chosen:
-        bases = [resgdn_codec.encode_base(made, image, point["bits"]) for image in images]
+        bases = [coding.encode_base(made, image, point["bits"]) for image in images]
 
         def share(qp, bases=bases):
             rates = [
-                (8 * len(base.bitstream) / image.size, 8 * len(resgdn_codec.enhance(base, image, qp)[0]) / image.size)
+                (8 * len(base.bitstream) / image.size, 8 * len(coding.enhance(base, image, qp)[0]) / image.size)
                 for base, image in zip(bases, images, strict=True)
             ]
             return 1 - sum(a for a, _ in rates) / sum(b for _, b in rates)
@@ -547,23 +543,23 @@ def test_the_points_chosen_have_the_shares_wanted_and_are_read_back(entry, tmp_p
         errors = {qp: abs(share(qp) - point["wanted_share"]) for qp in range(point["qp"] - 1, min(point["qp"] + 2, 52))}
         assert min(errors, key=errors.get) == point["qp"]
         assert share(point["qp"]) == pytest.approx(point["share"], abs=1e-3)
-    path = resgdn_commands.write(chosen, chosen[:1], {"entry": entry}, tmp_path / "points.yaml")
-    assert resgdn_points.read(path) == chosen
-    assert resgdn_points.read(path, "allocated") == chosen[:1]
+    path = commands.write(chosen, chosen[:1], {"entry": entry}, tmp_path / "points.yaml")
+    assert points.read(path) == chosen
+    assert points.read(path, "allocated") == chosen[:1]
 
 
 def test_no_mixture_of_two_pairs_beats_an_allocated_point(entry):
-    made = resgdn_codec.Model.load(entry, "cpu")
+    made = coding.Model.load(entry, "cpu")
     images = [PHOTOGRAPH, samples.chelsea()[:120, :160]]
     tried = {}
     for bits, qp in itertools.product((1, 2, 3), (51, 39, 27)):
         rates, qualities = [], []
         for image in images:
-            bitstream, picture = resgdn_codec.enhance(resgdn_codec.encode_base(made, image, bits), image, qp)
+            bitstream, picture = coding.enhance(coding.encode_base(made, image, bits), image, qp)
             rates.append(8 * len(bitstream) / image[..., 0].size)
             qualities.append(measure(Reference(image), picture)["psnr_rgb_db"])
         tried[bits, qp] = (np.mean(rates), np.mean(qualities))
-    found = resgdn_commands.allocate(made, images, (1, 2, 3), (51, 39, 27))
+    found = commands.allocate(made, images, (1, 2, 3), (51, 39, 27))
     assert [point["bpp"] for point in found] == sorted(point["bpp"] for point in found)
     assert 2 <= len(found) < len(tried)
     for point in found:
@@ -573,9 +569,7 @@ def test_no_mixture_of_two_pairs_beats_an_allocated_point(entry):
             if low <= rate <= high and low < high:
                 assert worse + (better - worse) * (rate - low) / (high - low) <= quality + 1e-9
     last = (found[-1]["bpp"], found[-1]["psnr_rgb_db"])
-    assert all(
-        better - last[1] < resgdn_commands.LEAST_SLOPE * (rate - last[0]) + 1e-3 for rate, better in tried.values()
-    )
+    assert all(better - last[1] < commands.LEAST_SLOPE * (rate - last[0]) + 1e-3 for rate, better in tried.values())
 
 
 @pytest.mark.parametrize("text", ["", "points: [{bits: 2}]", "points: [{bits: 2, qp: 52}]", "points: {", "a: 1"])
@@ -583,7 +577,7 @@ def test_a_wrong_file_of_points_is_refused(text, tmp_path):
     path = tmp_path / "points.yaml"
     path.write_text(text)
     with pytest.raises(UsageError, match=r"reading ResGDN's operating points from .*points\.yaml"):
-        resgdn_points.read(path)
+        points.read(path)
 
 
 def test_the_command_writes_points_for_the_model_it_is_given(entry, photographs, tmp_path, capsys):
@@ -592,8 +586,8 @@ def test_the_command_writes_points_for_the_model_it_is_given(entry, photographs,
     out = tmp_path / "points.yaml"
     arguments = ["--entry", entry, "--bits", "2", "--shares", "0.5", "--out", str(out)]
     assert main(["resgdn-points", str(photographs / "held_out"), *arguments]) == 0
-    assert resgdn_points.read(out)[0]["bits"] == 2
-    assert {point["bits"] for point in resgdn_points.read(out, "allocated")} == {2}
+    assert points.read(out)[0]["bits"] == 2
+    assert {point["bits"] for point in points.read(out, "allocated")} == {2}
     assert weights.sha256(entry) in out.read_text() and "share" in capsys.readouterr().out
     assert main(["resgdn-points", str(photographs / "held_out"), "--bits", "2", "3", "--shares", "0.5"]) == 2
 
@@ -602,7 +596,7 @@ def test_codecs_read_the_points_beside_the_weights_and_ablations_stay_out_of_the
     for codec in CODECS:
         if isinstance(codec, ResGdn):
             key = "allocated" if codec.name == "resgdn_allocated" else "points"
-            chosen = [(point["bits"], point["qp"]) for point in resgdn_points.read(key=key)]
+            chosen = [(point["bits"], point["qp"]) for point in points.read(key=key)]
             assert [(point["bits"], point["qp"]) for point in codec.points] == chosen
         assert (codec.role == "codec") == (codec.name in ("resgdn", "resgdn_allocated", "resgdn_base"))
 

@@ -20,24 +20,25 @@ from bench.errors import BitstreamError, UsageError
 torch = pytest.importorskip("torch", reason="needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="needs the extra rdbench[learned]")
 
-from codecs_wrappers.learned import bitstream as stream  # noqa: E402
-from codecs_wrappers.learned import meanscale, networks, stanh, stanh_codec, wacnn, weights  # noqa: E402
-from codecs_wrappers.learned.backbones import WacnnBackbone  # noqa: E402
-from codecs_wrappers.learned.entropy.gaussian import SCALES  # noqa: E402
-from codecs_wrappers.learned.entropy.tables import PRECISION  # noqa: E402
-from codecs_wrappers.learned.model import Model  # noqa: E402
-from codecs_wrappers.learned.stanh import STanH  # noqa: E402
-from codecs_wrappers.learned.stanh_rates import (  # noqa: E402
-    ANCHORS,
-    LADDER,
-    MS_SSIM_ANCHORS,
-    MS_SSIM_LADDER,
-    Stanh,
-    quantizers_of,
-)
-from codecs_wrappers.learned.training import annealing, export, stanh_start, trainer, validation  # noqa: E402
-from codecs_wrappers.learned.training import config as configs  # noqa: E402
-from codecs_wrappers.learned.training.schemes.stanh import StanhLearner  # noqa: E402
+from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.entropy.gaussian import SCALES
+from codecs_wrappers.learned.entropy.tables import PRECISION
+from codecs_wrappers.learned.hyperprior import coding as meanscale
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.model import Model
+from codecs_wrappers.learned.stanh import coding as stanh_codec
+from codecs_wrappers.learned.stanh import layer as stanh
+from codecs_wrappers.learned.stanh import wacnn
+from codecs_wrappers.learned.stanh.backbones import WacnnBackbone
+from codecs_wrappers.learned.stanh.codec import ANCHORS, LADDER, MS_SSIM_ANCHORS, MS_SSIM_LADDER, Stanh, quantizers_of
+from codecs_wrappers.learned.stanh.layer import STanH
+from codecs_wrappers.learned.training import config as configs
+from codecs_wrappers.learned.training import export, trainer
+from codecs_wrappers.learned.training.judging import validation
+from codecs_wrappers.learned.training.schemes.stanh import StanhLearner
+from codecs_wrappers.learned.training.starts import stanh as stanh_start
+from codecs_wrappers.learned.training.steps import annealing
 
 
 def irregular(extent: int = 4, seed: int = 0, dtype: torch.dtype = torch.float64, **settings: object) -> STanH:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from bench.status import all_statuses, code_sha256, status
+from bench.run.codec_state import all_statuses, code_sha256, status
 
 WRAPPER = """
 from codecs_wrappers.helper import SIZE

@@ -14,7 +14,7 @@ pytest.importorskip("compressai")
 
 from bench.codec import Codec, Embedded, codecs, load
 from bench.errors import BitstreamError, RdbenchError
-from bench.rate import reach
+from bench.run.rate_control import reach
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import stored
 

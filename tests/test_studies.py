@@ -8,7 +8,7 @@ import textwrap
 import pytest
 
 from bench import studies
-from bench.datasets import manifest_or_reason
+from bench.data.datasets import manifest_or_reason
 from bench.errors import UsageError
 
 WRAPPER = """

@@ -18,15 +18,16 @@ from bench.files import sha256_file
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from compressai.models import MeanScaleHyperprior  # noqa: E402
+from compressai.models import MeanScaleHyperprior
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training import command, config, data, trainer  # noqa: E402
-from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
-from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
-from codecs_wrappers.learned.training.process import device_of  # noqa: E402
-from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner  # noqa: E402
-from codecs_wrappers.learned.training.validation import Score, score  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import command, config, trainer
+from codecs_wrappers.learned.training.data import crops as data
+from codecs_wrappers.learned.training.judging.validation import Score, score
+from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.process import device_of
+from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
+from codecs_wrappers.learned.training.starts.linear import linear_start
 
 TINY = {
     "name": "tiny",

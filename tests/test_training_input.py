@@ -18,10 +18,11 @@ from bench.errors import UsageError
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training import command, config, data, logs, process, status, trainer  # noqa: E402
-from codecs_wrappers.learned.training.judging import Judge  # noqa: E402
-from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import command, config, logs, process, status, trainer
+from codecs_wrappers.learned.training.data import crops
+from codecs_wrappers.learned.training.judging.averages import Judge
+from codecs_wrappers.learned.training.learner import Learner
 
 TINY = {
     "rate_weight": 0.1,
@@ -141,16 +142,16 @@ def test_an_image_that_cannot_be_read_or_is_too_deep_is_named(home):
     deep = np.full((64, 64), 1000, np.uint16)  # as 8 bits, Pillow would make it white
     Image.fromarray(deep).save(home / "train/deep.png")
     with pytest.raises(UsageError, match=r"deep\.png has more than 8 bits"):
-        data.read_image(home / "train/deep.png")
+        crops.read_image(home / "train/deep.png")
     whole = (home / "train/a.png").read_bytes()
     (home / "train/cut.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UsageError, match=r"cut\.png cannot be read"):
-        data.read_image(home / "train/cut.png")
+        crops.read_image(home / "train/cut.png")
 
 
 def test_a_folder_called_like_an_image_is_a_folder(home):
     (home / "train/d.png").mkdir()
-    assert [path.name for path in data.image_files(["train"])] == ["a.png", "b.png"]
+    assert [path.name for path in crops.image_files(["train"])] == ["a.png", "b.png"]
 
 
 def test_metadata_of_what_is_no_safetensors_file_is_a_sentence(home):

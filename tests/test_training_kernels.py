@@ -7,11 +7,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.library import GDN  # noqa: E402
-from codecs_wrappers.learned.training import config, fused, widths  # noqa: E402
-from codecs_wrappers.learned.training.data import Crops  # noqa: E402
-from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.library import GDN
+from codecs_wrappers.learned.training import config
+from codecs_wrappers.learned.training.data.crops import Crops
+from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
+from codecs_wrappers.learned.training.starts import widths
+from codecs_wrappers.learned.training.steps import fused
 
 TINY = {"architecture": {"family": "mean_scale", "N": 8, "M": 12}, "batch": 2, "crop": 64, "warm_up_steps": 1}
 

@@ -5,9 +5,9 @@ import pytest
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from bench.errors import UsageError  # noqa: E402
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training import config  # noqa: E402
+from bench.errors import UsageError
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import config
 
 TINY = {"architecture": {"family": "mean_scale", "N": 8, "M": 12}, "batch": 2, "crop": 64, "warm_up_steps": 1}
 

@@ -11,15 +11,17 @@ from bench.files import sha256_file
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from compressai.models import MeanScaleHyperprior  # noqa: E402
+from compressai.models import MeanScaleHyperprior
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training import config, data, schemes, start, trainer  # noqa: E402
-from codecs_wrappers.learned.training.latents import Latents  # noqa: E402
-from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
-from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
-from codecs_wrappers.learned.training.schemes import nested_dropout, qsf  # noqa: E402
-from codecs_wrappers.learned.training.validation import score  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import config, schemes, trainer
+from codecs_wrappers.learned.training.data import crops
+from codecs_wrappers.learned.training.data.latents import Latents
+from codecs_wrappers.learned.training.judging.validation import score
+from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.schemes import nested_dropout, qsf
+from codecs_wrappers.learned.training.starts import weights as start
+from codecs_wrappers.learned.training.starts.linear import linear_start
 
 BASE = {"rate_weight": 0.1538, "architecture": {"family": "mean_scale", "N": 16, "M": 48}}
 BRIEF = {"crop": 64, "warm_up_steps": 2, "log_every": 5, "validate_every": 10, "steps": 20}
@@ -71,7 +73,7 @@ def entry(outcome):
 
 def test_qsf_factors_beat_constant_ones_before_and_after_training_and_name_their_network(train, folders):
     learner = make(folders, QSF)
-    constant = learner.score(learner.build(), [data.read_image(folders / "held_out/cat.png")])
+    constant = learner.score(learner.build(), [crops.read_image(folders / "held_out/cat.png")])
     outcome = train({**QSF, "steps": 60})
     assert outcome.start.loss < 0.997 * constant.loss  # for a linear codec constant factors are near the best
     assert outcome.best.loss < 0.997 * constant.loss
@@ -88,7 +90,7 @@ def test_qsf_factors_beat_constant_ones_before_and_after_training_and_name_their
 
 
 def test_qsf_with_all_factors_one_is_the_network_itself(train, folders):
-    held_out = [data.read_image(folders / "held_out/cat.png")]
+    held_out = [crops.read_image(folders / "held_out/cat.png")]
     learner = make(folders, QSF)
     plain = score(learner.base, held_out, 0.01)
     ones = learner.score(qsf.Factors(torch.ones(2, 48)), held_out)
@@ -101,7 +103,7 @@ def make(folders, settings):
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     kind = schemes.learner_of(settings["scheme"])
     torch.manual_seed(0)
-    learner = kind(kind.Config(**settings), [data.read_image(folders / "train/coffee.png")], torch.device("cpu"))
+    learner = kind(kind.Config(**settings), [crops.read_image(folders / "train/coffee.png")], torch.device("cpu"))
     learner.first_weights()
     learner.begin()
     return learner

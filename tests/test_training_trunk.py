@@ -21,14 +21,15 @@ from bench.errors import RdbenchError, UsageError
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training import branch, checkpoint, command, config, holdout, process, trainer  # noqa: E402
-from codecs_wrappers.learned.training import queue as queues  # noqa: E402
-from codecs_wrappers.learned.training import status as statuses  # noqa: E402
-from codecs_wrappers.learned.training.data import image_files  # noqa: E402
-from codecs_wrappers.learned.training.learner import Learner  # noqa: E402
-from codecs_wrappers.learned.training.optimisers import Soap  # noqa: E402
-from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import branch, checkpoint, command, config, process, trainer
+from codecs_wrappers.learned.training import queue as queues
+from codecs_wrappers.learned.training import status as statuses
+from codecs_wrappers.learned.training.data import holdout
+from codecs_wrappers.learned.training.data.crops import image_files
+from codecs_wrappers.learned.training.learner import Learner
+from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
+from codecs_wrappers.learned.training.steps.optimisers import Soap
 
 TRAIN = ROOT.parent / "shared/datasets/train"
 TRUNK = {

@@ -5,12 +5,13 @@ import pytest
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from bench.errors import UsageError  # noqa: E402
-from codecs_wrappers.learned import networks, wacnn  # noqa: E402
-from codecs_wrappers.learned.training import config, export  # noqa: E402
-from codecs_wrappers.learned.training.data import to_float  # noqa: E402
-from codecs_wrappers.learned.training.linear_start import linear_start  # noqa: E402
-from codecs_wrappers.learned.training.schemes import zou22  # noqa: E402
+from bench.errors import UsageError
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.stanh import wacnn
+from codecs_wrappers.learned.training import config, export
+from codecs_wrappers.learned.training.data.crops import to_float
+from codecs_wrappers.learned.training.schemes import zou22
+from codecs_wrappers.learned.training.starts.linear import linear_start
 
 WIDTHS = {"N": 16, "M": 48}
 

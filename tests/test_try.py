@@ -10,11 +10,11 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from bench.bjontegaard import bd_rate
+from bench.author.terminal import plot
 from bench.cli import main
 from bench.codec import load
 from bench.metrics import psnr_rgb_db
-from bench.plots.terminal import plot
+from bench.rd.bjontegaard import bd_rate
 
 QUANTIZER = """
 import zlib

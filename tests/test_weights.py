@@ -18,8 +18,8 @@ from codecs_wrappers.learned import weights
 torch = pytest.importorskip("torch")
 pytest.importorskip("compressai")
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.model import Model  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.model import Model
 
 SMALL = {"family": "mean_scale", "N": 4, "M": 6}
 

@@ -84,7 +84,7 @@ def test_programs_that_are_missing_are_said_before_the_wrapper_is_written(add_wr
     add_wrapper("other", "CODECS = []\n")
     written = []
     monkeypatch.setattr(
-        "bench.newcodec.write_atomically", lambda path, _: written.append(capsys.readouterr().err) or path
+        "bench.author.newcodec.write_atomically", lambda path, _: written.append(capsys.readouterr().err) or path
     )
     command = ["--command", "nosuchenc -q {q} {in} {out}", "--decode", "nosuchdec {in} {out}", "--points", "10,20"]
     assert main(["new-codec", "absent_programs", *command]) == 0

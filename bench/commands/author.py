@@ -9,14 +9,14 @@ from pathlib import Path
 
 import codecs_wrappers
 from bench.commands import DEVICE, Commands, add_command, argument, show, table_rows
-from bench.completion import SHELLS
+from bench.commands.completion import SHELLS
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
 
 def _new_codec(args: argparse.Namespace) -> None:
-    from bench.newcodec import create
-    from bench.newprogram import Programs, missing, values
+    from bench.author.newcodec import create
+    from bench.author.newprogram import Programs, missing, values
 
     if bool(args.command) != bool(args.decode):
         raise UsageError("new-codec: an encoder and a decoder are needed, --command and --decode; one is missing")
@@ -38,10 +38,10 @@ def _new_codec(args: argparse.Namespace) -> None:
 
 
 def _try(args: argparse.Namespace) -> None:
-    from bench import tryout
-    from bench.curves import CURVE_METRICS, column_of, why_null
+    from bench.author import tryout
+    from bench.figures.context import Missing
     from bench.files import check_output
-    from bench.plots.context import Missing
+    from bench.rd.curves import CURVE_METRICS, column_of, why_null
 
     if args.metric not in CURVE_METRICS:
         raise UsageError(f"try: no curve of metric {args.metric!r}; there are {', '.join(CURVE_METRICS)}")
@@ -72,7 +72,7 @@ def _try(args: argparse.Namespace) -> None:
 
 
 def _completion(args: argparse.Namespace) -> None:
-    from bench.completion import shell_code
+    from bench.commands.completion import shell_code
 
     code = shell_code(args.shell)
     show(args, [{"shell": args.shell, "code": code}], code)

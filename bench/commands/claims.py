@@ -10,16 +10,17 @@ from bench.files import root_file
 
 
 def _claims(args: argparse.Namespace) -> None:
-    from bench import claims, claimtables, records
+    from bench import records
+    from bench.claims import ledger, tables
     from bench.files import write_atomically
     from bench.progress import log_to
 
     log_to(args.log)
-    result = claims.judge_run(args.folder, args.spec)
+    result = ledger.judge_run(args.folder, args.spec)
     if args.write:
-        write_atomically(args.folder / "claims.json", claimtables.to_json(result))
-        records.write_csv(claimtables.as_table(result), args.folder / "claims.csv")
-    text = "" if args.write else claimtables.as_text(result)
+        write_atomically(args.folder / "claims.json", tables.to_json(result))
+        records.write_csv(tables.as_table(result), args.folder / "claims.csv")
+    text = "" if args.write else tables.as_text(result)
     show(args, result.pop("claims"), text, **result)
 
 

@@ -19,42 +19,42 @@ BASELINES = Path("results", "baselines")
 
 
 def _gate(args: argparse.Namespace) -> None:
-    from bench import baseline, gate, verdicts, worst
     from bench.files import write_atomically
+    from bench.gate import baseline, judge, render, worst
 
-    limits, path = gate.limits(args.fail), _path(args)
+    limits, path = judge.limits(args.fail), _path(args)
     frame = _records(args.folder)
     stored = baseline.read(path)
-    found = gate.judge(frame, stored, limits, args.codecs, args.folder)
+    found = judge.judge(frame, stored, limits, args.codecs, args.folder)
     lost = worst.worst_images(found, frame, stored)
-    text = verdicts.as_text(found) + ("" if args.rows else worst.as_text(lost))
+    text = render.as_text(found) + ("" if args.rows else worst.as_text(lost))
     if args.rows:
         for verdict in found:
             key = verdict.dataset, verdict.codec
             now = frame[(frame.dataset == key[0]) & (frame.codec == key[1])]
             if verdict.verdict != "same" and key in stored.origins:
                 text += f"\n{verdict.codec} on {verdict.dataset}\n"
-                text += verdicts.rows_as_text(gate.differences(now, stored.of(key)))
+                text += render.rows_as_text(judge.differences(now, stored.of(key)))
     rows = [{**asdict(verdict), "breached": verdict.breached} for verdict in found]
     for row in rows:
         row["worst_images"] = lost[key].to_dict("records") if (key := (row["dataset"], row["codec"])) in lost else []
-    show(args, rows, text, headline=verdicts.headline(found), baseline=path, folder=args.folder)
+    show(args, rows, text, headline=render.headline(found), baseline=path, folder=args.folder)
     if args.junit:
-        write_atomically(args.junit, verdicts.as_junit(found, args.folder, path))
+        write_atomically(args.junit, render.as_junit(found, args.folder, path))
     if args.summary:
-        text = verdicts.as_markdown(found, args.folder, path, lost)
+        text = render.as_markdown(found, args.folder, path, lost)
         with open(args.summary, "a", encoding="utf-8") as file:  # GitHub joins what all steps append
             file.write(text)
     failed = [verdict.codec for verdict in found if verdict.verdict == "failed"]
-    for command, what in verdicts.advice(found, args.folder, path):
+    for command, what in render.advice(found, args.folder, path):
         say(f"  {command}\n      {what}")
     if failed:
         raise RdbenchError(f"gate: {len(failed)} of {len(found)} failed: {', '.join(failed)}")
-    say(f"gate: {verdicts.headline(found)}")
+    say(f"gate: {render.headline(found)}")
 
 
 def _baseline(args: argparse.Namespace) -> None:
-    from bench import baseline
+    from bench.gate import baseline
 
     path = _path(args)
     if args.action == "show":

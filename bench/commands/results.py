@@ -11,7 +11,8 @@ from bench.progress import Progress, log_to, say
 
 
 def _compare(args: argparse.Namespace) -> None:
-    from bench import compare, records
+    from bench import records
+    from bench.rd import compare
 
     log_to(args.log)
     if args.folder is None:
@@ -31,7 +32,8 @@ def _compare(args: argparse.Namespace) -> None:
 
 
 def _validate(args: argparse.Namespace) -> None:
-    from bench import records, validation
+    from bench import records
+    from bench.claims import validation
 
     log_to(args.log)
     table = validation.validate(records.read(args.folder / "records.parquet"))
@@ -40,7 +42,7 @@ def _validate(args: argparse.Namespace) -> None:
 
 
 def _figures(args: argparse.Namespace) -> None:
-    from bench.figures import draw_all
+    from bench.figures.draw import draw_all
     from bench.files import to_json, write_atomically
 
     log_to(args.log)
@@ -71,7 +73,7 @@ def _report(args: argparse.Namespace) -> None:
 
 
 def _publish(args: argparse.Namespace) -> None:
-    from bench.publish import publish
+    from bench.report.publish import publish
 
     page = publish(args.name)
     show(args, [{"page": page}], str(page))

@@ -17,7 +17,7 @@ from bench.progress import say
 def _list(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from bench.status import all_statuses
+    from bench.run.codec_state import all_statuses
 
     statuses = all_statuses()
     lines = []
@@ -31,7 +31,7 @@ def _list(args: argparse.Namespace) -> None:
 
 def _encode(args: argparse.Namespace) -> None:
     from bench.codec import check_image, load_available
-    from bench.datasets import load_image
+    from bench.data.datasets import load_image
     from bench.files import check_output, sha256, write_atomically
 
     codec = load_available(args.codec)
@@ -72,8 +72,8 @@ def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
 
 def _decode(args: argparse.Namespace) -> None:
     from bench.codec import load_available
+    from bench.data.picture_file import as_file, format_of
     from bench.files import check_output, sha256_pixels, write_atomically
-    from bench.picturefile import as_file, format_of
 
     rows: list[dict[str, Any]] = []
     text = ""
@@ -118,7 +118,7 @@ def _of_other_codecs(bitstream: Path, codec: Any) -> str:
 
 
 def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, Any]]:
-    from bench.progressive import write_frames
+    from bench.run.progressive import write_frames
 
     frames = write_frames(codec, bitstream, folder)
     return [{"codec": codec.name, "image": path, "bytes": f.length, "bpp": f.bpp} for path, f in frames]
@@ -126,10 +126,10 @@ def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, 
 
 def _rate(args: argparse.Namespace) -> None:
     from bench.codec import check_image, load_available
-    from bench.datasets import load_image
+    from bench.data.datasets import load_image
     from bench.files import check_output, write_atomically
     from bench.metrics import psnr_rgb_db
-    from bench.rate import reach
+    from bench.run.rate_control import reach
 
     codec = load_available(args.codec)
     check_output(args.out, args.image)
@@ -158,9 +158,9 @@ def _rate(args: argparse.Namespace) -> None:
 
 
 def _convert(args: argparse.Namespace) -> None:
-    from bench.convert import convert
+    from bench.data.convert import convert
+    from bench.data.picture_file import as_file, format_of
     from bench.files import check_output, sha256_pixels, write_atomically
-    from bench.picturefile import as_file, format_of
 
     format_of(args.out)
     check_output(args.out, args.image)

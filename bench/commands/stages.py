@@ -13,7 +13,7 @@ from bench.progress import Progress, log_to, say
 
 
 def _fetch(args: argparse.Namespace) -> None:
-    from bench.datasets import fetch, manifest_or_reason, write_manifest
+    from bench.data.datasets import fetch, manifest_or_reason, write_manifest
 
     log_to(args.log)
     if args.manifest is None:
@@ -41,7 +41,7 @@ def _fetch(args: argparse.Namespace) -> None:
 
 
 def _manifest(args: argparse.Namespace) -> Any:
-    from bench.datasets import manifest_or_reason, read_manifest
+    from bench.data.datasets import manifest_or_reason, read_manifest
     from bench.workflow import slug
 
     if args.manifest:
@@ -51,7 +51,7 @@ def _manifest(args: argparse.Namespace) -> Any:
 
 def _run(args: argparse.Namespace) -> None:
     from bench import records
-    from bench.coding import Job, part_of
+    from bench.run.job import Job, part_of
 
     log_to(args.log)
     _must_exist(args.codec)
@@ -83,8 +83,8 @@ def _must_exist(codec: str) -> None:
 
 def _collect(args: argparse.Namespace) -> None:
     from bench import records
-    from bench.environment import environment
     from bench.files import to_json, write_atomically
+    from bench.run.environment import environment
 
     log_to(args.log)
     frame = records.read(*args.parts)
@@ -96,7 +96,8 @@ def _collect(args: argparse.Namespace) -> None:
 
 
 def _time(args: argparse.Namespace) -> None:
-    from bench import records, timing
+    from bench import records
+    from bench.run import timing
 
     log_to(args.log)
     manifest = _manifest(args)
@@ -110,7 +111,8 @@ def _time(args: argparse.Namespace) -> None:
 def _decode_matrix(args: argparse.Namespace) -> None:
     import pandas as pd
 
-    from bench import matrix, records
+    from bench import records
+    from bench.run import decode_matrix
 
     log_to(args.log)
     manifest = _manifest(args)
@@ -121,11 +123,11 @@ def _decode_matrix(args: argparse.Namespace) -> None:
     for codec in _codecs_with_weights(args.codecs):
         progress = Progress(f"{codec.name} on {manifest.name}", args.log)
         log = args.log or Path(os.devnull)
-        tables.append(matrix.decode_matrix(codec, images, log, points=args.points, on_progress=progress))
+        tables.append(decode_matrix.decode_matrix(codec, images, log, points=args.points, on_progress=progress))
     table = pd.concat(tables, ignore_index=True)
     if args.out:
         records.write_csv(table, args.out)
-    show(args, table_rows(table), matrix.as_text(table))
+    show(args, table_rows(table), decode_matrix.as_text(table))
     if not table.ok.all():
         bad = table[~table.ok]
         names = ", ".join(sorted(set(bad.codec)))
@@ -135,7 +137,7 @@ def _decode_matrix(args: argparse.Namespace) -> None:
 def _codecs_with_weights(names: list[str]) -> list[Any]:
     """The codecs of these names, which must be available; where none is named, all that have weights here."""
     from bench.codec import codecs, load_available
-    from bench.status import status
+    from bench.run.codec_state import status
 
     if names:
         return [load_available(name) for name in names]

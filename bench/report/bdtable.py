@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.plots.style import METRICS
+from bench.figures.style import METRICS
 from bench.report.run import Run
 from bench.report.tables import records_link, value_or_none
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from bench.codec import Colour
-from bench.colour import conversion_ceiling_psnr_rgb_db
+from bench.metrics.colour_ceiling import conversion_ceiling_psnr_rgb_db
 from bench.report import tables
 from bench.report.originals import Originals
 from bench.report.run import Run

@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from bench.claims import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNDECIDED, count
-from bench.claimtables import measured, over, summary
+from bench.claims.ledger import NOT_REPRODUCED, NOT_TESTABLE, REPRODUCED, UNDECIDED, count
+from bench.claims.tables import measured, over, summary
 from bench.files import write_if_changed
-from bench.published import load_published
+from bench.rd.published import load_published
 from bench.report.run import Run
 from bench.report.tables import records_link
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from bench.curves import DB_OF_MEAN, averaged_curve
-from bench.plots.style import METRICS, styles
-from bench.published import load_published
+from bench.figures.style import METRICS, styles
+from bench.rd.curves import DB_OF_MEAN, averaged_curve
+from bench.rd.published import load_published
 from bench.records import SCHEMA
 from bench.report.looks import look
 from bench.report.run import Run

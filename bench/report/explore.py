@@ -13,10 +13,10 @@ from typing import Any
 
 import PIL.Image
 
-from bench.curves import DB_OF_MEAN
-from bench.datasets import load_image
+from bench.data.datasets import load_image
 from bench.errors import RdbenchError
 from bench.files import sha256_pixels, write_atomically
+from bench.rd.curves import DB_OF_MEAN
 from bench.report.bdtable import REASONS
 from bench.report.data import cell, metrics_of
 from bench.report.looks import MARKS

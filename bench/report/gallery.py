@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
-from bench.coding import decode_files
 from bench.errors import RdbenchError, may_pass
 from bench.files import sha256_pixels, write_atomically
 from bench.report.originals import Originals
 from bench.report.run import Run
+from bench.run.job import decode_files
 
 PNG_LEVEL = 3
 LONGEST_WEBP_SIDE = 16383

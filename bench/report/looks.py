@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.plots.style import Style
+from bench.figures.style import Style
 
 LIGHT_GROUND, DARK_GROUND = "#ffffff", "#16181b"  # --ground of report.css
 CONTRAST = 3.0  # WCAG 1.4.11

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from bench.datasets import load_image
+from bench.data.datasets import load_image
 from bench.errors import RdbenchError
 from bench.files import sha256_pixels
 from bench.report.run import Run

@@ -9,8 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from bench.claims import count
-from bench.plots.style import METRICS
+from bench.claims.ledger import count
+from bench.figures.style import METRICS
 from bench.report.claims import MARKS as VERDICTS
 from bench.report.looks import MARKS
 from bench.report.run import Run

@@ -13,10 +13,10 @@ import pandas as pd
 import yaml
 
 from bench import records
-from bench.contents import times_of
 from bench.errors import UsageError
+from bench.figures.spec import SPECIFICATION
 from bench.files import sha256_file
-from bench.specification import SPECIFICATION
+from bench.run.contents import times_of
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from bench.plots.style import METRICS
+from bench.figures.style import METRICS
 from bench.report.run import Run
 
 

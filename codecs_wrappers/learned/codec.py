@@ -16,8 +16,8 @@ from codecs_wrappers.learned import device, stored, weights
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codelength import CodeLength
-    from codecs_wrappers.learned.meanscale import Step
-    from codecs_wrappers.learned.model import Model
+    from codecs_wrappers.learned.hyperprior.coding import Step
+    from codecs_wrappers.learned.hyperprior.model import Model
 
 PACKAGES = ("torch", "compressai", "safetensors", "numba")
 
@@ -66,7 +66,7 @@ class LearnedCodec(Codec):
 
     def model(self, entry: str) -> Model:
         """The model of a manifest entry on the device asked for (cached)."""
-        from codecs_wrappers.learned.model import Model
+        from codecs_wrappers.learned.hyperprior.model import Model
 
         return Model.load(entry, device.asked())
 
@@ -124,24 +124,24 @@ class SteppedCodec(LearnedCodec):
         return bitstream, self.model(self.entry_of(point)).synthesise(latent, *image.shape[:2])
 
     def _encode(self, image: Image, point: Point) -> tuple[bytes, Any]:
-        from codecs_wrappers.learned import meanscale
+        from codecs_wrappers.learned.hyperprior import coding
 
         parameters = self.parameters_of(point)
         model, step = self.model(self.entry_of(point)), self.step_of(parameters)
-        return meanscale.encode(model, check_image(image), self.scheme, step, parameters)
+        return coding.encode(model, check_image(image), self.scheme, step, parameters)
 
     def decode(self, bitstream: bytes) -> Image:
         """The image. Raises BitstreamError that says what is wrong with the bitstream."""
         header = stream.read(bitstream, self.scheme)
         if header.stored:
             return stored.decode(bitstream, header)
-        from codecs_wrappers.learned import meanscale
+        from codecs_wrappers.learned.hyperprior import coding
 
         try:
             step = self.step_of(header.parameters)
         except (struct.error, UsageError) as error:
             raise BitstreamError(f"decoding {self.name}: the header's parameters make no step: {error}") from error
-        return meanscale.decode(self.model_of(header), bitstream, header, step)
+        return coding.decode(self.model_of(header), bitstream, header, step)
 
     def code_length(self, image: Image, point: Point) -> CodeLength:
         from codecs_wrappers.learned import codelength

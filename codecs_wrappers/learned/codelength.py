@@ -14,8 +14,8 @@ from scipy.special import ndtr
 
 from bench.codec import Image, Point, check_image
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import meanscale
 from codecs_wrappers.learned.entropy.gaussian import SIGMA_UNIT
+from codecs_wrappers.learned.hyperprior import coding
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codec import SteppedCodec
@@ -46,14 +46,14 @@ def code_length(codec: SteppedCodec, image: Image, point: Point) -> CodeLength:
     model, step = codec.model(codec.entry_of(point)), codec.step_of(codec.parameters_of(point))
     bitstream, _ = codec._encode(image, point)  # the network's, though the codec may store the picture instead
     header = stream.read(bitstream, codec.scheme)
-    latent = meanscale.quantize(model, image, step)
+    latent = coding.quantize(model, image, step)
     _, sigma = model.hyper(latent.z)
     return CodeLength(
         header.size,
         len(bitstream) - header.size - stream.CHECKSUM_BYTES,
         stream.CHECKSUM_BYTES,
         ideal_z_bits(model, latent.z) / 8,
-        ideal_y_bits(latent.symbols, sigma / SIGMA_UNIT, meanscale.per_channel(step)) / 8,
+        ideal_y_bits(latent.symbols, sigma / SIGMA_UNIT, coding.per_channel(step)) / 8,
     )
 
 
@@ -68,7 +68,7 @@ def ideal_y_bits(symbols: np.ndarray, sigma: np.ndarray, step: np.ndarray | floa
     return float(-np.log2(np.maximum(likelihood, LIKELIHOOD_MIN)).sum())
 
 
-def ideal_z_bits(model: meanscale.Model, z: np.ndarray) -> float:
+def ideal_z_bits(model: coding.Model, z: np.ndarray) -> float:
     """-log2 P of z's symbols under CompressAI's factorised prior, evaluated by CompressAI."""
     import torch
 

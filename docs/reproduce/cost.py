@@ -13,8 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from codecs_wrappers.learned import networks, resgdn
-from codecs_wrappers.learned.wacnn import WACNN
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.resgdn import networks as resgdn
+from codecs_wrappers.learned.stanh.wacnn import WACNN
 
 SIDE = 64  # of the crop that is counted: operations grow with the pixels, so one of 256 takes 16 times as many
 BITS = 3  # ResGDN: bit depths decoded at each step

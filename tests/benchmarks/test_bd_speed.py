@@ -4,9 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bench import bootstrap, records
-from bench.bd import bd_rates, compare
-from bench.curves import curve_table
+from bench import records
+from bench.rd import bootstrap
+from bench.rd.bd_table import bd_rates, compare
+from bench.rd.curves import curve_table
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,10 @@ from skimage import data
 torch = pytest.importorskip("torch")
 pytest.importorskip("compressai")
 
-from codecs_wrappers.learned import meanscale, networks, weights  # noqa: E402
-from codecs_wrappers.learned.bitstream import read  # noqa: E402
-from codecs_wrappers.learned.model import Model  # noqa: E402
+from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.bitstream import read
+from codecs_wrappers.learned.hyperprior import coding, networks
+from codecs_wrappers.learned.hyperprior.model import Model
 
 TRAINED = "mean_scale_0.1538"
 SIZES = {"0.4": (512, 768), "2": (1152, 1728), "9": (2456, 3680)}
@@ -45,15 +46,15 @@ def test_no_slower_than_compressais_compress_and_decompress(benchmark):
     library.update(force=True)
     x = torch.from_numpy(PHOTOGRAPH).permute(2, 0, 1)[None].float().div(255)
     x = x.contiguous(memory_format=torch.channels_last)
-    bitstream, _ = meanscale.encode(model, PHOTOGRAPH, "mean_scale")
+    bitstream, _ = coding.encode(model, PHOTOGRAPH, "mean_scale")
     header = read(bitstream, "mean_scale")
     with torch.inference_mode():
         theirs = library.compress(x)
         assert np.isclose(len(bitstream), sum(len(s[0]) for s in theirs["strings"]), rtol=0.01)
         runs = {
-            "encode": lambda: meanscale.encode(model, np.roll(PHOTOGRAPH, 1, 0), "mean_scale"),
+            "encode": lambda: coding.encode(model, np.roll(PHOTOGRAPH, 1, 0), "mean_scale"),
             "compress": lambda: library.compress(x),
-            "decode": lambda: meanscale.decode(model, bitstream, header),
+            "decode": lambda: coding.decode(model, bitstream, header),
             "decompress": lambda: library.decompress(**theirs),
         }
         best = benchmark.pedantic(best_of, (5,), runs, rounds=1)
@@ -71,7 +72,7 @@ def test_memory_stays_under_eight_gibibytes(benchmark, megapixels, step):
     height, width = SIZES[megapixels]
     script = f"""
 import resource, time, numpy as np
-from codecs_wrappers.learned.model import Model
+from codecs_wrappers.learned.hyperprior.model import Model
 model, (height, width) = Model.load({TRAINED!r}, "cpu"), ({height}, {width})
 random = np.random.default_rng(1)
 y_shape, z_shape = model.latent_shapes(height, width)

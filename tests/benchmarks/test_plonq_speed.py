@@ -17,10 +17,12 @@ from skimage import data
 
 from bench.codec import load
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import meanscale, nested, plonq
 from codecs_wrappers.learned.entropy.coder import RangeDecoder
 from codecs_wrappers.learned.entropy.gaussian import SCALES
 from codecs_wrappers.learned.entropy.tables import Tables
+from codecs_wrappers.learned.hyperprior import coding as meanscale
+from codecs_wrappers.learned.plonq import coding as plonq
+from codecs_wrappers.learned.plonq import levels
 
 KODAK = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "kodak"
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
@@ -101,7 +103,7 @@ def test_ordering_and_finding_the_tables_takes_under_50_ms(benchmark):
 
 
 def test_building_the_tables_of_four_levels_takes_under_100_ms(benchmark):
-    benchmark.pedantic(nested.stages.__wrapped__, (plonq.LEVELS,), rounds=5, warmup_rounds=1)
+    benchmark.pedantic(levels.stages.__wrapped__, (plonq.LEVELS,), rounds=5, warmup_rounds=1)
     assert benchmark.stats["min"] < 0.1
 
 
@@ -114,7 +116,7 @@ def test_memory_grows_no_faster_than_the_image(benchmark):
             encoder.encode(section.symbols, section.which, section.tables)
         decoder = RangeDecoder(encoder.finish())
         decoder.decode(made[0].which, OneTable.z_tables)
-        plonq._decode_elements(decoder, drawn.indices, nested.stages(plonq.LEVELS), plonq.BY_SIGMA, False)
+        plonq._decode_elements(decoder, drawn.indices, levels.stages(plonq.LEVELS), plonq.BY_SIGMA, False)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         return peak

@@ -18,19 +18,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="ResGDN needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="ResGDN needs the extra rdbench[learned]")
 
-from codecs_wrappers.learned import affine, device, resgdn, resgdn_codec, weights  # noqa: E402
+from codecs_wrappers.learned import device, weights
+from codecs_wrappers.learned.resgdn import affine, coding, networks
 
 ROOT = Path(__file__).resolve().parents[2]
 HEIGHT, WIDTH, BITS = 512, 768, 4
 
 
 @pytest.fixture(scope="module")
-def model() -> resgdn_codec.Model:
+def model() -> coding.Model:
     """The compact network; its speed does not depend on its weights."""
     torch.manual_seed(0)
-    network = resgdn.build({"family": "resgdn"})
+    network = networks.build({"family": "resgdn"})
     described = {"architecture": network.architecture.to_dict()}
-    return resgdn_codec.Model(weights.Weights("speed", network.state_dict(), "00" * 32, described), device.resolve())
+    return coding.Model(weights.Weights("speed", network.state_dict(), "00" * 32, described), device.resolve())
 
 
 @pytest.fixture(scope="module")
@@ -44,8 +45,8 @@ def test_base_layer_of_768_x_512_takes_under_2_s_there_and_back(benchmark, model
     from codecs_wrappers.learned import bitstream
 
     def both_ways() -> None:
-        stream = resgdn_codec.encode_base(model, image, BITS).bitstream
-        resgdn_codec.decode_base(model, stream, bitstream.read(stream, resgdn_codec.SCHEME))
+        stream = coding.encode_base(model, image, BITS).bitstream
+        coding.decode_base(model, stream, bitstream.read(stream, coding.SCHEME))
 
     benchmark.pedantic(both_ways, rounds=5, warmup_rounds=1)
     assert benchmark.stats["min"] < 2

@@ -68,7 +68,7 @@ def test_decoding_takes_no_more_than_a_tenth_longer(benchmark, codecs):
 def test_another_rate_of_a_network_costs_its_tables_alone(benchmark, codecs):
     """A rate that was never used builds its tables; a network takes longer to load by far."""
     stanh, _, _, _ = codecs
-    from codecs_wrappers.learned.stanh_codec import PairTables
+    from codecs_wrappers.learned.stanh.coding import PairTables
 
     backbone = stanh.backbone(stanh.bases[0])
     positions = iter(np.linspace(0.01, 0.99, 64))

@@ -5,8 +5,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
-from codecs_wrappers.learned import networks  # noqa: E402
-from codecs_wrappers.learned.training.schemes.mean_scale import Config, MeanScaleLearner  # noqa: E402
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training.schemes.mean_scale import Config, MeanScaleLearner
 
 ARCHITECTURE = {"family": "mean_scale", "N": 64, "M": 96}
 RATE_WEIGHT, BATCH, CROP = 0.0154, 4, 128

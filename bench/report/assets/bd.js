@@ -1,5 +1,5 @@
-/* Curves out of the records and Bjontegaard numbers of them, as bench/curves.py, bench/interpolate.py, bench/bjontegaard.py
-   and bench/bd.py compute them (PCHIP only). Nothing here touches the page. */
+/* Curves out of the records and Bjontegaard numbers of them, as bench/rd/curves.py, bench/rd/interpolate.py, bench/rd/bjontegaard.py
+   and bench/rd/bd_table.py compute them (PCHIP only). Nothing here touches the page. */
 "use strict";
 
 rdbench.bd = (() => {

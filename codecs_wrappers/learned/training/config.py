@@ -37,7 +37,7 @@ class Config:
     warm_up_steps: int = 100
     decay_from: float = 0.4  # of the budget: from here a cosine down to lr_last
     aux_lr: float = 1e-3
-    optimiser: str = "adam"  # or "soap": Adam in the eigenbasis of Shampoo's preconditioner (optimisers.py)
+    optimiser: str = "adam"  # or "soap": Adam in the eigenbasis of Shampoo's preconditioner (steps/optimisers.py)
     adam_epsilon: float = 1e-8
     averages: tuple[float, ...] = (0.998, 0.9995)  # decays a step of the averages that are judged; the better one ships
     clip: float = 4.0  # times the running median of the gradient's norm; .inf: never

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from bench.files import sha256_file, write_atomically
 from codecs_wrappers.learned.training.config import Config
-from codecs_wrappers.learned.training.validation import Score
+from codecs_wrappers.learned.training.judging.validation import Score
 
 
 def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:

@@ -15,12 +15,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from codecs_wrappers.learned import networks
-from codecs_wrappers.learned.training import checkpoint, fused, process
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import checkpoint, process
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.data import Crops
-from codecs_wrappers.learned.training.optimisers import optimiser
-from codecs_wrappers.learned.training.validation import Score
+from codecs_wrappers.learned.training.data.crops import Crops
+from codecs_wrappers.learned.training.judging.validation import Score
+from codecs_wrappers.learned.training.steps import fused
+from codecs_wrappers.learned.training.steps.optimisers import optimiser
 
 NORMS = 200  # of gradients that the running median is taken over
 LEAST_NORMS = 20

@@ -49,7 +49,7 @@ def fast_precision(name: str, device: torch.device) -> torch.dtype | None:
     """What the network's layers run in under the configuration's ``precision``; None: fp32 (on CUDA perhaps TF32)."""
     import torch
 
-    from codecs_wrappers.learned.training.fused import has_bf16
+    from codecs_wrappers.learned.training.steps.fused import has_bf16
 
     if name == "auto":
         name = "bf16" if device.type == "cpu" and has_bf16() else "tf32"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
-from codecs_wrappers.learned.training.judging import TEXTURED, VALIDATION
+from codecs_wrappers.learned.training.judging.averages import TEXTURED, VALIDATION
 from codecs_wrappers.learned.training.logs import VALIDATION as VALIDATION_COLUMNS
 from codecs_wrappers.learned.training.trainer import read_progress
 

@@ -16,11 +16,14 @@ import torch
 
 from bench.errors import RdbenchError, UsageError
 from bench.files import to_json, write_atomically
-from codecs_wrappers.learned import networks
-from codecs_wrappers.learned.training import anchors, checkpoint, export, holdout
-from codecs_wrappers.learned.training import data as images
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import checkpoint, export
 from codecs_wrappers.learned.training.config import Config, load, weights_file
-from codecs_wrappers.learned.training.judging import TEXTURED, VALIDATION, Judge, Judgement
+from codecs_wrappers.learned.training.data import crops as images
+from codecs_wrappers.learned.training.data import holdout
+from codecs_wrappers.learned.training.judging import anchors
+from codecs_wrappers.learned.training.judging.averages import TEXTURED, VALIDATION, Judge, Judgement
+from codecs_wrappers.learned.training.judging.validation import Score, tf32
 from codecs_wrappers.learned.training.logs import Logs
 from codecs_wrappers.learned.training.process import (
     device_name,
@@ -30,7 +33,6 @@ from codecs_wrappers.learned.training.process import (
     stop_signals,
 )
 from codecs_wrappers.learned.training.schemes import learner_of
-from codecs_wrappers.learned.training.validation import Score, tf32
 
 BEST, CHECKPOINT, PROGRESS = "best.safetensors", "checkpoint.pt", "progress.json"
 

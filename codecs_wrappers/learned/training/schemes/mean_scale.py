@@ -11,16 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from codecs_wrappers.learned import networks
+from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.conditioning import latent_scales, normalise_features
-from codecs_wrappers.learned.training.data import Crops, to_float
+from codecs_wrappers.learned.training.data.crops import Crops, to_float
+from codecs_wrappers.learned.training.judging.validation import DISTORTIONS, Score, distortion, score
 from codecs_wrappers.learned.training.learner import Learner
-from codecs_wrappers.learned.training.linear_start import linear_start
-from codecs_wrappers.learned.training.optimisers import optimiser
-from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score
-from codecs_wrappers.learned.training.widths import importance, resize
+from codecs_wrappers.learned.training.starts.linear import linear_start
+from codecs_wrappers.learned.training.starts.weights import first_source
+from codecs_wrappers.learned.training.starts.widths import importance, resize
+from codecs_wrappers.learned.training.steps.conditioning import latent_scales, normalise_features
+from codecs_wrappers.learned.training.steps.optimisers import optimiser
 
 QUANTISATIONS = ("noise", "mixed")
 BATCHES = 8  # of crops for the principal components
@@ -39,7 +39,7 @@ class Config(configs.Config):
     hyperprior_lr: float = 5e-4
     hyperprior_batch: int = 0  # 0: batch
     hyperprior_crop: int = 512  # at most: a 16 x 16 piece of latent has a z of 4 x 4, most of it border
-    normalise: bool = True  # the first weights' features, and the steps where the latent is met (conditioning.py)
+    normalise: bool = True  # the first weights' features, and the steps where the latent is met (steps/conditioning.py)
     quantisation: str = "mixed"  # in training: "noise", or "mixed" (networks.rate)
     optimiser: str = "soap"
     lr: float = 2e-4

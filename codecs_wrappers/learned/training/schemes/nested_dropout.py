@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from codecs_wrappers.learned import networks
-from codecs_wrappers.learned.training.data import to_float
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training.data.crops import to_float
+from codecs_wrappers.learned.training.judging.validation import Score, distortion, mean_of, score_points
 from codecs_wrappers.learned.training.schemes import mean_scale
-from codecs_wrappers.learned.training.validation import Score, distortion, mean_of, score_points
-from codecs_wrappers.learned.training.widths import importance
+from codecs_wrappers.learned.training.starts.widths import importance
 
 
 @dataclass(frozen=True, kw_only=True)

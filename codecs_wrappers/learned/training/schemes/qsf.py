@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from codecs_wrappers.learned import networks
+from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training import latents as cached
-from codecs_wrappers.learned.training.data import Crops, to_float
-from codecs_wrappers.learned.training.latents import Latents
+from codecs_wrappers.learned.training.data import latents as cached
+from codecs_wrappers.learned.training.data.crops import Crops, to_float
+from codecs_wrappers.learned.training.data.latents import Latents
+from codecs_wrappers.learned.training.judging.validation import Score, mean_of, score_points
 from codecs_wrappers.learned.training.learner import Learner
-from codecs_wrappers.learned.training.likelihoods import SMALLEST_LIKELIHOOD, SMALLEST_SCALE
-from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import Score, mean_of, score_points
+from codecs_wrappers.learned.training.starts.weights import first_source
+from codecs_wrappers.learned.training.steps.likelihoods import SMALLEST_LIKELIHOOD, SMALLEST_SCALE
 
 LARGE_SCALE = 0.5  # in steps: from here on the error of rounding is about uniform
 SHARPNESS = 12.0  # of the soft rounding whose slope stands in for rounding's

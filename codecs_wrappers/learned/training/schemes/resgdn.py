@@ -12,14 +12,15 @@ from pytorch_msssim import ms_ssim
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from codecs_wrappers.learned import networks, resgdn
-from codecs_wrappers.learned.affine import BITS, affine_of, dequantize, fake_quantize, quantize
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.resgdn import networks as resgdn
+from codecs_wrappers.learned.resgdn.affine import BITS, affine_of, dequantize, fake_quantize, quantize
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.data import to_float
+from codecs_wrappers.learned.training.data.crops import to_float
+from codecs_wrappers.learned.training.judging.validation import LEAST_SSIM_CROP, Score, tf32, with_finite_gradient
 from codecs_wrappers.learned.training.learner import Learner
-from codecs_wrappers.learned.training.resgdn_start import linear_start
-from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import LEAST_SSIM_CROP, Score, tf32, with_finite_gradient
+from codecs_wrappers.learned.training.starts.resgdn import linear_start
+from codecs_wrappers.learned.training.starts.weights import first_source
 from codecs_wrappers.native import codemap
 
 BATCHES = 8  # of crops for the principal components

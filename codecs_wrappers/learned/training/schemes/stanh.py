@@ -17,18 +17,20 @@ import torch
 from torch import Tensor, nn
 
 from bench.files import sha256
-from codecs_wrappers.learned import networks, wacnn, weights
-from codecs_wrappers.learned.backbones import OWN, load_network
-from codecs_wrappers.learned.stanh import BINS, STanH, extent_for
-from codecs_wrappers.learned.stanh_codec import LEVEL_UNIT
+from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.stanh import wacnn
+from codecs_wrappers.learned.stanh.backbones import OWN, load_network
+from codecs_wrappers.learned.stanh.coding import LEVEL_UNIT
+from codecs_wrappers.learned.stanh.layer import BINS, STanH, extent_for
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training import stanh_start
-from codecs_wrappers.learned.training.annealing import KINDS, anneal
-from codecs_wrappers.learned.training.data import Crops, to_float
+from codecs_wrappers.learned.training.data.crops import Crops, to_float
+from codecs_wrappers.learned.training.judging.validation import DISTORTIONS, Score, distortion, score_points
 from codecs_wrappers.learned.training.learner import Learner
-from codecs_wrappers.learned.training.likelihoods import factorised_likelihoods, gaussian_likelihoods
-from codecs_wrappers.learned.training.start import first_source
-from codecs_wrappers.learned.training.validation import DISTORTIONS, Score, distortion, score_points
+from codecs_wrappers.learned.training.starts import stanh
+from codecs_wrappers.learned.training.starts.weights import first_source
+from codecs_wrappers.learned.training.steps.annealing import KINDS, anneal
+from codecs_wrappers.learned.training.steps.likelihoods import factorised_likelihoods, gaussian_likelihoods
 
 TRAINABLE = ("quantizers", "all")
 HELD_OUT_CROPS = 16  # whose latents a derivation's first quantizer is fitted on
@@ -116,7 +118,7 @@ class StanhLearner(Learner):
         return Quantizers(*layers, network=self.base.requires_grad_(whole) if whole else None)
 
     def first_weights(self) -> dict[str, Any]:
-        """Rounding, or the anchor's quantizers, that of y fitted to this rate (``stanh_start.py``)."""
+        """Rounding, or the anchor's quantizers, that of y fitted to this rate (``starts/stanh.py``)."""
         if self.source.path is None:
             return self.source.facts()
         tensors = self.source.weights()
@@ -129,12 +131,12 @@ class StanhLearner(Learner):
         self.model.y.take(start.levels, start.thresholds)
         return {**self.source.facts(), "step": round(start.step, 4), "dead_zone": round(start.dead_zone, 4)}
 
-    def fitted_start(self, ratio: float) -> stanh_start.Start:
+    def fitted_start(self, ratio: float) -> stanh.Start:
         """The start at a rate weight ``ratio`` times lower than that of the quantizers as they are."""
         held_out = self.analysed(HELD_OUT_CROPS, self.config.seed + 1)
         y = self.model.y
         pair = y.levels.detach().clone(), y.thresholds.detach().clone()
-        return stanh_start.fit(*pair, ratio, lambda *candidate: self.loss_of(*candidate, held_out))
+        return stanh.fit(*pair, ratio, lambda *candidate: self.loss_of(*candidate, held_out))
 
     @torch.no_grad()
     def loss_of(self, levels: Tensor, thresholds: Tensor, latents: Analysed) -> float:

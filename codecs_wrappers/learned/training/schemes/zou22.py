@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
-from codecs_wrappers.learned import networks, wacnn
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.stanh import wacnn
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.optimisers import optimiser
 from codecs_wrappers.learned.training.schemes import mean_scale
-from codecs_wrappers.learned.training.start import first_source
+from codecs_wrappers.learned.training.starts.weights import first_source
+from codecs_wrappers.learned.training.steps.optimisers import optimiser
 
 TRANSFORMS = ("g_a.", "g_s.")
 ANALYSIS, SYNTHESIS = (0, 1, 2, 3, 5, 6, 7), (1, 2, 3, 4, 6, 7, 8)  # where a mean-scale transform's layers go

@@ -1,0 +1,1 @@
+"""Image sets: finding, downloading, verifying, converting and reading image files."""

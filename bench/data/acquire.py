@@ -1,0 +1,214 @@
+"""The files of one set, each in its data folder with the right hash: from there, a mirror, its address, an archive."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, urlsplit
+
+from bench.data.archive import extract_images, is_archive, not_an_archive
+from bench.data.download import Source, is_url, obtain
+from bench.data.images import BrokenImageError, load_image
+from bench.data.store import Store, digest_of, set_aside, wrong
+from bench.errors import RdbenchError, UnavailableError, UsageError
+from bench.files import remove_folder
+
+if TYPE_CHECKING:
+    from bench.data.transfer import Transfers
+
+MOST_MB, MOST_ARCHIVE_MB = 100, 16_000  # of a file, of an archive, where datasets.yaml says nothing
+
+log = logging.getLogger(__name__)
+
+
+def collect(name: str, entry: Mapping[str, Any], store: Store, *, quiet: bool, wait_s: float) -> list[Path]:
+    """The paths of the set's files, all present and verified. Raises UnavailableError or RdbenchError."""
+    return _Collection(name, entry, store).complete(quiet, wait_s)
+
+
+class _Collection:
+    """One set on its way into its data folder. published: name -> hash, or "" where there is none."""
+
+    def __init__(self, name: str, entry: Mapping[str, Any], store: Store):
+        self.name, self.store = name, store
+        self.urls: list[str] = entry.get("urls", [])
+        self.most_bytes = 1_000_000 * entry.get("most_mb", MOST_MB if "archive" not in entry else MOST_ARCHIVE_MB)
+        self.archive: Mapping[str, Any] = entry.get("archive", {})
+        self.mirror = mirror_root()
+        self.below = entry.get("mirror", name)
+        self.published = {n: digest or "" for key, digest in entry.get("files", {}).items() for n in expand(key)}
+        self.notes: dict[str, str] = {}  # file -> what was wrong with the one that lay there
+
+    def complete(self, quiet: bool, wait_s: float) -> list[Path]:
+        """All files, fetched where they are missing or wrong."""
+        missing = self._missing()
+        if missing or not self._names():
+            from bench.data.transfer import Transfers  # the HTTP library, which a set that is already here does without
+
+            with Transfers(quiet=quiet, wait_s=wait_s) as transfers:
+                done = self._singly(transfers, missing)
+                if self.archive and not (done and self._names()):
+                    self._unpack(transfers)
+        for name in self._names():
+            self._trust(name)
+        return [self.store.folder / name for name in self._names()]
+
+    def _names(self) -> list[str]:
+        """The set's files; those of an archive whose entry names none are known once it has been unpacked."""
+        return sorted(self.published) or sorted(name for name in self.store.lock if not is_archive(name))
+
+    def _expected(self, name: str) -> str:
+        return self.published.get(name) or self.store.lock.get(name, "")
+
+    def _missing(self) -> list[str]:
+        """The files that are not here with the right hash. A wrong one is kept aside as ``.bad``."""
+        missing = []
+        for name in self._names():
+            path, expected = self.store.folder / name, self._expected(name)
+            if path.is_file():
+                got = self.store.check(path, expected)
+                if not got:
+                    continue
+                self.notes[name] = f"{path}: expected {expected}, got {got}, kept as {set_aside(path)}"
+                log.warning("%s", self.notes[name])
+            missing.append(name)
+        return missing
+
+    def _singly(self, transfers: Transfers, names: list[str]) -> bool:
+        """Gets file by file; False if one could not be had that way and the archive may still bring it."""
+        for name in names:
+            path, expected = self.store.folder / name, self._expected(name)
+            sources = self._sources(name, expected)
+            notes = [self.notes[name]] if name in self.notes else []
+            try:
+                obtain(transfers, path, sources, self._what(name), notes=notes, complaint=broken)
+            except RdbenchError as error:
+                if not self.archive:
+                    raise self._advice(error, name) from error
+                if not isinstance(error, UnavailableError) and sources:
+                    self.notes[name] = str(error)
+                return False
+            if expected:
+                self.store.found_right(path, expected)
+        return True
+
+    def _sources(self, name: str, digest: str) -> list[Source]:
+        """Mirror first: the file, then an archive that holds it; then its own addresses."""
+        urls = [url.format(file=quote(name)) for url in self.urls]
+        sources = []
+        if self.mirror:
+            sources.append(Source(self._mirrored(f"{self.below}/{name}"), digest, False, self.most_bytes))
+            packed = [self._mirrored(base_name(url)) for url in urls if is_archive(url)]
+            sources += [Source(archive, digest, True, self.most_bytes) for archive in packed]
+        return sources + [Source(url, digest, is_archive(url), self.most_bytes) for url in urls]
+
+    def _unpack(self, transfers: Transfers) -> None:
+        """The whole set from its archive: every image is checked before the first one is put in place."""
+        places = {place["url"]: place["hash"] or "" for place in self.archive["sources"]}
+        digests = {base_name(url): digest or self.store.lock.get(base_name(url), "") for url, digest in places.items()}
+        sources = []
+        if self.mirror:
+            for below in (f"{self.below}/", ""):
+                places_here = {self._mirrored(below + name): digest for name, digest in digests.items()}
+                sources += [Source(place, digest, False, self.most_bytes) for place, digest in places_here.items()]
+        sources += [Source(url, digests[base_name(url)], False, self.most_bytes) for url in places]
+        path = self.store.folder / next(iter(digests))
+        if not path.is_file() or wrong(path, digests[path.name]):  # one left by a process that was killed will do
+            notes = self.notes.values()
+            try:
+                obtain(transfers, path, sources, self._what(path.name), notes=notes, complaint=not_an_archive)
+            except RdbenchError as error:
+                raise self._advice(error, path.name) from error
+        scratch = self.store.folder / ".unpacked"
+        try:
+            self._accept(extract_images(path, scratch, folder=self.archive.get("folder", "")))
+            if len(digests) == 1 and not any(places.values()):
+                self.store.trust(path.name, digest_of(path))
+        finally:
+            remove_folder(scratch, self.store.folder)
+            path.unlink(missing_ok=True)
+
+    def _accept(self, images: list[Path]) -> None:
+        """Puts unpacked images in place, all or none. Raises RdbenchError for a wrong number and for a wrong image."""
+        images = [image for image in images if not self.published or image.name in self.published]
+        count = len(self.published) or self.archive["count"]
+        if len(images) != count:
+            raise RdbenchError(f"dataset {self.name}: expected {count} images in its archive, found {len(images)}")
+        for image in images:
+            expected = self._expected(image.name)
+            got = wrong(image, expected)
+            fault = f"expected {expected}, got {got}" if got else "" if expected else broken(image)
+            if fault:
+                aside = image.replace(self.store.folder / f"{image.name}.bad")
+                error = RdbenchError(f"fetching {self._what(image.name)}: {fault}, kept as {aside}")
+                raise self._advice(error, image.name)
+        for image in images:
+            self._trust(image.replace(self.store.folder / image.name).name)
+
+    def _trust(self, name: str) -> None:
+        """Locks a file without a published hash."""
+        if not self._expected(name):
+            path = self.store.folder / name
+            self.store.trust(name, digest_of(path))
+            self.store.found_right(path, self.store.lock[name])
+
+    def _advice(self, error: RdbenchError, name: str) -> RdbenchError:
+        """``error``, with what to do about it where that is not plain."""
+        if isinstance(error, UnavailableError):
+            if self.mirror or self.urls or self.archive:
+                return error
+            return UnavailableError(
+                f"unreachable: {self.name} has no public address; set RDBENCH_MIRROR to a folder or URL that holds "
+                f"{self.below}/"
+            )
+        if self.published.get(name) or name not in self.store.lock:
+            return error
+        return RdbenchError(
+            f"{error}; the expected hash is that of the first download: if the publisher has changed the file and you "
+            f"accept it, delete {name!r} from {self.store.lock_file}"
+        )
+
+    def _what(self, file: str) -> str:
+        return f"{file} of {self.name}"
+
+    def _mirrored(self, file: str) -> str:
+        return f"{self.mirror}/{quote(file) if is_url(self.mirror) else file}"
+
+
+def broken(path: Path) -> str:
+    """Says how ``path`` is no image, or a damaged one; an image that is merely refused is one."""
+    try:
+        load_image(path)
+    except BrokenImageError as error:
+        return str(error)
+    except UsageError:
+        return ""
+    return ""
+
+
+def mirror_root() -> str:
+    """RDBENCH_MIRROR without its last slash; a path is made absolute. Raises UsageError if it is no folder."""
+    mirror = os.environ.get("RDBENCH_MIRROR", "").rstrip("/")
+    if not mirror or is_url(mirror):
+        return mirror
+    folder = Path(mirror).expanduser().absolute()
+    if not folder.is_dir():
+        raise UsageError(f"RDBENCH_MIRROR is {mirror!r}: expected a folder or an http(s) URL; {folder} is no folder")
+    return str(folder)
+
+
+def base_name(url: str) -> str:
+    return Path(urlsplit(url).path).name
+
+
+def expand(name: str) -> list[str]:
+    """``image_{001..100}.png`` as its hundred names; any other name as itself."""
+    match = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", name)
+    if not match:
+        return [name]
+    head, first, last, tail = match.groups()
+    return [f"{head}{number:0{len(first)}d}{tail}" for number in range(int(first), int(last) + 1)]

@@ -1,0 +1,1 @@
+"""Figures: what figures.yaml specifies, drawn from a run's records."""

@@ -1,0 +1,222 @@
+"""Every figure that figures.yaml specifies, for one run: SVG, PDF, PNG, and a CSV of exactly the plotted numbers.
+
+The same records give the same bytes: no dates, fixed fonts and salts. A figure carries the first digits of the sha256
+of its CSV, which therefore names the numbers it shows. Which codecs are drawn, and how, stands in figures.yaml.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import cache, partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench import records
+from bench.errors import RdbenchError, UsageError
+from bench.figures.context import Context, Missing
+from bench.figures.kinds import absent, bd_rates, gain, panels, per_image, pictures, rd, speed, study, tables
+from bench.figures.spec import SPECIFICATION, anchors_of, codecs_of, datasets_of, read_specification
+from bench.figures.style import RC, placeholder, stamp, styles
+from bench.files import sha256, to_json, write_atomically, write_if_changed
+from bench.rd.published import load_published
+from bench.run.contents import studies_of, times_of
+
+KINDS: dict[str, Any] = {
+    **{"rd": rd, "panels": panels, "gain": gain, "per_image": per_image, "speed": speed, "bd": bd_rates},
+    **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts, "table": tables, "absent": absent},
+}
+HOUSE = Path(__file__).parent
+METADATA: dict[str, dict[str, Any]] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+
+
+def draw_all(
+    folder: str | Path,
+    figures_yaml: str | Path = SPECIFICATION,
+    progress: Callable[[int, int], None] | None = None,
+    only: Sequence[str] = (),
+    parts: Sequence[str | Path] | None = None,
+    datasets: Sequence[str] = (),
+    processes: int = 1,
+) -> list[dict[str, Any]]:
+    """Draws every figure of a run's ``folder`` (or those that ``only`` names) into ``folder/figures``.
+
+    Returns what each is; without ``only`` this is also written to index.json. An entry has name, kind, dataset, metric,
+    x, anchor, title, caption, codecs and claimed (those drawn), left_out (codec -> reason), sources (of claimed
+    curves), columns and sha256 (of the CSV), files (extension -> path relative to ``folder``), cells (of a table, as
+    text), and status: ``ok``, or with a reason ``missing`` (there is nothing to draw) or ``failed`` (drawing it raised
+    an error; the others are drawn), for both of which a small picture holds the place.
+
+    progress: is called with the number of figures done and of all. parts: Parquet files of records to draw from, in
+    place of the run's records and its BD table. datasets: of the run, where its records do not tell. processes: that
+    draw at the same time. Raises UsageError for a name in ``only`` that no figure has.
+    """
+    folder = Path(folder)
+    source = (folder, Path(figures_yaml), None if parts is None else tuple(map(Path, parts)), tuple(datasets))
+    wanted = _wanted(*_read(*source), only)
+    processes = min(processes, len(wanted))
+    if progress:
+        progress(0, len(wanted))
+    entries = []
+    with ExitStack() as stack:
+        stack.callback(_read.cache_clear)
+        draw: Callable[..., Any] = map
+        if processes > 1:  # started afresh: a fork of a process with threads can hang
+            draw = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"))).map
+        for entry in draw(partial(_draw, source), wanted):
+            entries.append(entry)
+            if progress:
+                progress(len(entries), len(wanted))
+    if not only:
+        write_atomically(folder / "figures" / "index.json", to_json(entries))
+    return entries
+
+
+@cache
+def _read(
+    folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, datasets: tuple[str, ...]
+) -> tuple[dict[str, Any], Context]:
+    """The specification and what it is drawn from, read once in each process that draws."""
+    specification = read_specification(figures_yaml)
+    if parts is None:
+        frame = records.read(folder / "records.parquet")
+    else:
+        frame = records.read(*parts) if parts else records.table([])
+    times, compared = times_of(folder), folder / "bd.csv"
+    studied = studies_of(folder)
+    labels = {path.stem: json.loads(path.read_text()).get("label", "") for path in (folder / "status").glob("*.json")}
+    claimed = {name for spec in specification["figures"] for name in _claimed(spec)}
+    named = {name for spec in specification["figures"] for name in (*(codecs_of(spec) or ()), *anchors_of(spec))}
+    use_compared = parts is None and compared.is_file()
+    context = Context(
+        records=frame,
+        timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
+        compared=records.plain_texts(pd.read_csv(compared, float_precision="round_trip")) if use_compared else None,
+        published=load_published(),
+        folder=folder,
+        studies={(path.stem, path.parent.name): json.loads(path.read_bytes()) for path in studied},
+        styles=styles(set(frame.codec) | named | claimed, specification["styles"], labels),
+        names=specification["datasets"],
+        datasets=tuple(sorted({*datasets, *frame.dataset})),
+    )
+    return specification, context
+
+
+def _claimed(spec: Mapping[str, Any]) -> list[str]:
+    return [name for part in (spec, *spec.get("panels", ())) for name in part.get("claimed", ())]
+
+
+def _wanted(specification: dict[str, Any], context: Context, only: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
+    """(specification, dataset) of every figure, datasets in name order where a figure asks for all.
+
+    Of several anchors the first that was measured is taken, so that a run of a few codecs has its figures too.
+    """
+    frame = context.records
+    measured = set(frame[frame.status == "ok"].groupby(["dataset", "codec"]).groups)
+    known = [spec["name"] for spec in specification["figures"]]
+    if unknown := sorted(set(only) - set(known)):
+        raise UsageError(f"no figure is called {', '.join(unknown)}; there are {', '.join(known)}")
+    wanted = []
+    for spec in specification["figures"]:
+        if only and spec["name"] not in only:
+            continue
+        for dataset in datasets_of(spec, context.datasets):
+            anchors = anchors_of(spec)
+            anchor = next((name for name in anchors if (dataset, name) in measured), (*anchors, None)[0])
+            wanted.append((spec | {"anchor": anchor}, dataset))
+    return wanted
+
+
+def _draw(source: tuple[Any, ...], what: tuple[dict[str, Any], str]) -> dict[str, Any]:
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        return _entry(*what, _read(*source)[1])
+
+
+def _entry(spec: dict[str, Any], dataset: str, context: Context) -> dict[str, Any]:
+    kind = KINDS[spec["kind"]]
+    entry: dict[str, Any] = {key: spec.get(key) for key in ("kind", "metric", "x", "anchor")}
+    entry |= {"name": f"{spec['name']}_{dataset}", "dataset": dataset, "title": context.title(spec, dataset)}
+    codecs = codecs_of(spec)
+    entry |= {
+        "caption": context.fill(spec.get("caption", ""), spec, dataset),
+        "left_out": context.left_out({"codecs": "all" if codecs is None else codecs}, dataset),
+    }
+    extra: Mapping[str, bytes] = {}
+    name = str(entry["name"])
+    try:
+        rows = context.records[context.records.dataset == dataset]
+        if dataset not in context.datasets:
+            raise Missing(f"dataset {dataset} is not part of this run")
+        if codecs != [] and not (rows.status == "ok").any():
+            raise Missing(f"nothing was measured on {dataset}")
+        frame = kind.table(context, spec, dataset)
+        figure = kind.draw(frame, context, spec, dataset)
+        extra = kind.extras(frame, context, spec) if hasattr(kind, "extras") else {}
+        entry |= {"status": "ok", "reason": "", "cells": kind.cells(frame, spec) if hasattr(kind, "cells") else None}
+        return entry | _curves(frame, context) | _save(figure, frame, context.folder, name, extra)
+    except Missing as missing:
+        entry |= {"status": "missing", "reason": str(missing), "cells": None}
+    except Exception as error:  # one figure must not take the others and the page with it
+        entry |= {"status": "failed", "reason": _why(error), "cells": None}
+    frame = pd.DataFrame(columns=kind.COLUMNS)
+    figure = placeholder(entry["title"], entry["reason"])
+    return entry | _curves(frame, context) | _save(figure, frame, context.folder, name, {})
+
+
+def _why(error: Exception) -> str:
+    """The error, and for one that nobody raised on purpose, where in this project it came from."""
+    if isinstance(error, RdbenchError):
+        return str(error)
+    files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+    own = [(path.relative_to(HOUSE.parent), line) for path, line in files if path.is_relative_to(HOUSE)]
+    where = f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def _curves(frame: pd.DataFrame, context: Context) -> dict[str, Any]:
+    claimed = sorted(set(frame[frame.kind == "claimed"].codec)) if "kind" in frame else []
+    measured = frame[frame.kind == "measured"] if "kind" in frame else frame
+    sources = []
+    for name in claimed:
+        source, _, codec = name.partition("/")
+        rows = context.published[(context.published.source == source) & (context.published.codec == codec)]
+        about = rows[["averaging", "url", "licence", "note"]].iloc[0].to_dict()
+        sources.append({"curve": name, "label": context.style(name).label} | about)
+    return {
+        "codecs": sorted(set(measured.codec)) if "codec" in frame else [],
+        "claimed": claimed,
+        "sources": sources,
+        "columns": list(frame.columns),
+    }
+
+
+def _save(figure: Figure, frame: pd.DataFrame, folder: Path, name: str, extra: Mapping[str, bytes]) -> dict[str, Any]:
+    numbers = records.to_csv(frame).encode()
+    digest = sha256(numbers)
+    stamp(figure, digest, f"{name}.csv")
+    files = {"csv": f"figures/{name}.csv"}
+    write_if_changed(folder / files["csv"], numbers)
+    for extension, metadata in METADATA.items():
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=extension, metadata=metadata)
+        files[extension] = f"figures/{name}.{extension}"
+        write_if_changed(folder / files[extension], buffer.getvalue())
+    for extension, content in extra.items():
+        files[extension] = f"figures/{name}.{extension}"
+        write_if_changed(folder / files[extension], content)
+    return {"files": files, "sha256": digest}

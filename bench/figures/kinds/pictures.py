@@ -1,0 +1,156 @@
+"""Reconstructions side by side at matched rates: codecs below each other, rates beside each other.
+
+With one rate the codecs stand beside each other. Pixels are decoded anew from the run's bitstreams; with ``animate``
+there is an animation over the rates too. The table holds the hashes of all pixels, so it still stands for the content.
+"""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import PIL.Image
+import PIL.ImageDraw
+from matplotlib.figure import Figure
+
+from bench.figures.context import Context, Missing
+from bench.figures.style import GREY, titles
+from bench.files import sha256_pixels
+from bench.run.job import decode_files
+from bench.run.matched import coded_at, original
+
+COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb_db", "bitstream", "bitstream_sha256"]
+COLUMNS += ["reconstruction_sha256"]
+CELL_INCHES = 2.3
+LEAST_INCHES = 7.2  # in width, so that the titles fit
+ACROSS = 2  # codecs beside each other where there is one rate
+FRAME_MS = 700  # of an animation
+
+
+def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
+    """COLUMNS: for each codec and rate (bit/pixel) the bitstream whose rate is nearest, as a ratio.
+
+    The image is the one ``spec`` names, or the first of the set. Instead of `rates`, `match` names a codec: the rate is
+    that of its operating point which the others come nearest to, of those `between` two rates if there are any, and the
+    others are coded anew at that rate where their points allow it and the image is here.
+    """
+    rows = context.records[(context.records.dataset == dataset) & (context.records.status == "ok")]
+    wanted = spec.get("images", {}).get(dataset) or min(rows.image)
+    rows = rows[rows.image == wanted]
+    found = []
+    codecs = context.codecs(spec, dataset)
+    rates = spec["rates"] if "rates" in spec else [_matched(rows, codecs, spec)]
+    pixels = original(context.folder, dataset, wanted) if "match" in spec else None
+    for codec in codecs:
+        for rate in rates:
+            part = rows[rows.codec == codec]
+            if part.empty:
+                continue
+            row = part.iloc[int(np.abs(np.log(part.bpp / rate)).argmin())]
+            if pixels is not None and codec != spec["match"] and not row.identical:
+                row = coded_at(rate, part, pixels, context.folder) or row
+            found.append({**{key: row[key] for key in COLUMNS if key in row}, **_labels(context, codec, rate)})
+    if not found:
+        raise Missing(f"none of {', '.join(spec['codecs'])} was measured on image {wanted} of {dataset}")
+    return pd.DataFrame(found, columns=COLUMNS)
+
+
+def _labels(context: Context, codec: str, rate: float) -> dict[str, Any]:
+    return {"label": context.style(codec).label, "rate": rate}
+
+
+def _matched(rows: pd.DataFrame, codecs: list[str], spec: dict[str, Any]) -> float:
+    """The rate of spec["match"] for which the worst match of the other codecs is best; lossless rows match any."""
+    rates = {name: np.log(part.bpp) for name, part in rows[~rows.identical.eq(True)].groupby("codec")}
+    own = rates.pop(spec["match"], None)
+    if own is None:
+        raise Missing(f"{spec['match']}, whose rate the others are to match, was not measured on {rows.image.iloc[0]}")
+    low, high = np.log(spec.get("between", (0.0001, 10000)))
+    others = [rates[name] for name in codecs if name in rates]
+    mismatch = {rate: max((np.abs(other - rate).min() for other in others), default=0.0) for rate in own}
+    wanted = [rate for rate in mismatch if low <= rate <= high] or list(mismatch)
+    return float(np.exp(min(wanted, key=mismatch.__getitem__)))
+
+
+def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
+    """The pictures at the rates of ``spec["shown"]``, or at all."""
+    frame = frame[frame.rate.isin(spec["shown"])] if "shown" in spec else frame
+    codecs, rates = list(dict.fromkeys(frame.codec)), list(dict.fromkeys(frame.rate))
+    pixels = _decode(frame, context, spec)
+    height, width = next(iter(pixels.values())).shape[:2]
+    across = len(rates) if len(rates) > 1 else ACROSS
+    down = -(-len(codecs) * len(rates) // across)
+    cell = max(CELL_INCHES, LEAST_INCHES / across)
+    size = (cell * across, (0.97 * cell * height / width + 0.2) * down + 0.6)
+    figure = Figure(figsize=size, facecolor="white")
+    cells = figure.subplots(down, across, squeeze=False).flatten()
+    figure.subplots_adjust(
+        left=0.015, right=0.985, bottom=0.16 / size[1], top=1 - 0.75 / size[1], wspace=0.03, hspace=0.12
+    )
+    for (codec, rate), row in frame.set_index(["codec", "rate"]).iterrows():
+        axes = cells[codecs.index(codec) * len(rates) + rates.index(rate)]
+        axes.imshow(pixels[codec, rate], interpolation="nearest")
+        axes.set_title(_caption(row), fontsize=5.5, color=GREY, pad=2.5)
+    for axes in cells:
+        axes.set_axis_off()
+    titles(
+        figure, context.title(spec, dataset), f"{frame.image.iloc[0]}; bitstreams nearest to {_list(rates)} bit/pixel"
+    )
+    return figure
+
+
+def extras(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[str, bytes]:
+    """With ``spec["animate"]`` an animated WebP, lossless: codecs side by side, a frame a rate, the last one held."""
+    if not spec.get("animate"):
+        return {}
+    pixels = _decode(frame, context, spec)
+    frames = []
+    for rate, rows in frame.groupby("rate", sort=False):
+        cells = [_captioned(pixels[row.codec, rate], _caption(row)) for row in rows.itertuples()]
+        frames.append(PIL.Image.fromarray(np.hstack(cells)))
+    buffer = io.BytesIO()
+    durations = [FRAME_MS] * (len(frames) - 1) + [4 * FRAME_MS]
+    options: dict[str, Any] = {"save_all": True, "append_images": frames[1:], "duration": durations, "loop": 0}
+    frames[0].save(buffer, "WEBP", lossless=True, method=4, **options)
+    return {"webp": buffer.getvalue()}
+
+
+def _decode(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[tuple[str, float], np.ndarray]:
+    """(codec, rate) -> uint8 H x W x 3, cropped. Raises Missing for a file that is gone or decodes to other pixels."""
+    pixels = {}
+    for codec, rows in frame.groupby("codec", sort=False):
+        files = [context.folder / name for name in rows.bitstream]
+        if not all(file.is_file() for file in files):
+            raise Missing(f"the bitstreams of {codec} are not in {context.folder}")
+        for row, picture in zip(rows.itertuples(), decode_files(str(codec), files), strict=True):
+            if sha256_pixels(picture) != row.reconstruction_sha256:
+                raise Missing(f"{row.bitstream} decodes to other pixels than were measured")
+            pixels[str(codec), row.rate] = _crop(picture, spec.get("crop"))
+    return pixels
+
+
+def _caption(row: Any) -> str:
+    if np.isinf(row.psnr_rgb_db):
+        return f"Original ({row.bytes / 1000:.1f} kB, lossless)"
+    return f"{row.label}: {row.bytes / 1000:.1f} kB, {row.bpp:.3f} bpp, {row.psnr_rgb_db:.2f} dB"
+
+
+def _captioned(picture: np.ndarray, text: str) -> np.ndarray:
+    """The picture under a white bar with ``text``."""
+    bar = PIL.Image.new("RGB", (picture.shape[1], 18), "white")
+    PIL.ImageDraw.Draw(bar).text((4, 3), text, fill="#222222")
+    return np.vstack([np.asarray(bar), picture])
+
+
+def _crop(picture: np.ndarray, size: list[int] | None) -> np.ndarray:
+    """The middle of a picture, ``size`` (height, width) or less."""
+    if size is None:
+        return picture
+    tops = [max(0, (side - wanted) // 2) for side, wanted in zip(picture.shape, size, strict=False)]
+    return picture[tops[0] : tops[0] + size[0], tops[1] : tops[1] + size[1]]
+
+
+def _list(rates: list[float]) -> str:
+    return ", ".join(f"{rate:.4g}" for rate in rates)

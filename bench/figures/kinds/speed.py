@@ -1,0 +1,72 @@
+"""Time against BD-rate: what a codec's bits cost to make and to read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from bench.figures.context import Context, Missing
+from bench.figures.style import canvas, count_images, legend, plain_log, titles
+
+SIDES = {"encode": "Encoding", "decode": "Decoding"}
+COLUMNS = ["kind", "codec", "label", "side", "s_per_mpixel", "s_per_mpixel_low", "s_per_mpixel_high"]
+COLUMNS += ["bd_rate_percent", "ci_low", "ci_high", "n_images", "n_points", "threads", "device"]
+
+
+def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
+    """COLUMNS: per codec and side the median, least and greatest seconds per megapixel over the timed points."""
+    anchor = context.anchor(spec, dataset)
+    if context.timing is None or not (context.timing.dataset == dataset).any():
+        raise Missing(f"no times were measured on {dataset}; `rdbench time` measures them")
+    timing = context.timing[(context.timing.dataset == dataset) & (context.timing.encode_s_median.notna())]
+    codecs = [codec for codec in context.codecs(spec, dataset) if codec in set(timing.codec)]
+    headline = context.headline(spec, dataset, [codec for codec in codecs if codec != anchor])
+    rows = []
+    for codec in codecs:
+        if codec == anchor:
+            mean = {"bd_rate_percent": 0.0, "ci_low": None, "ci_high": None}
+        elif codec in headline.index and pd.notna(headline.loc[codec].bd_rate_percent):
+            mean = headline.loc[codec][["bd_rate_percent", "ci_low", "ci_high"]].to_dict()
+        else:
+            continue
+        times = timing[timing.codec == codec]
+        about = {"kind": "measured", "codec": codec, "label": context.style(codec).label} | mean
+        about |= {"n_images": times.image.nunique(), "n_points": times.point.nunique()}
+        about |= {"threads": times.threads.max(), "device": times.device.iloc[0]}
+        for side in SIDES:
+            seconds = 1e6 * times[f"{side}_s_median"] / times.pixels
+            spread = {"s_per_mpixel": seconds.median(), "s_per_mpixel_low": seconds.min()}
+            rows.append(about | {"side": side, "s_per_mpixel_high": seconds.max()} | spread)
+    if not rows:
+        raise Missing(f"no codec has both times and a BD-rate against {context.style(anchor).label} on {dataset}")
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
+    """Encoding left, decoding right, on one BD-rate scale; better is lower and further left."""
+    figure, panels = canvas(panels=2, sharey=True)
+    for axes, (side, name) in zip(panels, SIDES.items(), strict=True):
+        for row in frame[frame.side == side].itertuples():
+            style = context.style(row.codec)
+            reach = [row.s_per_mpixel_low, row.s_per_mpixel_high]
+            axes.plot(reach, [row.bd_rate_percent] * 2, color=style.colour, linewidth=1.2, alpha=0.6)
+            if pd.notna(row.ci_low):
+                axes.plot(
+                    [row.s_per_mpixel] * 2, [row.ci_low, row.ci_high], color=style.colour, linewidth=1.2, alpha=0.6
+                )
+            axes.plot([row.s_per_mpixel], [row.bd_rate_percent], **style.line(linestyle="", markersize=5.5))
+        axes.set_xscale("log")
+        plain_log(axes)
+        axes.set_xlabel(f"{name} time [s/megapixel], log scale")
+    anchor = context.style(spec["anchor"]).label
+    panels[0].set_ylabel(f"BD-rate against {anchor} [%], negative: fewer bits")
+    order = frame.drop_duplicates("codec").sort_values("bd_rate_percent", ascending=False)
+    looks = [(row.label, context.style(row.codec).line(linestyle="", markersize=5.5)) for row in order.itertuples()]
+    legend(figure, {"Measured": looks})
+    points, threads = int(frame.n_points.max()), int(frame.threads.max())
+    how = f"{count_images(frame.n_images)}, {points} operating points: median, bar from fastest to slowest"
+    where = f"{threads} thread{'' if threads == 1 else 's'}, {'; '.join(dict.fromkeys(frame.device))}"
+    titles(figure, context.title(spec, dataset), f"{how}; {where}")
+    return figure

@@ -1,0 +1,1 @@
+"""One job: worker processes, the two-process round trip, the cache, times, rate control."""

@@ -1,0 +1,65 @@
+"""Finished pieces, kept: one bitstream and its measurements for each image, codec and point.
+
+The key holds all that decides a piece, so a piece is found again exactly as long as it is still right.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from bench.codec import Codec, Point
+from bench.files import cache_dir, sha256, sha256_file, to_json, write_atomically
+from bench.metrics import METRIC_VERSIONS_JSON
+from bench.run.codec_state import Status
+
+CHAIN_VERSION = 1  # of the witness chain: a change of what it does to the bits or the pixels raises it
+
+log = logging.getLogger(__name__)
+
+
+class Entry:
+    """One piece in the cache: a bitstream and beside it a JSON file with its hash and measurements."""
+
+    def __init__(self, codec: Codec, state: Status, image_sha256: str, point: Point, device: str = "cpu"):
+        key = {
+            "chain": CHAIN_VERSION,
+            "image": image_sha256,
+            "codec": codec.name,
+            "version": state.version,
+            "code": state.code_sha256,
+            "weights": state.weights_sha256,
+            "point": point.name,
+            "parameters": point.to_json(),
+        }
+        if device != "cpu":  # a GPU rounds differently: its pieces are others
+            key["device"] = device
+        digest = sha256(json.dumps(key, sort_keys=True).encode())
+        folder = cache_dir() / "pieces" / codec.name / digest[:2]
+        self.bitstream = folder / f"{digest}{codec.extension}"
+        self.facts = folder / f"{digest}.json"
+
+    def read(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """What is known of the bitstream, and its measurements if made by the present metrics; None for what is not.
+
+        A damaged entry is named in the log and treated as absent.
+        """
+        if not self.facts.is_file():
+            return None, None
+        try:
+            stored = json.loads(self.facts.read_bytes())
+            if stored.pop("digest") != sha256(to_json(stored).encode()):
+                raise ValueError("the facts do not match their digest")
+            coded, measured = stored["coded"], stored["measured"]
+            if sha256_file(self.bitstream) != coded["bitstream_sha256"]:
+                raise ValueError("the bitstream does not match its hash")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            log.warning("cache entry %s is damaged (%s): made again", self.facts, error)
+            return None, None
+        return coded, measured if measured["metric_versions"] == METRIC_VERSIONS_JSON else None
+
+    def write(self, coded: dict[str, Any], measured: dict[str, Any]) -> None:
+        stored = {"coded": coded, "measured": measured}
+        stored["digest"] = sha256(to_json(stored).encode())  # type: ignore[assignment]
+        write_atomically(self.facts, to_json(stored), sync=False)

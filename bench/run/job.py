@@ -1,0 +1,238 @@
+"""The witness chain: encode to disk, decode in another process, compare hashes, measure.
+
+Every finished piece (image, codec, point) is kept in a cache whose key holds all that decides it, so that a run that
+was killed goes on where it stood and nothing half-written is taken for whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.codec import Codec, Point, load
+from bench.data.datasets import ImageFile, Manifest
+from bench.data.images import load_verified
+from bench.errors import RdbenchError, TransientError, UsageError, may_pass
+from bench.files import file_name, unfinished
+from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
+from bench.run.cache import Entry
+from bench.run.client import Worker, WorkerError
+from bench.run.codec_state import Status, status
+from bench.run.devices import lent
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Job:
+    """One codec on the images of one manifest.
+
+    folder: the run's folder, where bitstreams are linked and logs lie; refused: name and reason of images that cannot
+    be loaded; left_out: why the configuration does not want this codec, if it does not; on_progress(done, total,
+    from_cache) is called after each piece; timeout_s: for one encode or decode; accept_failures: a failure that may
+    pass at the next try is a row as well.
+    """
+
+    codec: str
+    manifest: Manifest
+    folder: Path
+    log: Path
+    images: list[ImageFile] = field(default_factory=list)
+    refused: list[dict[str, str]] = field(default_factory=list)
+    left_out: str = ""
+    timeout_s: float = 600.0
+    threads: int = 1
+    accept_failures: bool = False
+    on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """One row of records per image and point; one for the whole dataset where the codec or the set is missing.
+
+        Raises TransientError, once all else is done and in the cache, where the machine and not the codec failed.
+        """
+        whole = {"dataset": self.manifest.name, "codec": self.codec}
+        try:
+            codec = load(self.codec)
+        except UsageError as error:
+            return [{**whole, "status": "failed", "reason": str(error)}]
+        state = status(codec)
+        whole["role"] = codec.role
+        if state.error:
+            return [{**whole, "status": "failed", "reason": state.error}]
+        if self.left_out or not state.available:
+            return [{**whole, "status": "skipped", "reason": self.left_out or state.reason}]
+        if self.manifest.status != "ok":
+            return [{**whole, "status": "skipped", "reason": self.manifest.reason}]
+        refused = [{"image": image["name"], "status": "skipped", "reason": image["reason"]} for image in self.refused]
+        chain = _Chain(self, codec, state)
+        try:
+            rows = list(chain.rows())
+        except UsageError as error:  # a device that is not there
+            return [{**whole, "status": "failed", "reason": str(error)}]
+        if chain.undone and not self.accept_failures:
+            raise TransientError(
+                f"{self.codec} on {self.manifest.name}: {len(chain.undone)} of {chain.total} pieces failed for reasons "
+                f"that may pass: {chain.undone[0]}. The others are done and kept; the same command redoes only these. "
+                "If it happens every time: --accept-failures (accept_failures in the configuration) makes them rows"
+            )
+        return [*rows, *({**whole, **row} for row in refused)]
+
+
+class _Chain:
+    """The pieces of one job, in image order, with the two workers they need."""
+
+    def __init__(self, job: Job, codec: Codec, state: Status):
+        self.job, self.codec, self.state = job, codec, state
+        self.done = self.cached = 0
+        self.undone: list[str] = []  # why, for each piece that the machine failed at
+        self.total = len(job.images) * len(codec.points)
+        self.common = {
+            "dataset": job.manifest.name,
+            "codec": codec.name,
+            "role": codec.role,
+            "codec_version": state.version,
+            "code_sha256": state.code_sha256,
+            "weights_sha256": state.weights_sha256 or None,
+        }
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        job, has_weights = self.job, bool(self.state.weights_sha256)
+        with ExitStack() as stack:
+            self.device = stack.enter_context(lent(has_weights))
+            if has_weights:
+                self.common["device"] = self.device.name
+            self.encoder, self.decoder = (
+                stack.enter_context(
+                    Worker(side, self.codec.name, job.log, job.timeout_s, job.threads, self.device.environment())
+                )
+                for side in ("encode", "decode")
+            )
+            for image in self.job.images:
+                self.reference: Reference | None = None  # made for the first point that is not in the cache
+                for index, point in enumerate(self.codec.points):
+                    yield self._row(image, point, index)
+                    self.done += 1
+                    self.job.on_progress(self.done, self.total, self.cached)
+
+    def _row(self, image: ImageFile, point: Point, index: int) -> dict[str, Any]:
+        row = {
+            **self.common,
+            "image": image.name,
+            "image_sha256": image.sha256,
+            "width": image.width,
+            "height": image.height,
+            "point": point.name,
+            "point_index": index,
+            "parameters": point.to_json(),
+        }
+        try:
+            piece, bitstream = self._piece(image, point)
+            link = self.job.folder / "bitstreams" / self.job.manifest.name / self.codec.name
+            link /= file_name(image.name, f".{point.name}{self.codec.extension}")
+            _link(bitstream, link)
+        except (RdbenchError, OSError) as error:
+            log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)
+            if not isinstance(error, WorkerError) or may_pass(error):  # an error here, and no codec's
+                self.undone.append(f"{image.name}, point {point.name}: {error}")
+            relative = os.path.relpath(self.job.log, self.job.folder)
+            return {**row, "status": "failed", "reason": str(error), "log": relative}
+        row["bitstream"] = str(link.relative_to(self.job.folder))
+        row["bpp"] = 8 * piece["bytes"] / (image.width * image.height)
+        return {**row, "status": "ok", **piece}
+
+    def _piece(self, image: ImageFile, point: Point) -> tuple[dict[str, Any], Path]:
+        """The measurements of one piece and the path of its bitstream, from the cache or made now."""
+        entry = Entry(self.codec, self.state, image.sha256, point, self.device.name)
+        coded, measured = entry.read()
+        if coded is None:
+            entry.bitstream.parent.mkdir(parents=True, exist_ok=True)
+            request = {
+                "image": image.path,
+                "image_sha256": image.sha256,
+                "point": point.name,
+                "parameters": dict(point.parameters),
+            }
+            coded = _facts(self.encoder.ask(do="encode", **request, out=str(entry.bitstream)))
+            measured = None
+        if measured is None:
+            measured = self._measure(image, entry.bitstream, coded)
+            entry.write(coded, measured)
+        else:
+            self.cached += 1
+        return {**coded, **measured}, entry.bitstream
+
+    def _measure(self, image: ImageFile, bitstream: Path, coded: dict[str, Any]) -> dict[str, Any]:
+        answer, pixels = decode_file(self.decoder, bitstream)
+        shape = (answer["height"], answer["width"])
+        if shape != (image.height, image.width):
+            raise WorkerError(
+                f"decode: expected a reconstruction of {image.height} x {image.width}, got {shape[0]} x {shape[1]}"
+            )
+        own, other = coded["encoder_reconstruction_sha256"], answer["reconstruction_sha256"]
+        if own is not None and own != other:
+            raise WorkerError(
+                f"decode: the decoder's pixels ({other[:12]}) differ from the encoder's reconstruction ({own[:12]})"
+            )
+        if self.reference is None:
+            self.reference = Reference(load_verified(image.path, image.sha256))
+        metrics = measure(self.reference, pixels)
+        return {"reconstruction_sha256": other, **metrics, "metric_versions": METRIC_VERSIONS_JSON}
+
+
+def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.ndarray]:
+    """The decoding worker's answer and its pixels for one bitstream, which it sees under a name that says nothing."""
+    scratch = Path(decoder.folder.name)
+    _link(bitstream, scratch / "bitstream")
+    try:
+        answer = decoder.ask(do="decode", bitstream=str(scratch / "bitstream"), out=str(scratch / "pixels.npy"))
+        return answer, np.load(scratch / "pixels.npy")
+    finally:
+        for name in ("bitstream", "pixels.npy"):
+            (scratch / name).unlink(missing_ok=True)
+
+
+def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) -> Iterator[np.ndarray]:
+    """The reconstructions (uint8, H x W x 3) of bitstream files, decoded in another process. Raises WorkerError."""
+    with (
+        lent(bool(load(codec).weights_digest())) as device,
+        Worker("decode", codec, log, device=device.environment()) as decoder,
+    ):
+        for path in paths:
+            yield decode_file(decoder, Path(path))[1]
+
+
+def part_of(images: list[ImageFile], part: str) -> list[ImageFile]:
+    """Every n-th image for ``part`` "k-of-n" (k from 1), so that a dataset can be spread over machines."""
+    try:
+        index, count = (int(number) for number in part.split("-of-"))
+        if not 1 <= index <= count:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"a part is written k-of-n with 1 <= k <= n, such as 2-of-8; got {part!r}") from None
+    return images[index - 1 :: count]
+
+
+def _facts(answer: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in answer.items() if name not in ("load_s", "peak_rss_mib")}
+
+
+def _link(source: Path, target: Path) -> None:
+    """``target`` as a hard link to ``source``, or a copy across file systems; whole or absent."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = unfinished(target)
+    try:
+        os.link(source, part)
+    except OSError as error:
+        if not source.is_file():
+            raise RdbenchError(f"linking bitstream {source}: {error}") from None
+        shutil.copyfile(source, part)
+    os.replace(part, target)
+    part.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both names

@@ -1,0 +1,110 @@
+"""Encoding and decoding times, measured apart from the run: one codec at a time, nothing beside it.
+
+In each of the two worker processes the codec is loaded and prepared, called once to warm up, then ``repeats`` times.
+The median and the interquartile range of those are reported. Loading (import, construction, and ``Codec.prepare``:
+weights, compiled code) is a column of its own, and so is what the warm-up call took beyond the median. ``decode``
+returns its pixels in memory, so a GPU is done with them when the clock stops.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from bench.codec import Point, load
+from bench.data.datasets import ImageFile, Manifest
+from bench.errors import UsageError, may_pass
+from bench.run.client import Worker, WorkerError
+from bench.run.codec_state import status
+from bench.run.devices import lent
+from bench.run.environment import device_name
+
+_S, _I, _F = pa.string(), pa.int64(), pa.float64()
+
+SCHEMA = pa.schema(
+    [
+        ("dataset", _S),
+        ("image", _S),
+        ("pixels", _I),
+        ("codec", _S),
+        ("point", _S),
+        ("point_index", _I),
+        ("status", _S),
+        ("reason", _S),
+        ("encode_s_median", _F),
+        ("encode_s_iqr", _F),
+        ("decode_s_median", _F),
+        ("decode_s_iqr", _F),
+        ("encode_load_s", _F),  # import, construction and prepare()
+        ("decode_load_s", _F),
+        ("encode_warmup_s", _F),  # what the first call took beyond the median
+        ("decode_warmup_s", _F),
+        ("encode_peak_rss_mib", _F),
+        ("decode_peak_rss_mib", _F),
+        ("repeats", _I),
+        ("threads", _I),
+        ("device", _S),
+    ]
+)
+
+
+def time_codec(
+    name: str, manifest: Manifest, log: Path, *, images: int = 1, points: int = 3, repeats: int = 3, threads: int = 1
+) -> pd.DataFrame:
+    """One row per image and point: the first ``images``; ``points`` of the RD curve, evenly spread with both ends.
+
+    Raises WorkerError where the machine failed (a killed process, a timeout, a full disk): no row would say so rightly.
+    """
+    codec = load(name)
+    state = status(codec)
+    rows = []
+    if state.available and manifest.status == "ok":
+        about = {"dataset": manifest.name, "codec": name, "repeats": repeats, "threads": threads}
+        try:
+            with lent(bool(state.weights_sha256)) as device:
+                about["device"] = f"{device.name}, {device_name()}" if device.uuid else device_name()
+                for image in manifest.images[:images]:
+                    with (
+                        Worker("encode", name, log, threads=threads, device=device.environment()) as encoder,
+                        Worker("decode", name, log, threads=threads, device=device.environment()) as decoder,
+                    ):
+                        for index in spread(len(codec.points), points):
+                            point = codec.points[index]
+                            row = about | {"image": image.name, "point": point.name, "point_index": index}
+                            rows.append(row | _time_point(encoder, decoder, image, point, repeats))
+        except UsageError as error:  # the device asked for is not there
+            rows.append(about | {"status": "failed", "reason": str(error)})
+    columns = {column: [row.get(column) for row in rows] for column in SCHEMA.names}
+    return pa.table(columns, schema=SCHEMA).to_pandas()
+
+
+def spread(count: int, wanted: int) -> list[int]:
+    """``wanted`` of the indices 0 .. count - 1, evenly spread with both ends; the middle one if one is wanted."""
+    if wanted == 1:
+        return [count // 2]
+    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
+
+
+def _time_point(encoder: Worker, decoder: Worker, image: ImageFile, point: Point, repeats: int) -> dict[str, Any]:
+    bitstream = str(Path(decoder.folder.name) / "bitstream")
+    at = {"point": point.name, "parameters": dict(point.parameters)}
+    of = {"image": image.path, "image_sha256": image.sha256}
+    try:
+        encoded = encoder.ask(do="time", **of, **at, repeats=repeats, out=bitstream)
+        decoded = decoder.ask(do="time", bitstream=bitstream, repeats=repeats)
+    except WorkerError as error:
+        if may_pass(error):
+            raise
+        return {"status": "failed", "reason": str(error)}
+    row = {"status": "ok", "pixels": encoded["height"] * encoded["width"]}
+    for side, answer in (("encode", encoded), ("decode", decoded)):
+        low, median, high = np.percentile(answer["seconds"], [25, 50, 75])
+        row[f"{side}_s_median"], row[f"{side}_s_iqr"] = float(median), float(high - low)
+        row[f"{side}_load_s"] = answer["load_s"]
+        row[f"{side}_warmup_s"] = max(0.0, answer["first_s"] - float(median))
+        row[f"{side}_peak_rss_mib"] = answer["peak_rss_mib"]
+    return row

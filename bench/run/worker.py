@@ -1,0 +1,179 @@
+"""The process in which a codec runs: `python -m bench.run.worker encode|decode CODEC`.
+
+It reads one JSON request a line from standard input and answers each with one JSON line. A codec that prints, crashes
+or hangs harms only this process. The decoding one is started in an empty folder and is given bitstreams under names
+that say nothing, so a codec that needs the original to decode fails here as it would at a user's.
+
+The process leads a group of its own. When the harness dies, standard input ends and the group kills itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.codec import Codec, Embedded, Image, Point, check_image, load
+from bench.errors import may_pass
+from bench.files import sha256, sha256_pixels, write_atomically
+
+END_S = 2.0  # that a process may take to end after standard input has
+
+
+class Encoder:
+    """Encodes images given by path."""
+
+    def __init__(self, codec: Codec):
+        self.codec = codec
+        self.image = lru_cache(maxsize=1)(_load_image)
+        self.full = lru_cache(maxsize=1)(self._full)
+
+    def _full(self, path: str, pixels_sha256: str) -> bytes:
+        return self.codec.encode_full(self.image(path, pixels_sha256))  # type: ignore[attr-defined]
+
+    def encode(self, image: str, image_sha256: str, point: str, parameters: dict[str, Any], out: str) -> dict[str, Any]:
+        """Writes the bitstream to ``out``; answers its size and hash and that of the encoder's reconstruction."""
+        pixels, at = self.image(image, image_sha256), Point(point, **parameters)
+        reconstruction, target_bpp, saturated = None, None, None
+        if isinstance(self.codec, Embedded):
+            full = self.full(image, image_sha256)
+            bitstream = self.codec.truncate(full, at)
+            reconstruction = self.codec.encoder_reconstruction(pixels, bitstream)
+            if "bpp" in at.parameters:
+                target_bpp = float(at["bpp"])
+                saturated = len(full) < int(target_bpp * pixels.shape[0] * pixels.shape[1] / 8)
+        else:
+            bitstream, reconstruction = self.codec.encode_with_reconstruction(pixels, at)
+        if not isinstance(bitstream, bytes) or not bitstream:
+            raise TypeError(f"encode must return bytes, and at least one; it returned {_describe(bitstream)}")
+        write_atomically(out, bitstream, sync=False)
+        return {
+            "bytes": len(bitstream),
+            "bitstream_sha256": sha256(bitstream),
+            "encoder_reconstruction_sha256": None if reconstruction is None else sha256_pixels(reconstruction),
+            "target_bpp": target_bpp,
+            "saturated": saturated,
+        }
+
+    def time(
+        self, image: str, image_sha256: str, point: str, parameters: dict[str, Any], repeats: int, out: str
+    ) -> dict[str, Any]:
+        """Encodes ``1 + repeats`` times: the first call's seconds, then those of the others."""
+        at = Point(point, **parameters)
+        pixels = self.image(image, image_sha256).copy()  # of a read-only array a codec may keep what it computed
+        seconds, bitstream = _times(lambda: self.codec.encode(pixels, at), repeats)
+        write_atomically(out, bitstream, sync=False)
+        return {**seconds, "height": pixels.shape[0], "width": pixels.shape[1]}
+
+
+class Decoder:
+    """Decodes bitstreams given by path, and knows nothing else."""
+
+    def __init__(self, codec: Codec):
+        self.codec = codec
+
+    def decode(self, bitstream: str, out: str) -> dict[str, Any]:
+        """Writes the reconstruction as .npy to ``out``; answers its hash and shape."""
+        pixels = self.codec.decode(Path(bitstream).read_bytes())
+        if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
+            raise TypeError(f"decode must return uint8 H x W x 3; it returned {_describe(pixels)}")
+        pixels = np.array(pixels)  # a copy: the codec may go on using its own
+        with open(out, "wb") as file:  # np.save does not say that the disk is full, this does
+            np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(pixels))
+            file.write(pixels.tobytes())
+        return {"reconstruction_sha256": sha256_pixels(pixels), "height": pixels.shape[0], "width": pixels.shape[1]}
+
+    def time(self, bitstream: str, repeats: int) -> dict[str, Any]:
+        """Decodes ``1 + repeats`` times: the first call's seconds, then those of the others."""
+        data = Path(bitstream).read_bytes()
+        return _times(lambda: self.codec.decode(data), repeats)[0]
+
+
+def _load_image(path: str, pixels_sha256: str) -> Image:
+    """The pixels, read-only: an encoder that changes its input would change that of the next point."""
+    from bench.data.images import load_verified  # only the encoding side may know it
+
+    image = check_image(load_verified(path, pixels_sha256))
+    image.setflags(write=False)
+    return image
+
+
+def _times(call: Any, repeats: int) -> tuple[dict[str, Any], Any]:
+    seconds = []
+    for _ in range(1 + repeats):
+        start = time.perf_counter()
+        result = call()
+        seconds.append(time.perf_counter() - start)
+    return {"first_s": seconds[0], "seconds": seconds[1:]}, result
+
+
+def _peak_rss_mib() -> float:
+    """The most memory this process has held. Linux keeps it for this program alone; ru_maxrss counts the parent's."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _describe(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype} {' x '.join(map(str, value.shape))}"
+    return f"{type(value).__name__} of length {len(value)}" if hasattr(value, "__len__") else type(value).__name__
+
+
+def _requests() -> Iterator[str]:
+    """The lines of standard input. A thread reads them, so that its end is noticed in the middle of a long encode."""
+    lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+
+    def read() -> None:
+        for line in sys.stdin:
+            lines.put(line)
+        lines.put(None)
+        time.sleep(END_S)  # the harness ended us, or is dead; what is still running then has nobody to answer to
+        if os.getpgrp() == os.getpid():
+            os.killpg(0, signal.SIGKILL)
+        os._exit(1)
+
+    threading.Thread(target=read, daemon=True).start()
+    while (line := lines.get()) is not None:
+        yield line
+
+
+def main(side: str, name: str) -> None:
+    """Serves requests until standard input closes."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # what a library prints goes to the log, not between the answers
+    start = time.perf_counter()
+    codec = load(name)
+    server: Any = {"encode": Encoder, "decode": Decoder}[side](codec)
+    load_s, prepared = time.perf_counter() - start, False
+    for line in _requests():
+        request = json.loads(line)
+        number = request.pop("id", None)
+        try:
+            if not prepared:
+                start = time.perf_counter()
+                codec.prepare()
+                load_s, prepared = load_s + time.perf_counter() - start, True
+            answer = getattr(server, request.pop("do"))(**request)
+        except Exception as error:  # whatever a codec raises is a row, and the next piece goes on
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}", "may_pass": may_pass(error)}
+        answer = {**answer, "id": number, "load_s": load_s, "peak_rss_mib": _peak_rss_mib()}
+        print(json.dumps(answer), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

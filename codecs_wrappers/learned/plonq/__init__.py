@@ -1,0 +1,1 @@
+"""PLONQ: nested quantization and latent ordering; one embedded bitstream of which every prefix decodes."""

@@ -1,0 +1,1 @@
+"""ResGDN: a base layer of quantized code maps and a BPG-coded residual layer."""

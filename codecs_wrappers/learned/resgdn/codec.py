@@ -1,0 +1,111 @@
+"""ResGDN with its base layer alone, and with both layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import av
+
+from bench.codec import Image, Parameter, Point, check_image
+from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned import device
+from codecs_wrappers.learned.codec import LearnedCodec
+from codecs_wrappers.learned.resgdn import points as resgdn_points
+from codecs_wrappers.native import codemap
+from codecs_wrappers.native.bpg import hevc
+
+if TYPE_CHECKING:
+    from codecs_wrappers.learned.resgdn.coding import Base, Model
+
+
+class ResGdnBase(LearnedCodec):
+    """The code map alone, at 1 to 8 bits a sample."""
+
+    scheme = "resgdn"
+    extension = ".rdl"
+    points = tuple(Point(f"b{bits}", bits=bits) for bits in range(1, 9))
+    parameters = (Parameter("bits", int, (1, 8), "of a sample of the code map"),)
+
+    def __init__(
+        self,
+        name: str,
+        label: str,
+        description: str,
+        entry: str = "resgdn",
+        role: str = "codec",
+        seed: int | None = None,
+    ):
+        """entry: of the weights manifest. seed: rounds the code map stochastically instead of to the nearest level."""
+        self.name, self.label, self.description, self.role, self.seed = name, label, description, role, seed
+        self.entries = (entry,)
+
+    def version(self) -> str:
+        rounding = "nearest level" if self.seed is None else f"stochastic rounding, seed {self.seed}"
+        return f"{super().version()}, code map by {codemap.version()}, {rounding}"
+
+    def model(self, entry: str) -> Model:
+        from codecs_wrappers.learned.resgdn.coding import Model
+
+        return Model.load(entry, device.asked())
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        return self.base(check_image(image), point).bitstream
+
+    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
+        base = self.base(check_image(image), point)
+        return base.bitstream, base.picture
+
+    def base(self, image: Image, point: Point) -> Base:
+        """The base layer of an image at the point's bit depth."""
+        from codecs_wrappers.learned.resgdn import coding
+
+        return coding.encode_base(self.model(self.entries[0]), image, point["bits"], self.seed)
+
+    def decode(self, bitstream: bytes) -> Image:
+        """The base layer's picture, of a bitstream of one layer or two."""
+        header = stream.read(bitstream, self.scheme)
+        from codecs_wrappers.learned.resgdn import coding
+
+        return coding.decode_base(self.model_of(header), bitstream, header)
+
+
+def _points(key: str) -> tuple[Point, ...]:
+    chosen = resgdn_points.read(key=key)
+    return tuple(Point(f"b{point['bits']}q{point['qp']}", bits=point["bits"], qp=point["qp"]) for point in chosen)
+
+
+class ResGdn(ResGdnBase):
+    """Both layers. An operating point is a bit depth of the code map and the QP of the residual's BPG picture."""
+
+    points = _points("points")
+    parameters = (*ResGdnBase.parameters, Parameter("qp", int, (0, 51), "BPG's, of the residual's picture"))
+
+    def available(self) -> tuple[bool, str]:
+        missing = {"libx265", "hevc"} - av.codecs_available
+        if missing:
+            return False, f"the residual layer needs BPG, but PyAV was built without {', '.join(sorted(missing))}"
+        return super().available()
+
+    def version(self) -> str:
+        return f"{super().version()}, residual by x265 {hevc.x265_version()}, PyAV {av.__version__}"
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        return self.encode_with_reconstruction(image, point)[0]
+
+    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
+        from codecs_wrappers.learned.resgdn import coding
+
+        image = check_image(image)
+        return coding.enhance(self.base(image, point), image, point["qp"])
+
+    def decode(self, bitstream: bytes) -> Image:
+        header = stream.read(bitstream, self.scheme)
+        from codecs_wrappers.learned.resgdn import coding
+
+        return coding.decode(self.model_of(header), bitstream, header)
+
+
+class ResGdnAllocated(ResGdn):
+    """Both layers, the rate allocated between them as is best in PSNR."""
+
+    points = _points("allocated")

@@ -1,0 +1,155 @@
+"""`rdbench resgdn-points`: finds ResGDN's operating points (points.py) on a validation set."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.codec import Image, check_image
+from bench.commands import add_command, argument, count
+from bench.errors import UsageError
+from bench.files import write_atomically
+from codecs_wrappers.learned import device, weights
+from codecs_wrappers.learned.resgdn.points import PATH, QPS
+
+if TYPE_CHECKING:
+    from codecs_wrappers.learned.resgdn.coding import Model
+
+DECIDES_NO_BITS = True  # of any codec (bench/run/codec_state.py): what it finds is a file
+SHARES = (0.02, 0.34, 0.52, 0.68, 0.76)  # of the residual in the rate, at the paper's five points
+BITS = (2, 3, 4, 5, 6)  # METHODS.md C3
+ALLOCATED_QPS = (51, 45, 39, 34, 30, 27, 24, 21)
+LEAST_SLOPE = 1.0  # dB for a bit/pixel: beyond that, more depth only costs
+_COMMENT = (
+    "# Written by `rdbench resgdn-points`: bits of the code map, QP of the residual, and what they gave on average.\n"
+)
+
+
+def choose(
+    model: Model, images: Sequence[Image], bits: Sequence[int] = BITS, shares: Sequence[float] = SHARES
+) -> list[dict[str, Any]]:
+    """For each bit depth the point whose residual has most nearly the share wanted, and what it gave.
+
+    Rates are means over ``images`` (uint8, H x W x 3) of each one's bit/pixel, shares those of the mean rates. The rate
+    falls with the QP, so bisection finds it.
+    """
+    return [_choose(model, images, depth, share) for depth, share in zip(bits, shares, strict=True)]
+
+
+def _choose(model: Model, images: Sequence[Image], bits: int, wanted: float) -> dict[str, Any]:
+    from codecs_wrappers.learned.resgdn.coding import encode_base, enhance
+
+    bases = [encode_base(model, image, bits) for image in images]
+    tried: dict[int, dict[str, Any]] = {}
+
+    def share(qp: int) -> float:
+        if qp not in tried:
+            rates = np.zeros(2)  # bit/pixel of the base and of both layers
+            for base, image in zip(bases, images, strict=True):
+                both = len(enhance(base, image, qp)[0])
+                rates += 8 * np.array([len(base.bitstream), both]) / (image[..., 0].size * len(images))
+            values = {"share": 1 - rates[0] / rates[1], "base_bpp": rates[0], "bpp": rates[1]}
+            tried[qp] = {key: round(float(value), 4) for key, value in values.items()}
+        return tried[qp]["share"]
+
+    low, high = QPS[0], QPS[-1]  # the share falls as the QP rises
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if share(middle) > wanted else (low, middle)
+    best = min((low, high), key=lambda qp: abs(share(qp) - wanted))
+    return {"bits": bits, "qp": best, "wanted_share": wanted, **tried[best]}
+
+
+def allocate(
+    model: Model, images: Sequence[Image], bits: Sequence[int] = BITS, qps: Sequence[int] = ALLOCATED_QPS
+) -> list[dict[str, Any]]:
+    """Of all pairs of a bit depth and a QP those on the upper convex hull of (mean bit/pixel, mean PSNR), by rate.
+
+    Each has the best PSNR minus weighted rate for some weight (Shoham and Gersho 1988) of ``LEAST_SLOPE`` or more.
+    """
+    from bench.metrics import psnr_rgb_db
+    from codecs_wrappers.learned.resgdn.coding import encode_base, enhance
+
+    tried: dict[tuple[int, int], np.ndarray] = {(depth, qp): np.zeros(2) for depth in bits for qp in qps}
+    for image in images:
+        for depth in bits:
+            base = encode_base(model, image, depth)
+            for qp in qps:
+                bitstream, picture = enhance(base, image, qp)
+                rate_and_quality = 8 * len(bitstream) / image[..., 0].size, psnr_rgb_db(image, picture)
+                tried[depth, qp] += np.array(rate_and_quality) / len(images)
+    hull: list[tuple[int, int]] = []
+    for pair in sorted(tried, key=lambda pair: tuple(tried[pair])):
+        if hull and tried[pair][1] <= tried[hull[-1]][1]:
+            continue
+        while len(hull) > 1 and _slope(tried[hull[-2]], tried[hull[-1]]) <= _slope(tried[hull[-1]], tried[pair]):
+            hull.pop()
+        hull.append(pair)
+    while len(hull) > 1 and _slope(tried[hull[-2]], tried[hull[-1]]) < LEAST_SLOPE:
+        hull.pop()
+    keys = ("bits", "qp", "bpp", "psnr_rgb_db")
+    return [dict(zip(keys, (*pair, *tried[pair].round(4).tolist()), strict=True)) for pair in hull]
+
+
+def _slope(low: np.ndarray, high: np.ndarray) -> float:
+    return (high[1] - low[1]) / (high[0] - low[0])
+
+
+def write(
+    points: Sequence[Mapping[str, Any]],
+    allocated: Sequence[Mapping[str, Any]],
+    facts: Mapping[str, Any],
+    path: Path = PATH,
+) -> Path:
+    """The file that :func:`read` reads. facts: which weights and images the points were chosen with."""
+    import yaml
+
+    lists = {"points": [dict(point) for point in points], "allocated": [dict(point) for point in allocated]}
+    return write_atomically(path, _COMMENT + yaml.safe_dump({**facts, **lists}, sort_keys=False))
+
+
+def add_commands(subparsers: Any) -> None:
+    """Add `rdbench resgdn-points` to the command line's ``subparsers``; imports no torch."""
+    add_command(
+        subparsers,
+        "resgdn-points",
+        main,
+        "For each bit depth of the code map, find the QP at which the residual has the paper's share; and the pairs of "
+        "depth and QP that are best in PSNR.",
+        argument("images", nargs="+", metavar="IMAGE", help="folders or files, in no test set"),
+        argument("--entry", default="resgdn", help="of the weights manifest (default: resgdn)"),
+        argument("--bits", nargs="+", type=int, default=BITS, help="one depth a point (default: 2 3 4 5 6)"),
+        argument("--shares", nargs="+", type=float, default=SHARES, help="one a point, 0..1 (default: the paper's)"),
+        argument("--every", type=count, default=1, metavar="N", help="take every Nth image only"),
+        argument("--out", type=Path, default=PATH, help=f"default: {PATH.name} beside the weights"),
+        example="rdbench resgdn-points DATA/held_out --every 5",
+    )
+
+
+def main(args: argparse.Namespace) -> int:
+    """Choose, write and show the points that ``args`` ask for. Raises UsageError for what they cannot."""
+    if len(args.bits) != len(args.shares):
+        raise UsageError(
+            f"choosing points: as many --bits as --shares expected, got {len(args.bits)}, {len(args.shares)}"
+        )
+    from codecs_wrappers.learned.resgdn.coding import Model
+    from codecs_wrappers.learned.training.data import crops
+
+    files = crops.image_files(args.images)[:: args.every]
+    images = [check_image(image.permute(1, 2, 0).numpy()) for image in crops.read_images(files)]
+    model = Model.load(args.entry, device.asked())
+    points, allocated = choose(model, images, args.bits, args.shares), allocate(model, images, args.bits)
+    facts = {
+        "entry": args.entry,
+        "weights": weights.sha256(args.entry),
+        "images": len(files),
+        "digest": crops.digest(files),
+    }
+    write(points, allocated, facts, args.out)
+    for point in (*points, *allocated):
+        print("  ".join(f"{key} {value}" for key, value in point.items()))
+    return 0

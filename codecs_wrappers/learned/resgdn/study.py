@@ -1,0 +1,128 @@
+"""Tables of ResGDN beside its RD curves: rate of its layers, times of its parts, rounding, trainings, channels."""
+
+from __future__ import annotations
+
+import csv
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from bench.codec import Image
+from codecs_wrappers.learned.resgdn import points
+from codecs_wrappers.learned.resgdn.codec import ResGdn, ResGdnBase
+
+LAYERS = ("point", "base_bpp", "residual_bpp", "bpp", "residual_share", "paper_share")
+TIMES = ("part", "point", "ms", "ms_least", "ms_most", "pixels", "threads", "device")
+ROUNDING = ("rounding", "bits", "greatest_bias_steps", "zero_error")
+CONVERGENCE = ("network", "step", "loss")
+CHANNELS = ("channels", "bits", "target_bpp", "bpp", "psnr_rgb_db")
+REPEATS = 5  # after one warm-up call
+DRAWS = 10_000  # of a rounding: the mean of so many lies within 0.02 steps of the expected value
+CURVES = Path(__file__).parents[1] / "weights" / "curves"
+
+
+def layers(codec: ResGdn, image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of the rate of both layers at every point, and the residual's share of it beside the paper's (0..1)."""
+    from codecs_wrappers.learned.resgdn.coding import enhancement_bytes
+
+    pixels = image[..., 0].size
+    wanted = {(point["bits"], point["qp"]): point.get("wanted_share") for point in points.read()}
+    for point in codec.points:
+        bitstream = codec.encode(image, point)
+        size, residual = len(bitstream), enhancement_bytes(bitstream)
+        rates = (8 * (size - residual) / pixels, 8 * residual / pixels, 8 * size / pixels)
+        shares = (residual / size, wanted.get((point["bits"], point["qp"])))
+        yield dict(zip(LAYERS, (point.name, *rates, *shares), strict=True))
+
+
+def times(codec: ResGdn, image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of the milliseconds that encoder, quantizer and decoder take: the parts the paper times (section 3).
+
+    The quantizer makes levels of the code map and values of the levels, at the middle one of the codec's points. The
+    lossless coder and the residual layer are in none of them; the codec's own times have those.
+    """
+    import torch
+
+    from codecs_wrappers.learned.resgdn.affine import affine_of, dequantize, quantize
+
+    model, point = codec.model(codec.entries[0]), codec.points[len(codec.points) // 2]
+    code = model.analyse(image)
+
+    def quantizer() -> None:
+        affine = affine_of(code, point["bits"])
+        dequantize(quantize(code, affine), affine)
+
+    height, width = image.shape[:2]
+    parts = {
+        "encoder": lambda: model.analyse(image),
+        "quantizer": quantizer,
+        "decoder": lambda: model.synthesise(code, height, width),
+    }
+    device = torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "CPU"
+    for part, run in parts.items():
+        about = (point.name, *_milliseconds(run), height * width, torch.get_num_threads(), device)
+        yield dict(zip(TIMES, (part, *about), strict=True))
+
+
+def _milliseconds(run: Callable[[], object]) -> tuple[float, float, float]:
+    """Median, least and most of REPEATS calls. Every part ends with its result in the CPU's memory."""
+    run()
+    taken = []
+    for _ in range(REPEATS):
+        start = time.perf_counter()
+        run()
+        taken.append(1000 * (time.perf_counter() - start))
+    return median(taken), min(taken), max(taken)
+
+
+def rounding(image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of how far the mean of many roundings lies from the value, at worst, in steps; and what becomes of zero.
+
+    Both are properties of the quantizer: of values across its range, the same for every image.
+    """
+    import torch
+
+    from codecs_wrappers.learned.resgdn.affine import affine_of, dequantize, quantize
+
+    for bits in (2, 4, 8):
+        values = torch.linspace(-1.3, 2.1, 301).reshape(1, 1, 1, -1)
+        affine = affine_of(values, bits)
+        ends = dequantize(torch.tensor([0.0, affine.highest]), affine).ravel()
+        values = values[(values >= ends[0]) & (values <= ends[1])].reshape(1, 1, 1, -1)  # beyond, levels are clipped
+        for name, generator in (("nearest", None), ("stochastic", torch.Generator().manual_seed(bits))):
+            rounded = dequantize(quantize(values.expand(1, 1, DRAWS, -1), affine, generator), affine)
+            bias = (rounded.double().mean(dim=2, keepdim=True) - values.double()) / affine.scale
+            zeros = dequantize(quantize(torch.zeros(1, 1, DRAWS, 1), affine, generator), affine)
+            row = (name, bits, float(bias.abs().max()), float(zeros.abs().max()))
+            yield dict(zip(ROUNDING, row, strict=True))
+
+
+def convergence(entries: list[str], image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of the validation loss of trainings at the steps, past the start, that all of them were validated at."""
+    curves: dict[str, dict[int, float]] = {}
+    for entry in entries:
+        with open(CURVES / f"{entry}.csv", encoding="utf-8", newline="") as file:
+            rows = [row for row in csv.DictReader(file) if row["kind"] == "validation"]
+        curves[entry] = {int(row["step"]): float(row["loss"]) for row in rows}
+    for step in sorted(set.intersection(*map(set, curves.values())) - {0}):
+        for entry, losses in curves.items():
+            yield dict(zip(CONVERGENCE, (entry, step, losses[step]), strict=True))
+
+
+def channels(codecs: Mapping[str, ResGdnBase], image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of rate and quality of the base layer alone, of code maps with different numbers of channels, 2 to 8 bits.
+
+    target_bpp: the rate before lossless coding, bits times channels for each 8 x 8 pixels. One bit is left out: what it
+    gives is no picture (10 to 15 dB).
+    """
+    from bench.metrics import psnr_rgb_db
+
+    for name, codec in codecs.items():
+        count = codec.model(codec.entries[0]).channels
+        for point in codec.points[1:]:
+            bitstream, picture = codec.encode_with_reconstruction(image, point)
+            rates = (point["bits"] * count / 64, 8 * len(bitstream) / image[..., 0].size)
+            row = (name, point["bits"], *rates, psnr_rgb_db(image, picture))
+            yield dict(zip(CHANNELS, row, strict=True))

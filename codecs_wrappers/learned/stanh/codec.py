@@ -1,0 +1,187 @@
+"""The rates of a STanH codec: which network and which quantizers each operating point takes."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from bench.codec import Image, Point, VariableRate, check_image
+from bench.errors import BitstreamError
+from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned import device, stored, weights
+from codecs_wrappers.learned.codec import LearnedCodec
+
+if TYPE_CHECKING:
+    from codecs_wrappers.learned.codelength import CodeLength
+    from codecs_wrappers.learned.stanh.backbones import Backbone
+    from codecs_wrappers.learned.stanh.coding import Pair
+
+LADDER = {"0.00513": 0.00513, "0.0089": 0.0089, "0.0154": 0.01538, "0.0277": 0.0277, "0.0513": 0.0513, "0.1538": 0.1538}
+ANCHORS = {  # by their number: the rates whose own network is kept
+    1: ("0.1538",),
+    2: ("0.0154", "0.1538"),
+    3: ("0.00513", "0.0154", "0.1538"),
+    4: ("0.00513", "0.0154", "0.0277", "0.1538"),
+    5: ("0.00513", "0.0089", "0.0154", "0.0277", "0.1538"),
+    6: tuple(LADDER),
+}
+MS_SSIM_LADDER = {"4.58": 4.58, "8.73": 8.73, "16.64": 16.64, "31.73": 31.73, "60.5": 60.5}  # CompressAI's, inner five
+MS_SSIM_ANCHORS = ("16.64",)
+_FRACTION_UNIT = 10_000
+_BETWEEN = struct.Struct(">4s4sH")
+
+
+def quantizers_of(
+    anchors: tuple[str, ...], prefix: str = "stanh", ladder: Mapping[str, float] = LADDER
+) -> tuple[str, ...]:
+    """The manifest entries of a ladder's rates: anchors, and derivations from the anchor nearest in ln lambda."""
+
+    def name(rate: str) -> str:
+        nearest = min(anchors, key=lambda anchor: abs(math.log(ladder[rate] / ladder[anchor])))
+        return f"{prefix}_{rate}" if nearest == rate else f"{prefix}_{rate}_of_{nearest}"
+
+    return tuple(map(name, ladder))
+
+
+class Stanh(LearnedCodec, VariableRate):
+    """STanH quantizers on frozen networks. Rates whose weights are not in the manifest are left out.
+
+    A point's position counts the rates there are, the lowest is 0; between two of one anchor their quantizers are
+    interpolated, between two of different anchors the nearer is taken.
+    """
+
+    scheme = "stanh"
+    extension = ".rdl"
+    parameter, meaning = "position", "place among the trained quantizers"
+
+    def __init__(
+        self,
+        name: str,
+        anchors: int | tuple[str, ...],
+        label: str,
+        role: str = "codec",
+        prefix: str = "stanh",
+        ladder: Mapping[str, float] = LADDER,
+    ):
+        """anchors: the rates of ``ladder`` whose own network is kept, or how many of LADDER's six."""
+        kept = ANCHORS[anchors] if isinstance(anchors, int) else anchors
+        self.name, self.role, self.anchors = name, role, len(kept)
+        self.description = f"learned quantizers, {len(kept)} of {len(ladder)} rates with a network of their own"
+        wanted, manifest = quantizers_of(kept, prefix, ladder), set(weights.names())
+        self.quantizers = tuple(entry for entry in wanted if entry in manifest)
+        self.missing = tuple(entry for entry in wanted if entry not in manifest)
+        complete = not (self.quantizers and self.missing)
+        self.label = label if complete else f"{label}, {len(self.quantizers)} of {len(wanted)} rates"
+        self.bases = tuple(weights.entry(entry).get("base", {"name": entry})["name"] for entry in self.quantizers)
+        self.entries = (*dict.fromkeys(self.bases), *self.quantizers)
+        rates = [weights.entry(entry)["rate_weight"] for entry in self.quantizers] or list(ladder.values())
+        self.points = tuple(Point(f"lambda{rate}", position=float(number)) for number, rate in enumerate(rates))
+        self.limits = (0.0, max(1.0, len(rates) - 1.0))
+
+    def at(self, value: float) -> Point:
+        point = super().at(value)
+        position = min(point["position"], max(0, len(self.bases) - 1))
+        low, high = math.floor(position), math.ceil(position)
+        if self.bases[low : low + 1] != self.bases[high : high + 1]:
+            position = round(position)
+        return super().at(position)
+
+    def models(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(self.bases))
+
+    def prepare(self) -> None:
+        """Load every network and quantizer and build all tables, so that no image pays for them."""
+        from codecs_wrappers.learned.stanh.coding import PairTables
+
+        for number in range(len(self.quantizers)):
+            PairTables.build(self.pair(number), self.backbone(self.bases[number]))
+
+    def backbone(self, entry: str) -> Backbone:
+        """The network of a manifest entry, ready to be coded with (cached)."""
+        from codecs_wrappers.learned.stanh.backbones import load_backbone
+
+        return load_backbone(entry, device.asked())
+
+    def pair(self, number: int, fraction: float = 0.0) -> Pair:
+        """The quantizers of a rate, or ``fraction`` of the way from it to the next (cached)."""
+        from codecs_wrappers.learned.stanh import coding
+
+        names = self.quantizers[number : number + 1 + (fraction > 0)]
+        return coding.load_pair(*((name, weights.sha256(name)) for name in names), fraction=fraction)
+
+    def encode(self, image: Image, point: Point) -> bytes:
+        return stored.instead_of(self._encode(image, point)[0], check_image(image), self.scheme)
+
+    def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
+        image = check_image(image)
+        bitstream, backbone, latent = self._encode(image, point)
+        shorter = stored.instead_of(bitstream, image, self.scheme)
+        if shorter is not bitstream:
+            return shorter, image.copy()
+        return bitstream, backbone.synthesise(latent, *image.shape[:2])
+
+    def _encode(self, image: Image, point: Point) -> tuple[bytes, Backbone, Any]:
+        from codecs_wrappers.learned.stanh import coding
+
+        backbone, number, fraction = self._place(point)
+        ids = [bytes.fromhex(weights.sha256(name))[:4] for name in self.quantizers[number : number + 2]]
+        parameters = _BETWEEN.pack(*ids, round(fraction * _FRACTION_UNIT)) if fraction else ids[0]
+        pair = self.pair(number, fraction)
+        bitstream, latent = coding.encode(backbone, pair, check_image(image), self.scheme, parameters)
+        return bitstream, backbone, latent
+
+    def _place(self, point: Point) -> tuple[Backbone, int, float]:
+        """The network of an operating point, the rate at or below it, and the way from there to the next."""
+        position = self.at(point["position"])["position"]
+        number = math.floor(position)
+        return self.backbone(self.bases[number]), number, position - number
+
+    def decode(self, bitstream: bytes) -> Image:
+        """The image. Raises BitstreamError that says what is wrong with the bitstream."""
+        header = stream.read(bitstream, self.scheme)
+        if header.stored:
+            return stored.decode(bitstream, header)
+        from codecs_wrappers.learned.stanh import coding
+
+        number, fraction = self._number_of(header.parameters)
+        base = self.bases[number]
+        if not weights.sha256(base).startswith(header.model.hex()):
+            raise BitstreamError(
+                f"decoding {self.name}: the bitstream was made with network {header.model.hex()}, its quantizers "
+                f"{self.quantizers[number]} belong to {base} ({weights.sha256(base)[:8]})"
+            )
+        return coding.decode(self.backbone(base), self.pair(number, fraction), bitstream, header)
+
+    def _number_of(self, parameters: bytes) -> tuple[int, float]:
+        """The rate whose quantizers a header names, and the way to the next one."""
+        if len(parameters) not in (4, _BETWEEN.size):
+            raise BitstreamError(f"decoding {self.name}: the header's {len(parameters)} parameter bytes name no rate")
+        known = [weights.sha256(name)[:8] for name in self.quantizers]
+        ids = [parameters[i : i + 4].hex() for i in range(0, len(parameters) - 3, 4)]
+        for wanted in ids:
+            if wanted not in known:
+                elsewhere = [name for name in weights.names() if weights.sha256(name).startswith(wanted)]
+                raise BitstreamError(
+                    f"decoding {self.name}: the bitstream was made with quantizers {wanted} "
+                    f"({elsewhere[0] if elsewhere else 'not in the manifest'}), this codec has "
+                    f"{', '.join(f'{name} ({id})' for name, id in zip(self.quantizers, known, strict=True))}"
+                )
+        number = known.index(ids[0])
+        if len(ids) == 1:
+            return number, 0.0
+        fraction = _BETWEEN.unpack(parameters)[2] / _FRACTION_UNIT
+        if not 0 < fraction < 1 or known.index(ids[1]) != number + 1 or self.bases[number] != self.bases[number + 1]:
+            raise BitstreamError(
+                f"decoding {self.name}: the header asks for {fraction:g} of the way between quantizers {ids[0]} and "
+                f"{ids[1]}, which are not neighbours of one anchor here"
+            )
+        return number, fraction
+
+    def code_length(self, image: Image, point: Point) -> CodeLength:
+        from codecs_wrappers.learned.stanh import coding
+
+        backbone, number, fraction = self._place(point)
+        bitstream = self._encode(image, point)[0]
+        return coding.code_length(backbone, self.pair(number, fraction), check_image(image), bitstream)

@@ -1,0 +1,92 @@
+"""Tables of STanH beside its RD curves: the function itself, the levels that were learned, and what each rate costs.
+
+None of them looks at an image's pixels; their rows are the same for every image.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from bench.codec import Image
+from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.stanh.codec import LADDER, Stanh
+
+FUNCTION = ("beta", "x", "STanH(x)")
+QUANTIZERS = ("quantizer", "number", "level", "threshold above")
+COSTS = ("weights", "trains", "trained_scalars", "bytes", "steps", "hours", "device")
+STORAGE = ("kept", "rates", "networks", "scalars", "bytes", "hours", "missing")
+
+
+def function(image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of the paper's Fig. 2: the function of 5 levels for a growing inverse temperature, and its hard form."""
+    import torch
+
+    from codecs_wrappers.learned.stanh.layer import STanH
+
+    x = torch.linspace(-3, 3, 301)
+    places, layer = [round(value, 2) for value in x.tolist()], STanH(2)
+    for beta in (1.0, 3.0, 10.0, 100.0):
+        for value, output in zip(places, layer.soft(x, beta).tolist(), strict=True):
+            yield dict(zip(FUNCTION, (f"{beta:g}", value, output), strict=True))
+    for value, output in zip(places, layer.hard(x).tolist(), strict=True):
+        yield dict(zip(FUNCTION, ("infinite (coding)", value, output), strict=True))
+
+
+def quantizers(codec: Stanh, image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of levels and thresholds of y at every rate of ``codec``."""
+    for number, entry in enumerate(codec.quantizers):
+        y = codec.pair(number).y
+        for k, (level, threshold) in enumerate(zip(y.levels, y.thresholds, strict=False)):
+            yield dict(zip(QUANTIZERS, (entry, k - y.middle, level, threshold), strict=True))
+
+
+def costs(image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of what each file of weights took: what its training changed, trained scalars, bytes, steps, hours."""
+    for name in weights.names():
+        entry = weights.entry(name)
+        if entry.get("scheme") == "stanh":
+            trains = "quantizers (derivation)" if "_of_" in name else "quantizers (anchor)"
+            if "base" not in entry:
+                trains = "network and quantizers (anchor)"
+        elif entry["source"] == "committed" and entry.get("scheme", entry["architecture"]["family"]) == "mean_scale":
+            trains = "network"
+        else:
+            continue
+        scalars = entry.get("trained_scalars") or (_scalars([name]) if weights.available(name)[0] else None)
+        facts = (entry.get(key) for key in ("bytes", "steps_run", "hours", "device"))
+        yield dict(zip(COSTS, (name, trains, scalars, *facts), strict=True))
+
+
+def storage(codecs: Iterable[Stanh], image: Image) -> Iterator[dict[str, Any]]:
+    """Rows of what has to be kept, and was trained, for all rates: a network for each, then ``codecs``.
+
+    scalars and bytes of the files, hours their training took. Rates without weights are counted in none of them.
+    """
+    networks = {f"mean_scale_{rate}": f"mean_scale_{rate}" for rate in LADDER}
+    yield _kept("a network for each rate", networks)
+    for codec in codecs:
+        derived = len(LADDER) - codec.anchors
+        what = ", ".join(_count(n, kind) for n, kind in ((codec.anchors, "anchor"), (derived, "derivation")) if n)
+        base_of = dict(zip(codec.quantizers, codec.bases, strict=True))
+        yield _kept(what, base_of | dict.fromkeys(codec.missing, ""))
+
+
+def _kept(what: str, network_of: Mapping[str, str]) -> dict[str, Any]:
+    """The row of a set of rates: from the entry of each rate to that of its network, itself where it is one."""
+    there = [name for name in network_of if weights.available(name)[0]]
+    networks = {network_of[name] for name in there}
+    files = sorted({*there, *networks})
+    sizes = (sum(weights.entry(name)[key] for name in files) for key in ("bytes", "hours"))
+    missing = ", ".join(name for name in network_of if name not in there)
+    facts = (f"{len(there)} of {len(network_of)}", len(networks), _scalars(files), *sizes, missing)
+    return dict(zip(STORAGE, (what, *facts), strict=True))
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+def _scalars(names: Iterable[str]) -> int:
+    """How many numbers the files hold."""
+    return sum(tensor.numel() for name in names for tensor in weights.load(name).state.values())

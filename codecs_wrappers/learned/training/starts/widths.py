@@ -1,0 +1,122 @@
+"""A mean-scale hyperprior in other widths: channels of the latent dropped by what they save, or new ones added.
+
+A narrower network keeps the channels it is told to and of the hyper-decoder's hidden features the ones with the largest
+weights; its hyperprior needs a few hundred steps afterwards. A wider one codes as before: what is new is read by nobody
+until training gives it a use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.library import GDN, MeanScaleHyperprior
+
+
+@torch.no_grad()
+def resize(model: MeanScaleHyperprior, state: Mapping[str, Tensor], order: Sequence[int] | None = None) -> None:
+    """Give ``model`` the weights ``state`` of the same family at other widths N and M.
+
+    order: the latent's channels of ``state``, the most useful first; those beyond M of ``model`` go (default: as they
+    are numbered).
+    """
+    source = {name: tensor for name, tensor in state.items() if not networks.is_derived(name)}
+    latent = list(range(len(source["g_a.6.weight"]))) if order is None else list(order)
+    kept = {
+        "M": torch.as_tensor(latent),
+        "H": _by_size(source, "h_s.0", "h_s.2"),
+        "K": _by_size(source, "h_s.2", "h_s.4"),
+    }
+    for name, own in model.state_dict().items():
+        if networks.is_derived(name):
+            continue
+        given = source[name].to(own)
+        roles = _roles(name, model)
+        reads = _input_axis(name, model)
+        take, put = [], []
+        for axis, role in enumerate(roles):
+            old, new = given.shape[axis], own.shape[axis]
+            from_axis, to_axis = _slots(role, old, new, kept)
+            take.append(from_axis)
+            put.append(to_axis)
+            if axis == reads and len(to_axis) < new:
+                unread = torch.ones(new, dtype=torch.bool).index_fill_(0, to_axis, False)
+                own.index_fill_(axis, unread.nonzero().flatten(), 0.0)
+        own[_grid(put, own.dim())] = given[_grid(take, own.dim())]
+
+
+def _slots(role: str | None, old: int, new: int, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
+    """(indices taken of the old axis, where they go on the new one)."""
+    if role == "P":  # h_s's output: scales of all channels, then means
+        (take, put) = _slots("M", old // 2, new // 2, kept)
+        return torch.cat([take, take + old // 2]), torch.cat([put, put + new // 2])
+    order = kept.get(role, torch.arange(old)) if role else torch.arange(old)
+    take = order[: min(old, new)]
+    return take, torch.arange(len(take))
+
+
+def _grid(indices: Sequence[Tensor], dims: int) -> tuple[Tensor, ...]:
+    """The indices as an open mesh over the first axes; the others (a kernel's) are whole."""
+    return tuple(
+        index.view([-1 if axis == own else 1 for axis in range(len(indices))]) for own, index in enumerate(indices)
+    )
+
+
+def _by_size(state: Mapping[str, Tensor], layer: str, following: str) -> Tensor:
+    """The features between two layers of h_s, those with the largest weights on both sides first."""
+    outgoing = state[f"{layer}.weight"].float().square().sum((0, 2, 3))  # transposed: (in, out, kh, kw)
+    axes = (1, 2, 3) if following == "h_s.2" else (0, 2, 3)
+    incoming = state[f"{following}.weight"].float().square().sum(axes)
+    return (outgoing * incoming).argsort(descending=True)
+
+
+def _layer(name: str, model: nn.Module) -> nn.Module:
+    return model.get_submodule(name.rpartition(".")[0])
+
+
+def _input_axis(name: str, model: nn.Module) -> int | None:
+    """The axis of a convolution's weight that counts what it reads; None for anything else."""
+    if not name.endswith(".weight"):
+        return None
+    return 0 if isinstance(_layer(name, model), nn.ConvTranspose2d) else 1
+
+
+def _roles(name: str, model: nn.Module) -> tuple[str | None, ...]:
+    """What the first axes of a parameter count: N and M, the features H and K of h_s, the 2 M outputs P of h_s."""
+    features = {
+        "g_a.0": (None, "N"), "g_a.6": ("N", "M"), "g_s.0": ("M", "N"), "g_s.6": ("N", None), "h_a.0": ("M", "N"),
+        "h_s.0": ("N", "H"), "h_s.2": ("H", "K"), "h_s.4": ("K", "P"),
+    }  # fmt: skip
+    layer, _, kind = name.rpartition(".")
+    if layer.startswith("entropy_bottleneck") or layer == "":
+        return ("N",)
+    reads, writes = features.get(layer, ("N", "N"))
+    if isinstance(_layer(name, model), GDN):
+        return ("N", "N") if kind == "gamma" else ("N",)
+    if kind == "bias":
+        return (writes,)
+    return (reads, writes) if isinstance(_layer(name, model), nn.ConvTranspose2d) else (writes, reads)
+
+
+@torch.no_grad()
+def importance(model: networks.MeanScaleHyperprior, x: Tensor) -> Tensor:
+    """dD/dR of each channel, (M,): the squared error its mean in its place would add, per bit that it costs.
+
+    x: (B, 3, H, W) in 0..1 with H, W multiples of 64. The model is left in training mode.
+    """
+    model.eval()
+    y = networks.run(model.g_a, x)
+    means, scales, _ = networks.hyperprior(model, y)
+    y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
+    bits = -likelihoods.log2().sum((0, 2, 3))
+    errors = []
+    for channel in range(y.shape[1]):
+        without = y_hat.clone()
+        without[:, channel] = means[:, channel]
+        errors.append((networks.run(model.g_s, without) - x).square().sum())
+    error = (networks.run(model.g_s, y_hat) - x).square().sum()
+    model.train()
+    return (torch.stack(errors) - error) / (bits + 1)  # a bit more: an unused channel would divide 0 by 0
