@@ -56,7 +56,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     studies.add(commands)
     claims.add(commands)
     if families:
-        from bench.codec import family_commands
+        from bench.discovery import family_commands
 
         for add in family_commands():
             add(commands)

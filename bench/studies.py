@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import codecs_wrappers
-from bench.codec import Image, check_image, discover, load
+from bench.codec import Image, check_image
 from bench.data.datasets import Manifest
 from bench.data.images import load_verified
+from bench.discovery import discover, load
 from bench.errors import RdbenchError, UsageError, may_pass
 from bench.files import to_json, write_if_changed
 from bench.progress import Progress

@@ -20,7 +20,8 @@ import numpy as np
 from measuring import Case, Result
 from PIL import Image as PillowImage
 
-from bench.codec import Codec, Image, load
+from bench.codec import Codec, Image
+from bench.discovery import load
 from bench.metrics import Reference, measure, psnr_rgb_db
 
 ROOT = Path(__file__).resolve().parent.parent

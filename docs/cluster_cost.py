@@ -59,7 +59,7 @@ def start_s(codec: str, photograph: Image.Image) -> float:
 
 def image_s(name: str, photograph: Image.Image) -> float:
     """CPU seconds of one image at all points, a first one apart that warms up."""
-    from bench.codec import load
+    from bench.discovery import load
     from bench.metrics import Reference, measure
 
     codec, pixels = load(name), np.asarray(photograph)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from skimage import data
 
-from bench.codec import load
+from bench.discovery import load
 from bench.files import sha256, sha256_pixels, to_json, write_atomically
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.run.codec_state import status

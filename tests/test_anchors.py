@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import BitstreamError
 from codecs_wrappers.native.bpg import colour
 from codecs_wrappers.native.bpg.container import C420, Header
@@ -73,7 +73,7 @@ def test_conversion_at_more_bits_is_closer_to_reversible(bit_depth):
 
 FUZZ = """
 import random, sys, time
-from bench.codec import load
+from bench.discovery import load
 codec = load(sys.argv[1])
 stream = sys.stdin.buffer.read()
 rng = random.Random(5)

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import BitstreamError, RdbenchError, UsageError
 from codecs_wrappers.native import bpg
 from codecs_wrappers.native.bpg import bits, colour, container, hevc, sps

@@ -34,7 +34,7 @@ from bench.claims.ledger import (
 )
 from bench.claims.tables import COLUMNS, as_text, summary
 from bench.cli import main
-from bench.codec import discover
+from bench.discovery import discover
 from bench.errors import UsageError
 from bench.files import to_json
 from bench.rd.published import load_published, published_curve

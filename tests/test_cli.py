@@ -90,7 +90,7 @@ def test_a_wrapper_family_can_bring_its_own_command(add_wrapper, capsys):
 def test_neither_the_harness_nor_a_classical_codec_imports_torch():
     modules = sorted(path.stem for path in (ROOT / "bench").glob("*.py") if path.stem != "__init__")
     code = f"import sys, importlib; [importlib.import_module('bench.' + m) for m in {modules}]; "
-    code += "from bench.codec import load; load('jpeg').version(); load('webp').version(); "
+    code += "from bench.discovery import load; load('jpeg').version(); load('webp').version(); "
     code += "print([m for m in ('torch', 'compressai', 'tensorflow') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
     assert done.stdout.strip() == "[]"

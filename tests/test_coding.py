@@ -18,8 +18,8 @@ from PIL import Image
 
 from bench import records
 from bench.cli import main
-from bench.codec import load
 from bench.data.datasets import fetch
+from bench.discovery import load
 from bench.errors import TransientError, UsageError
 from bench.files import sha256_file, sha256_pixels
 from bench.run import cache, client

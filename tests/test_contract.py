@@ -24,7 +24,8 @@ from PIL import Image
 from skimage import data
 
 from bench.author.newcodec import create
-from bench.codec import Codec, Embedded, codecs, discover, module_of
+from bench.codec import Codec, Embedded
+from bench.discovery import codecs, discover, module_of
 from bench.errors import BitstreamError, UsageError
 from bench.files import sha256, sha256_pixels
 from bench.run.codec_state import code_sha256

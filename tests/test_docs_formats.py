@@ -12,7 +12,8 @@ from formatpages import FORMATS, STREAMS, crc16, crc32, fields, python_of
 from skimage import data
 from toymodel import ToyModel
 
-from bench.codec import Point, load
+from bench.codec import Point
+from bench.discovery import load
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.entropy.gaussian import gaussian_tables
 from codecs_wrappers.learned.entropy.tables import Tables

@@ -16,8 +16,9 @@ import yaml
 from test_workflow import project  # noqa: F401  (a fixture)
 
 from bench import records
-from bench.codec import Point, codecs, load
+from bench.codec import Point
 from bench.data.manifest import ImageFile, Manifest, write_manifest
+from bench.discovery import codecs, load
 from bench.errors import UsageError
 from bench.figures import draw
 from bench.figures.context import Context

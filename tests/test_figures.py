@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 from bench import records
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import UsageError
 from bench.figures import draw
 from bench.figures.spec import read_specification

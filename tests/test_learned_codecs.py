@@ -11,7 +11,8 @@ from skimage import data
 pytest.importorskip("torch")
 pytest.importorskip("compressai")
 
-from bench.codec import Embedded, Point, codecs, load
+from bench.codec import Embedded, Point
+from bench.discovery import codecs, load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import codelength, weights

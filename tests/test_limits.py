@@ -14,7 +14,8 @@ import pytest
 from conftest import ROOT, shell
 
 from bench import limits
-from bench.codec import Embedded, codecs, load
+from bench.codec import Embedded
+from bench.discovery import codecs, load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.native import codemap
 from codecs_wrappers.native.bpg import container
@@ -22,7 +23,7 @@ from codecs_wrappers.native.spiht.header import Header, levels_for
 
 DECODE = """
 import json, resource, sys, time
-from bench.codec import load
+from bench.discovery import load
 codec, data = load(sys.argv[1]), bytes.fromhex(sys.argv[2])
 codec.prepare()
 codec.decode(codec.encode(__import__("numpy").zeros((16, 16, 3), "uint8"), codec.points[0]))  # compiled and loaded

@@ -15,8 +15,8 @@ from conftest import ROOT, shell
 import bench.run.decode_matrix
 from bench import records
 from bench.cli import main
-from bench.codec import load
 from bench.data.datasets import fetch
+from bench.discovery import load
 from bench.run import devices, timing
 from bench.run.decode_matrix import decode_matrix
 from bench.run.devices import CPU, Device, gpus, lent

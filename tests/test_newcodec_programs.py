@@ -15,7 +15,7 @@ from conftest import ROOT
 
 from bench.author.newprogram import Programs, values, wrap
 from bench.cli import main
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import BitstreamError, UsageError
 
 # A codec as an author may have it: scripts that take PPM, divide samples by a step and deflate. It knows no PNG.

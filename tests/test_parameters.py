@@ -14,7 +14,8 @@ from PIL import Image
 
 import codecs_wrappers
 from bench.cli import main
-from bench.codec import Codec, Parameter, Point, VariableRate, codecs, discover
+from bench.codec import Codec, Parameter, Point, VariableRate
+from bench.discovery import codecs, discover
 from bench.errors import UsageError
 from bench.parameters import refuse, spanned
 

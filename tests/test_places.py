@@ -205,7 +205,7 @@ def test_another_codecs_bitstream_is_a_sentence_that_names_it(capsys):
     ],
 )
 def test_an_image_that_a_library_refuses_is_one_sentence_and_no_file(codec, shape, words, capsys):
-    from bench.codec import load
+    from bench.discovery import load
 
     runs, reason = load(codec).available()
     if not runs:

@@ -10,7 +10,8 @@ import pytest
 from skimage import data
 from toymodel import ToyModel
 
-from bench.codec import Image, Point, load
+from bench.codec import Image, Point
+from bench.discovery import load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.entropy.tables import Tables

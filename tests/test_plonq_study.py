@@ -14,7 +14,7 @@ from skimage import data
 from toymodel import ToyModel
 
 from bench.cli import main
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import UsageError
 from bench.metrics import psnr_rgb_db
 from bench.studies import studies

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.cli import main
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import BitstreamError, UsageError
 from bench.run.progressive import PERCENT, frames, lengths
 

@@ -10,7 +10,8 @@ import pytest
 import scipy.fft
 
 from bench.cli import main
-from bench.codec import Codec, Embedded, Point, VariableRate, codecs, load
+from bench.codec import Codec, Embedded, Point, VariableRate
+from bench.discovery import codecs, load
 from bench.errors import RdbenchError, UsageError
 from bench.run.rate_control import reach
 

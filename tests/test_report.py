@@ -19,7 +19,7 @@ from smallrun import small_run, write
 
 from bench import records
 from bench.claims.ledger import REPRODUCED
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import UsageError
 from bench.figures.spec import read_specification
 from bench.figures.style import COLOURS, styles

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from bench.codec import Point, load
+from bench.codec import Point
+from bench.discovery import load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.native.spiht import bits, codec
 from codecs_wrappers.native.spiht.header import MAX_PIXELS, Header, levels_for, parse

@@ -54,7 +54,7 @@ def test_a_codec_that_says_no_without_a_reason_or_has_no_version_is_in_error(add
 def test_a_status_file_is_touched_only_when_something_changed(add_wrapper, tmp_path):
     add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
     add_wrapper("mine", WRAPPER)
-    from bench.codec import load
+    from bench.discovery import load
 
     path = status(load("mine")).write(tmp_path)
     os.utime(path, (1, 1))
@@ -98,7 +98,7 @@ def test_a_module_that_decides_no_bits_is_left_out(add_wrapper):
 
 
 def test_a_status_tells_how_the_weights_came_about():
-    from bench.codec import codecs
+    from bench.discovery import codecs
 
     known = codecs()
     assert status(known["jpeg"]).training == ()

@@ -12,7 +12,8 @@ from skimage import data
 pytest.importorskip("torch")
 pytest.importorskip("compressai")
 
-from bench.codec import Codec, Embedded, codecs, load
+from bench.codec import Codec, Embedded
+from bench.discovery import codecs, load
 from bench.errors import BitstreamError, RdbenchError
 from bench.run.rate_control import reach
 from codecs_wrappers.learned import bitstream as stream

@@ -12,7 +12,7 @@ from PIL import Image
 
 from bench.author.terminal import plot
 from bench.cli import main
-from bench.codec import load
+from bench.discovery import load
 from bench.metrics import psnr_rgb_db
 from bench.rd.bjontegaard import bd_rate
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli import main
-from bench.codec import codecs, discover, load
+from bench.discovery import codecs, discover, load
 from bench.errors import UsageError
 
 ROOT = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import codecs_wrappers
 from bench.author.newprogram import Programs, wrap
-from bench.codec import discover
+from bench.discovery import discover
 from bench.errors import UsageError
 from bench.files import write_atomically
 

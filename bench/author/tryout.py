@@ -15,9 +15,10 @@ from typing import Any
 import pandas as pd
 
 from bench import records
-from bench.codec import check_image, load, load_available
+from bench.codec import check_image
 from bench.data.images import load_image
 from bench.data.manifest import ImageFile, Manifest
+from bench.discovery import load, load_available
 from bench.files import cache_dir, printable, sha256_file, sha256_pixels, write_atomically
 from bench.progress import Progress
 from bench.rd.curves import DB_OF_MEAN

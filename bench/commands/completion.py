@@ -65,7 +65,7 @@ def completions() -> dict[str, Any]:
 
 
 def _names() -> dict[str, Any]:
-    from bench.codec import codecs, family_commands
+    from bench.discovery import codecs, family_commands
 
     points = {name: [point.name for point in codec.points] for name, codec in codecs().items()}
     families = argparse.ArgumentParser().add_subparsers()

@@ -30,8 +30,9 @@ def _list(args: argparse.Namespace) -> None:
 
 
 def _encode(args: argparse.Namespace) -> None:
-    from bench.codec import check_image, load_available
+    from bench.codec import check_image
     from bench.data.datasets import load_image
+    from bench.discovery import load_available
     from bench.files import check_output, sha256, write_atomically
 
     codec = load_available(args.codec)
@@ -71,8 +72,8 @@ def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
 
 
 def _decode(args: argparse.Namespace) -> None:
-    from bench.codec import load_available
     from bench.data.picture_file import as_file, format_of
+    from bench.discovery import load_available
     from bench.files import check_output, sha256_pixels, write_atomically
 
     rows: list[dict[str, Any]] = []
@@ -109,7 +110,7 @@ def _decode(args: argparse.Namespace) -> None:
 
 def _of_other_codecs(bitstream: Path, codec: Any) -> str:
     """Which codecs a file's extension is of, where it is not of this one."""
-    from bench.codec import codecs
+    from bench.discovery import codecs
 
     names = [name for name, other in codecs().items() if other.extension == bitstream.suffix]
     if not names or codec.name in names:
@@ -125,8 +126,9 @@ def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, 
 
 
 def _rate(args: argparse.Namespace) -> None:
-    from bench.codec import check_image, load_available
+    from bench.codec import check_image
     from bench.data.datasets import load_image
+    from bench.discovery import load_available
     from bench.files import check_output, write_atomically
     from bench.metrics import psnr_rgb_db
     from bench.run.rate_control import reach

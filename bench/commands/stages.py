@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> None:
 
 def _must_exist(codec: str) -> None:
     """Raises UsageError for a codec that nothing gives; one whose wrapper cannot be imported is a row that says so."""
-    from bench.codec import discover, load
+    from bench.discovery import discover, load
 
     try:
         load(codec)
@@ -136,7 +136,7 @@ def _decode_matrix(args: argparse.Namespace) -> None:
 
 def _codecs_with_weights(names: list[str]) -> list[Any]:
     """The codecs of these names, which must be available; where none is named, all that have weights here."""
-    from bench.codec import codecs, load_available
+    from bench.discovery import codecs, load_available
     from bench.run.codec_state import status
 
     if names:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import codecs_wrappers
-from bench.codec import Codec, discover, module_of
+from bench.codec import Codec
+from bench.discovery import discover, module_of
 from bench.errors import RdbenchError, plain_text
 from bench.files import to_json, write_if_changed
 

@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from bench.codec import Codec, Point, load
+from bench.codec import Codec, Point
 from bench.data.datasets import ImageFile, Manifest
 from bench.data.images import load_verified
+from bench.discovery import load
 from bench.errors import RdbenchError, TransientError, UsageError, may_pass
 from bench.files import file_name, unfinished
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure

@@ -14,9 +14,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from bench.codec import Image, Point, load
+from bench.codec import Image, Point
 from bench.data.images import load_verified
 from bench.data.manifest import read_manifest
+from bench.discovery import load
 from bench.errors import RdbenchError
 from bench.files import sha256, sha256_pixels, write_if_changed
 from bench.metrics import psnr_rgb_db

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.codec import Point, load
+from bench.codec import Point
 from bench.data.datasets import ImageFile, Manifest
+from bench.discovery import load
 from bench.errors import UsageError, may_pass
 from bench.run.client import Worker, WorkerError
 from bench.run.codec_state import status

@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.codec import Codec, Embedded, Image, Point, check_image, load
+from bench.codec import Codec, Embedded, Image, Point, check_image
+from bench.discovery import load
 from bench.errors import may_pass
 from bench.files import sha256, sha256_pixels, write_atomically
 

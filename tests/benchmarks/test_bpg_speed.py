@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image as PillowImage
 
-from bench.codec import load
+from bench.discovery import load
 from codecs_wrappers.native import bpg
 from codecs_wrappers.native.bpg import container, sps
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as PillowImage
 from skimage import data
 
-from bench.codec import load
+from bench.discovery import load
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.entropy.coder import RangeDecoder
 from codecs_wrappers.learned.entropy.gaussian import SCALES

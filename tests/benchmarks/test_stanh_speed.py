@@ -15,7 +15,7 @@ from skimage import data
 pytest.importorskip("torch", reason="needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="needs the extra rdbench[learned]")
 
-from bench.codec import load
+from bench.discovery import load
 
 ROUNDS = 7
 ALLOWED = 1.10  # of the time without STanH (issue 6)

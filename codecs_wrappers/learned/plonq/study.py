@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from bench.codec import Image
-from bench.codec import load as load_codec
+from bench.discovery import load as load_codec
 from bench.errors import UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.entropy.coder import RangeEncoder

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from bench.codec import load
+from bench.discovery import load
 from bench.errors import RdbenchError
 from bench.files import cache_dir, sha256, sha256_pixels, to_json, write_atomically
 
