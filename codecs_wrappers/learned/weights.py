@@ -241,7 +241,7 @@ def _architecture(found: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict
 
 def _read_state(file: Path) -> dict[str, Tensor]:
     """The tensors of a safetensors file or of a CompressAI checkpoint (.pth.tar), in present names."""
-    from codecs_wrappers.learned import networks
+    from codecs_wrappers.learned.hyperprior import networks
 
     if file.suffix == ".safetensors":
         return networks.read_weights(file)
