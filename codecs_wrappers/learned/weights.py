@@ -157,8 +157,8 @@ def fetch(name: str, *, quiet: bool = False, wait_s: float = 0.5) -> Path:
     if file.is_file() and not _wrong_hash(_hash(file, _stamp(file)), found["sha256"]):
         return file
     # The harness's downloads: resumed, retried, verified, whole or not at all.
-    from bench.download import Source, obtain
-    from bench.transfer import Transfers
+    from bench.data.download import Source, obtain
+    from bench.data.transfer import Transfers
 
     def complaint(part: Path) -> str:
         return _wrong_hash(sha256_file(part), found["sha256"])
