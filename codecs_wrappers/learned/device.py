@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import importlib.metadata
 import os
 import re
 from typing import TYPE_CHECKING
@@ -39,29 +36,9 @@ def resolve(name: str = "auto") -> torch.device:
     return torch.device("cuda", index)
 
 
-def kind(name: str | None = None) -> str:
-    """ "cpu" or "cuda": what :func:`resolve` will give, found out without torch. name: as asked for by default."""
-    name = asked() if name is None else _check(name)
-    return ("cuda" if _cuda() else "cpu") if name == "auto" else name.partition(":")[0]
-
-
 def _check(name: str) -> str:
     if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
         raise UsageError(
             f"choosing a device: expected auto, cpu, cuda or cuda:N, got {name!r} ({VARIABLE} or --device)"
         )
     return name
-
-
-@functools.cache
-def _cuda() -> bool:
-    """Whether the driver shows this process a GPU that the installed torch can use."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-        cpu_only = importlib.metadata.version("torch").endswith("+cpu")
-    except (OSError, importlib.metadata.PackageNotFoundError):
-        return False
-    count = ctypes.c_int(0)
-    return (
-        not cpu_only and driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    )

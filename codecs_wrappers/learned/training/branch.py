@@ -15,7 +15,8 @@ from typing import Any
 from bench.errors import UsageError
 from codecs_wrappers.learned.training import checkpoint
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.trainer import CHECKPOINT, Outcome, Trunk, train
+from codecs_wrappers.learned.training.folder import CHECKPOINT, Outcome, Trunk
+from codecs_wrappers.learned.training.trainer import train
 
 FOLDER = "branch"
 

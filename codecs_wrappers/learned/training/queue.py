@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.trainer import Outcome, read_progress, train
+from codecs_wrappers.learned.training.folder import Outcome, read_progress
+from codecs_wrappers.learned.training.trainer import train
 
 QUEUE = configs.HERE / "queue.yaml"
 SLICE_MINUTES = 30.0  # a model trains before the next choice
