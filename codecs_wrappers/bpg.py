@@ -25,6 +25,7 @@ class Bpg(Codec):
         self.name = f"bpg{digits}"
         self.label = f"BPG {subsampling}"
         self.description = f"HEVC intra by x265, YCbCr {subsampling} 8 bit, as bpgenc -e x265 makes it"
+        self.subsampling = subsampling
         self.colour = Colour("bt601", "full", subsampling, 8)
 
     def available(self) -> tuple[bool, str]:
@@ -38,7 +39,7 @@ class Bpg(Codec):
         return f"x265 {hevc.x265_version()}, libavcodec {codec}, PyAV {av.__version__}; veryslow ssim {settings}"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return bpg.encode(check_image(image), point["qp"], self.colour.subsampling)
+        return bpg.encode(check_image(image), point["qp"], self.subsampling)
 
     def decode(self, bitstream: bytes) -> Image:
         return bpg.decode(bitstream)

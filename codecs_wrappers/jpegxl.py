@@ -33,7 +33,8 @@ class JpegXl(Codec):
     def encode(self, image: Image, point: Point) -> bytes:
         image = check_image(image)
         effort = EFFORT if image.shape[0] * image.shape[1] <= LARGE_PIXELS else EFFORT_OF_LARGE
-        return imagecodecs.jpegxl_encode(image, distance=point["distance"], effort=effort, lossless=False, numthreads=1)
+        distance = point["distance"]
+        return bytes(imagecodecs.jpegxl_encode(image, distance=distance, effort=effort, lossless=False, numthreads=1))
 
     def decode(self, bitstream: bytes) -> Image:
         pixels = imagecodecs.jpegxl_decode(bitstream, numthreads=1)

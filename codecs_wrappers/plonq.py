@@ -17,7 +17,7 @@ class Plonq(LearnedEmbedded):
     extension = ".plonq"
     label = "PLONQ"
     description = "mean-scale hyperprior, four nested levels, latent ordered by scale, prefixes of one stream"
-    entries = ("mean_scale_0.1538",)
+    entries: tuple[str, ...] = ("mean_scale_0.1538",)
     order: tuple[str, str, int] = ("element", "sigma", 0)
     midpoint = False  # reconstruct coarse bins at their middle instead of their conditional mean
 

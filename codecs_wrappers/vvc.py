@@ -61,7 +61,7 @@ class Vtm444(PlanarCommand):
     version_pattern = r"(?<=Version )\[?[\w.]+"
 
     @property
-    def encoder(self) -> tuple[str, ...]:
+    def encoder(self) -> tuple[str, ...]:  # type: ignore[override]  # the environment is read at each call
         size = ("-wdt", "{across}", "-hgt", "{down}", "-fr", "1", "-f", "1")
         depth = ("--InputChromaFormat=444", "--InputBitDepth=8")
         files = ("-i", "{image}", "-o", os.devnull, "-b", "{bitstream}")

@@ -150,7 +150,7 @@ def checksum(*integers: np.ndarray) -> bytes:
     """CRC-32 over integer arrays, each as little-endian int32 in C order."""
     crc = 0
     for array in integers:
-        crc = zlib.crc32(np.ascontiguousarray(array, "<i4"), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array, "<i4").data, crc)
     return crc.to_bytes(CHECKSUM_BYTES, "big")
 
 

@@ -16,7 +16,6 @@ from codecs_wrappers.learned.analysiscache import ANALYSES
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.hyperprior.coding import Step
-    from codecs_wrappers.learned.hyperprior.model import Model
 
 PACKAGES = ("torch", "compressai", "safetensors", "numba")
 
@@ -66,13 +65,13 @@ class LearnedCodec(Codec):
         """The entries that are whole models; the others (factors, quantizers) build on them."""
         return self.entries[:1]
 
-    def model(self, entry: str) -> Model:
-        """The model of a manifest entry on the device asked for (cached)."""
+    def model(self, entry: str) -> Any:
+        """The model of a manifest entry on the requested device (cached): by default a mean-scale hyperprior's."""
         from codecs_wrappers.learned.hyperprior.model import Model
 
         return Model.load(entry, device.asked())
 
-    def model_of(self, header: stream.Header) -> Model:
+    def model_of(self, header: stream.Header) -> Any:
         """The model a bitstream names. Raises BitstreamError if it is none of this codec's."""
         for entry in self.models():
             if weights.sha256(entry).startswith(header.model.hex()):

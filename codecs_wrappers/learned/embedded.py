@@ -17,7 +17,7 @@ class LearnedEmbedded(LearnedCodec, Embedded):
     """A learned codec of which every prefix behind the header decodes. Subclasses set ``scheme`` and code."""
 
     scheme: str
-    points = AT_BPP
+    points: tuple[Point, ...] = AT_BPP
     monotone = False  # images whose whole bitstream is shorter than the last points are cut nowhere
     checked = False  # only the whole bitstream has its checksum
 

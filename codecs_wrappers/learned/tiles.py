@@ -18,7 +18,8 @@ def tiles(height: int, width: int, side: int, halo: int) -> Iterator[tuple[Spans
     side: the largest of a tile; halo: how far a tile's edge can change the result. Both in samples of the map.
     """
     for rows, columns in product(_spans(height, side, halo), _spans(width, side, halo)):
-        yield tuple(zip(rows, columns, strict=True))
+        target, outer, inner = zip(rows, columns, strict=True)
+        yield target, outer, inner
 
 
 def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice, slice]]:

@@ -227,7 +227,7 @@ def _decode_elements(
     return values
 
 
-def _coded(units: np.ndarray, unit: str, shape: tuple[int, int, int], stage: Stage, parents: np.ndarray) -> np.ndarray:
+def _coded(units: np.ndarray, unit: str, shape: tuple[int, ...], stage: Stage, parents: np.ndarray) -> np.ndarray:
     """The flat places of the elements that a level codes, in order: those whose parent has more than one child."""
     elements = ordering.elements_of(units, unit, shape)
     return elements[stage.is_coded[parents[elements]]]

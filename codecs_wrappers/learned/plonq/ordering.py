@@ -92,7 +92,7 @@ class Order:
 
 def per_unit(values: np.ndarray, unit: str) -> np.ndarray:
     """The sum of ``values`` (M, h, w) over each unit, in index order; as it is, flat, for elements."""
-    axes = {"element": (), "channel": (1, 2), "pixel": (0,)}[unit]
+    axes: tuple[int, ...] = {"element": (), "channel": (1, 2), "pixel": (0,)}[unit]
     return values.sum(axis=axes).ravel() if axes else values.ravel()
 
 
@@ -108,7 +108,7 @@ def falling(values: np.ndarray) -> np.ndarray:
     return np.argsort(-values, kind="stable")
 
 
-def elements_of(units: np.ndarray, unit: str, shape: tuple[int, int, int]) -> np.ndarray:
+def elements_of(units: np.ndarray, unit: str, shape: tuple[int, ...]) -> np.ndarray:
     """The flat places of all elements of a latent of ``shape``, unit after unit."""
     if unit == "element":
         return units

@@ -124,9 +124,11 @@ def summary(rows: Sequence[Measured]) -> list[dict[str, Any]]:
     anchor = curves[rows[0].variant]
     table = []
     for variant, images in curves.items():
-        rates = [bd_rate(*anchor[image], *curve).value for image, curve in images.items()]
-        gains = [bd_quality(*anchor[image], *curve).value for image, curve in images.items()]
-        rates, gains = ([value for value in values if value is not None] for values in (rates, gains))
+        measured = [
+            (bd_rate(*anchor[image], *curve), bd_quality(*anchor[image], *curve)) for image, curve in images.items()
+        ]
+        rates = [rate.value for rate, _ in measured if rate.value is not None]
+        gains = [gain.value for _, gain in measured if gain.value is not None]
         if rates and gains:
             table.append(
                 {

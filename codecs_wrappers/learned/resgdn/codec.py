@@ -24,7 +24,7 @@ class ResGdnBase(LearnedCodec):
     scheme = "resgdn"
     extension = ".rdl"
     points = tuple(Point(f"b{bits}", bits=bits) for bits in range(1, 9))
-    parameters = (Parameter("bits", int, (1, 8), "of a sample of the code map"),)
+    parameters: tuple[Parameter, ...] = (Parameter("bits", int, (1, 8), "of a sample of the code map"),)
 
     def __init__(
         self,

@@ -50,8 +50,10 @@ class Model:
     def __init__(self, loaded: weights.Weights, device: str | torch.device = "cpu"):
         self.name, self.id = loaded.name, bytes.fromhex(loaded.sha256)[:4]
         self.device = torch.device(device)
-        network = networks.load_weights(resgdn.build(loaded.entry["architecture"]), loaded.state, loaded.name)
-        self.channels = network.architecture.channels
+        network: networks.Network = networks.load_weights(
+            resgdn.build(loaded.entry["architecture"]), loaded.state, loaded.name
+        )
+        self.channels: int = network.architecture.channels
         self.tile = TILE if network.architecture.tiles else 1 << 16
         self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 

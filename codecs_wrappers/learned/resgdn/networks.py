@@ -66,7 +66,8 @@ class Architecture:
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise UsageError(f"network {FAMILY}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        return cls(**{key: tuple(value) if key == "widths" else value for key, value in values.items()})
+        given: dict[str, Any] = {key: tuple(value) if key == "widths" else value for key, value in values.items()}
+        return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
         """As a manifest keeps it."""

@@ -51,6 +51,9 @@ class Backbone(Protocol):
     name: str
     id: bytes
 
+    def __hash__(self) -> int:
+        """By identity: tables are kept for each backbone."""
+
     def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
         """y: float32 (M, h, w); z: float64 (N, h/4, w/4), less the medians."""
 

@@ -36,6 +36,7 @@ class STanH(nn.Module):
     beta, beta_max: the inverse temperature in training mode and the annealing's state.
     """
 
+    middle: Tensor
     beta: Tensor
     beta_max: Tensor
 

@@ -146,6 +146,8 @@ class ShiftedWindows(nn.Module):
 class WindowAttention(nn.Module):
     """Multi-head self-attention of the pixels of a window, with a learned bias for each relative position."""
 
+    relative_position_index: Tensor
+
     def __init__(self, channels: int, window: int):
         super().__init__()
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, HEADS))
@@ -190,7 +192,7 @@ def _slice_transform(inputs: int, width: int) -> nn.Sequential:
     return _with_gelu(*(conv(here, there, kernel_size=3, stride=1) for here, there in itertools.pairwise(widths)))
 
 
-def build(architecture: Mapping[str, Any]) -> nn.Module:
+def build(architecture: Mapping[str, Any]) -> networks.Network:
     """As :func:`networks.build`, and the family ``wacnn``."""
     if architecture.get("family") != "wacnn":
         return networks.build(architecture)

@@ -66,7 +66,7 @@ def model_of(trunk: configs.Config, rate_weight: float) -> str:
 
     Raises UsageError that lists the rate weights there are.
     """
-    found = {}
+    found: dict[float, str] = {}
     for name in configs.names():
         values = configs.read(name)
         same = values.get("scheme", "mean_scale") == trunk.scheme

@@ -94,7 +94,7 @@ class Training:
             if self.learner.crops.left_out:
                 logs.say(f"left out: {self.learner.crops.left_out} images smaller than the crop of {self.config.crop}")
             if compare and getattr(self.config, "distortion", "") == "mse":
-                weight = self.config.rate_weight
+                weight = self.learner.config.rate_weight
                 self._anchors = {name: anchors.losses(some, weight) for name, some in self.judge.sets.items()}
             if self.judge.best is None:
                 self._judge(logs)
@@ -104,7 +104,7 @@ class Training:
             elif self._judged_step != self.learner.step:
                 self._judge(logs)
             weights = None if paused else self._export(logs)
-        start, best = self.judge.start[VALIDATION], self.judge.best.validation
+        start, best = self.judge.start[VALIDATION], self.judge.winner.validation
         status = "paused" if paused else "finished"
         return Outcome(status, self.learner.step, start, best, self.out, weights, self.crops_per_s)
 
@@ -201,7 +201,7 @@ class Training:
 
     def _save(self) -> None:
         start = {name: score.__dict__ for name, score in self.judge.start.items()}
-        scores = {"start": start, "best": self.judge.best.to_dict()}
+        scores = {"start": start, "best": self.judge.winner.to_dict()}
         about = {"identity": self._identity(), "started_from": self.started_from, "elapsed_s": self.elapsed_s}
         size = checkpoint.save(self.out / CHECKPOINT, {**about, **scores, **self.learner.state()})
         progress = {"step": self.learner.step, "pixels": self.learner.pixels, "hours": self.elapsed_s / 3600}
@@ -261,7 +261,7 @@ class Training:
             "steps": int(networks.read_metadata(best)["step"]),
             "steps_run": self.learner.step,
             "pixels": self.learner.pixels,
-            "average": self.judge.best.decay,
+            "average": self.judge.winner.decay,
             "device": device_name(self.device),
             "hours": round(self.elapsed_s / 3600, 3),
             "started_from": self.started_from,

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.files import sha256
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.stanh import wacnn
 from codecs_wrappers.learned.stanh.backbones import OWN, load_network
 from codecs_wrappers.learned.stanh.coding import LEVEL_UNIT
@@ -83,7 +84,7 @@ class StanhLearner(Learner):
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         config = self.config
         self.source = first_source(config, self.beside, built=("default",))
         loaded = load_network(config.base)
@@ -99,8 +100,8 @@ class StanhLearner(Learner):
             extents = [len(tensors[f"{latent}.levels"]) // 2 for latent in "yz"]
         else:
             extents = [extent_for(largest) for largest in self._largest()]
-        layers = [STanH(extent, config.bins, config.pinned, config.beta) for extent in extents]
-        return Quantizers(*layers, network=self.base.requires_grad_(whole) if whole else None)
+        y, z = (STanH(extent, config.bins, config.pinned, config.beta) for extent in extents)
+        return Quantizers(y, z, self.base.requires_grad_(whole) if whole else None)
 
     def first_weights(self) -> dict[str, Any]:
         """Rounding, or the anchor's quantizers, that of y fitted to this rate (``starts/stanh.py``)."""
@@ -120,8 +121,8 @@ class StanhLearner(Learner):
         """The start at a rate weight ``ratio`` times lower than that of the quantizers as they are."""
         held_out = self.analysed(HELD_OUT_CROPS, self.config.seed + 1)
         y = self.model.y
-        pair = y.levels.detach().clone(), y.thresholds.detach().clone()
-        return stanh.fit(*pair, ratio, lambda *candidate: self.loss_of(*candidate, held_out))
+        levels, thresholds = y.levels.detach().clone(), y.thresholds.detach().clone()
+        return stanh.fit(levels, thresholds, ratio, functools.partial(self.loss_of, latents=held_out))
 
     @torch.no_grad()
     def loss_of(self, levels: Tensor, thresholds: Tensor, latents: Analysed) -> float:
@@ -186,7 +187,7 @@ class StanhLearner(Learner):
             anneal(config.annealing, getattr(self.model, name), gap, factor, progress, config.last_beta)
         return values
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         network = self._network(model)
 
         def code_image(x: Tensor) -> list[tuple[Tensor, Tensor]]:
@@ -195,7 +196,7 @@ class StanhLearner(Learner):
 
         return score_points(model, code_image, images, [self.config.rate_weight], self.config.distortion)[0]
 
-    def _latents_of(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    def _latents_of(self, network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
         """(y, z) of a whole image; those of a frozen network are computed once."""
         frozen = self.config.trainable != "all"
         key = sha256(x.cpu().contiguous().numpy().tobytes()) if frozen else ""
@@ -214,7 +215,7 @@ class StanhLearner(Learner):
         self._gaps = gaps if model.training else self._gaps
         return y_hat, bits
 
-    def _network(self, model: nn.Module) -> nn.Module:
+    def _network(self, model: Network) -> Network:
         return getattr(model, "network", self.base)
 
     def identity(self) -> dict[str, Any]:
@@ -237,7 +238,7 @@ class StanhLearner(Learner):
             "annealing": self.config.annealing,
         }
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
+    def as_shipped(self, model: Network) -> Network:
         """Levels on the grid of 1/LEVEL_UNIT on which the exact hyper-decoder computes, no two on one place of it.
 
         A trained network is rounded to fp16, its constants apart, and the quantiles of z are solved for.
@@ -254,11 +255,12 @@ class StanhLearner(Learner):
             network.update(force=True, update_quantiles=True)
             state = {name: tensor.half() for name, tensor in network.state_dict().items()}
             network = networks.load_weights(wacnn.build(self.architecture).to(self.device), state)
-        return Quantizers(*layers, network=network).eval()
+        y, z = layers
+        return Quantizers(y, z, network).eval()
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         """float32: y.levels (L,), y.thresholds (L - 1,), z.levels, z.thresholds; float16: a trained network.*."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, layer in (("y", shipped.y), ("z", shipped.z)):
             levels = (layer.levels * LEVEL_UNIT).round() / LEVEL_UNIT
             found |= {f"{name}.levels": levels, f"{name}.thresholds": layer.thresholds}

@@ -1,4 +1,4 @@
-"""A pair of STanH layers on a network: the latent they make of crops, its ideal length, and how far soft is from hard."""
+"""A pair of STanH layers on a network: the latent it gives of crops, its ideal length, and the soft form's gap."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.stanh import wacnn
 from codecs_wrappers.learned.stanh.layer import STanH
 from codecs_wrappers.learned.training.data.crops import Crops, to_float
@@ -27,7 +28,7 @@ class Analysed:
 class Quantizers(nn.Module):
     """The STanH layers of y and z, and the network if it is trained along with them."""
 
-    def __init__(self, y: STanH, z: STanH, network: nn.Module | None = None):
+    def __init__(self, y: STanH, z: STanH, network: Network | None = None):
         super().__init__()
         self.y, self.z = y, z
         if network is not None:
@@ -38,7 +39,7 @@ class Quantizers(nn.Module):
 
 
 @torch.no_grad()
-def analyse_crops(network: nn.Module, crops: Crops, count: int, batch: int = 16) -> Analysed:
+def analyse_crops(network: Network, crops: Crops, count: int, batch: int = 16) -> Analysed:
     """What ``network`` makes of ``count`` random crops."""
     parts = []
     for begin in range(0, count, batch):
@@ -49,7 +50,7 @@ def analyse_crops(network: nn.Module, crops: Crops, count: int, batch: int = 16)
 
 
 def code(
-    model: Quantizers, network: nn.Module, y: Tensor, z: Tensor, centred: bool, precision: torch.dtype | None
+    model: Quantizers, network: Network, y: Tensor, z: Tensor, centred: bool, precision: torch.dtype | None
 ) -> tuple[Tensor, Tensor, dict[str, float]]:
     """(y_hat, bits, gaps): the quantized latent, the ideal length of y and z (B,), and the gap of each layer.
 
@@ -76,7 +77,7 @@ def code(
     return y_hat, bits, {"y": sum(gaps) / len(gaps), "z": model.z.gap(z, z_hat)} if model.training else {}
 
 
-def slices_of(network: nn.Module, z_hat: Tensor, precision: torch.dtype | None = None) -> Iterator[wacnn.Slice]:
+def slices_of(network: Network, z_hat: Tensor, precision: torch.dtype | None = None) -> Iterator[wacnn.Slice]:
     """The parts of y in coding order, as :meth:`wacnn.WACNN.slices`; a mean-scale hyperprior has one."""
     if isinstance(network, wacnn.WACNN):
         yield from network.slices(z_hat)
@@ -85,6 +86,6 @@ def slices_of(network: nn.Module, z_hat: Tensor, precision: torch.dtype | None =
         yield wacnn.Slice(slice(None), means, scales, means)
 
 
-def medians_of(network: nn.Module) -> Tensor:
+def medians_of(network: Network) -> Tensor:
     """(N, 1, 1): the medians of z under the network's factorised prior."""
     return network.entropy_bottleneck.quantiles[:, 0, 1].detach()[:, None, None]
