@@ -93,7 +93,7 @@ class Codec:
     colour: Colour | None = None  # the conversion it applies; None if it codes RGB or is exactly invertible
     lossless: bool = False
     monotone: bool = True  # rate rises from each point to the next
-    checked: bool = False  # its own format: decode raises BitstreamError on every change of its bytes
+    detects_corruption: bool = False  # decode raises BitstreamError if any byte has changed (a format of its own)
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -214,7 +214,6 @@ class VariableRate(Codec):
 
     parameter: str  # its name in a point's parameters, and what names of points begin with: "s"
     limits: tuple[float, float]  # the least and the greatest value, both allowed and finite
-    rising: bool = True  # the rate rises with it; False for a step or a factor that coarsens
     meaning: str = "sets the rate"  # of the parameter, in a few words
 
     @cached_property

@@ -27,7 +27,7 @@ class Grey(Codec):
     description = "control: the image's mean colour in 19 bytes"
     points = (Point("mean"),)
     role = "control"
-    checked = True
+    detects_corruption = True
 
     def version(self) -> str:
         return "format 1"

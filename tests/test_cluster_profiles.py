@@ -26,7 +26,7 @@ from conftest import ROOT, shell
 from snakemake.utils import validate
 
 import bench.workflow
-from bench.files import unfinished
+from bench.files import temp_path
 
 DOCKERFILE, DEFINITION = ROOT / "containers" / "Dockerfile", ROOT / "containers" / "rdbench.def"
 NEEDS_SLURM = pytest.mark.skipif(
@@ -171,9 +171,9 @@ def test_a_plan_asks_for_gpus_once(tmp_path, monkeypatch, image_folder):
 
 
 def test_processes_of_one_number_on_two_machines_write_different_files(monkeypatch, tmp_path):
-    mine = unfinished(tmp_path / "piece")
+    mine = temp_path(tmp_path / "piece")
     monkeypatch.setattr("socket.gethostname", lambda: "another")
-    assert mine != unfinished(tmp_path / "piece") and mine.name.endswith(".part")
+    assert mine != temp_path(tmp_path / "piece") and mine.name.endswith(".part")
 
 
 def test_both_containers_install_the_lock():

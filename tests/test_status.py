@@ -82,7 +82,7 @@ def test_a_package_that_decides_no_bits_is_left_out(add_wrapper, tmp_path):
         return code_sha256("mine")
 
     assert hashed('"""It."""\n', "SIZE = 3\n") != hashed('"""It."""\n', "SIZE = 4\n")
-    said = '"""It."""\n\nDECIDES_NO_BITS = True  # as its weights have a hash\n'
+    said = '"""It."""\n\nAFFECTS_BITSTREAM = False  # as its weights have a hash\n'
     assert hashed(said, "SIZE = 3\n") == hashed(said, "SIZE = 4\n")
 
 
@@ -94,7 +94,7 @@ def test_a_module_that_decides_no_bits_is_left_out(add_wrapper):
         return code_sha256("mine")
 
     assert hashed("SIZE = 3\n") != hashed("SIZE = 4\n")
-    assert hashed("\nDECIDES_NO_BITS = True\nSIZE = 3\n") == hashed("\nDECIDES_NO_BITS = True\nSIZE = 4\n")
+    assert hashed("\nAFFECTS_BITSTREAM = False\nSIZE = 3\n") == hashed("\nAFFECTS_BITSTREAM = True\nSIZE = 4\n")
 
 
 def test_a_status_tells_how_the_weights_came_about():

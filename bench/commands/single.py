@@ -131,7 +131,7 @@ def _rate(args: argparse.Namespace) -> None:
     from bench.discovery import load_available
     from bench.files import check_output, write_atomically
     from bench.metrics import psnr_rgb_db
-    from bench.run.rate_control import reach
+    from bench.run.rate_control import encode_to_rate
 
     codec = load_available(args.codec)
     check_output(args.out, args.image)
@@ -139,7 +139,7 @@ def _rate(args: argparse.Namespace) -> None:
     codec.prepare()
     start = time.perf_counter()
     with explained(f"encoding {args.image} as {codec.name} to {args.bpp:g} bpp", keep=RdbenchError):
-        reached = reach(codec, image, args.bpp, args.tolerance / 100)
+        reached = encode_to_rate(codec, image, args.bpp, args.tolerance / 100)
         seconds = time.perf_counter() - start
         coded, decoded = reached.coded, _must_decode(codec, reached.coded.bitstream, image)
     psnr_db = psnr_rgb_db(image, decoded)

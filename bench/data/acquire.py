@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from bench.data.archive import extract_images, is_archive, not_an_archive
 from bench.data.download import Source, is_url, obtain
 from bench.data.images import BrokenImageError, load_image
-from bench.data.store import Store, digest_of, set_aside, wrong
+from bench.data.store import Store, digest_of, hash_mismatch, set_aside
 from bench.errors import RdbenchError, UnavailableError, UsageError
 from bench.files import remove_folder
 
@@ -85,7 +85,7 @@ class _Collection:
             sources = self._sources(name, expected)
             notes = [self.notes[name]] if name in self.notes else []
             try:
-                obtain(transfers, path, sources, self._what(name), notes=notes, complaint=broken)
+                obtain(transfers, path, sources, self._what(name), notes=notes, validate=broken)
             except RdbenchError as error:
                 if not self.archive:
                     raise self._advice(error, name) from error
@@ -117,10 +117,10 @@ class _Collection:
                 sources += [Source(place, digest, False, self.most_bytes) for place, digest in places_here.items()]
         sources += [Source(url, digests[base_name(url)], False, self.most_bytes) for url in places]
         path = self.store.folder / next(iter(digests))
-        if not path.is_file() or wrong(path, digests[path.name]):  # one left by a process that was killed will do
+        if not path.is_file() or hash_mismatch(path, digests[path.name]):  # a killed process may have left it
             notes = self.notes.values()
             try:
-                obtain(transfers, path, sources, self._what(path.name), notes=notes, complaint=not_an_archive)
+                obtain(transfers, path, sources, self._what(path.name), notes=notes, validate=not_an_archive)
             except RdbenchError as error:
                 raise self._advice(error, path.name) from error
         scratch = self.store.folder / ".unpacked"
@@ -140,7 +140,7 @@ class _Collection:
             raise RdbenchError(f"dataset {self.name}: expected {count} images in its archive, found {len(images)}")
         for image in images:
             expected = self._expected(image.name)
-            got = wrong(image, expected)
+            got = hash_mismatch(image, expected)
             fault = f"expected {expected}, got {got}" if got else "" if expected else broken(image)
             if fault:
                 aside = image.replace(self.store.folder / f"{image.name}.bad")

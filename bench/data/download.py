@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.archive import ArchiveError, extract_one
-from bench.data.store import set_aside, wrong
+from bench.data.store import hash_mismatch, set_aside
 from bench.errors import RdbenchError, UnavailableError
 
 if TYPE_CHECKING:
@@ -46,18 +46,18 @@ def obtain(
     what: str,
     *,
     notes: Iterable[str] = (),
-    complaint: Callable[[Path], str] = lambda path: "",
+    validate: Callable[[Path], str] = lambda path: "",
 ) -> None:
     """``path``, whole and with the right hash, from the first source that gives it.
 
-    what: the file in words, for messages; notes: what was already found wrong; complaint(path) says what is wrong with
+    what: the file in words, for messages; notes: what was already found wrong; validate(path) says what is wrong with
     a file no hash is known of, or nothing. A wrong file is kept as ``<name>.bad`` and the next source tried. Raises
     RdbenchError, with both hashes, if all that was got was wrong, and UnavailableError if nothing was got.
     """
     bad, unreachable = list(notes), []
     for source in sources:
         try:
-            fault = _from(transfers, path, source, complaint)
+            fault = _from(transfers, path, source, validate)
         except ArchiveError as error:
             fault = str(error)
         except UnavailableError as error:
@@ -78,7 +78,7 @@ def obtain(
     raise UnavailableError(f"unreachable: {what}: {tried or 'no source is known'}")
 
 
-def _from(transfers: Transfers, path: Path, source: Source, complaint: Callable[[Path], str]) -> str:
+def _from(transfers: Transfers, path: Path, source: Source, validate: Callable[[Path], str]) -> str:
     """Puts the file at ``path``; or says what is wrong with what was got, and keeps that aside."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
@@ -90,8 +90,8 @@ def _from(transfers: Transfers, path: Path, source: Source, complaint: Callable[
                 extract_one(packed, path.name, part)
             finally:
                 packed.unlink(missing_ok=True)
-        got = wrong(part, source.digest)
-        fault = "" if source.digest else complaint(part)
+        got = hash_mismatch(part, source.digest)
+        fault = "" if source.digest else validate(part)
         if got:
             fault = f"expected {source.digest}, got {got}"
         if not fault:

@@ -14,7 +14,7 @@ from bench.files import cache_dir, sha256, sha256_file, to_json, write_atomicall
 from bench.metrics import METRIC_VERSIONS_JSON
 from bench.run.codec_state import Status
 
-CHAIN_VERSION = 1  # of the witness chain: a change of what it does to the bits or the pixels raises it
+CHAIN_VERSION = 1  # of the two-process round trip: raise it when the bits or pixels it gives change
 
 log = logging.getLogger(__name__)
 

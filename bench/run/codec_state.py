@@ -131,8 +131,8 @@ def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
     What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
-    Left out is a module that says ``DECIDES_NO_BITS = True`` (commands), and all of a package whose ``__init__.py``
-    says it (training: its weights have a hash of their own).
+    A module that declares ``AFFECTS_BITSTREAM = False`` (commands) is left out, as is a whole package whose
+    ``__init__.py`` declares it (training: the weights have a hash of their own).
     Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
     """
     if _file(module) is None:
@@ -144,7 +144,7 @@ def code_sha256(module: str) -> str:
     while queue:
         name = queue.pop(0)
         path = _file(name)
-        if name in seen or path is None or any(_decides_no_bits(package) for package in _packages(name)):
+        if name in seen or path is None or not all(map(_affects_bitstream, _packages(name))):
             continue
         seen.add(name)
         code, imports = _parsed(path.read_bytes(), name, name if path.stem == "__init__" else name.rpartition(".")[0])
@@ -159,9 +159,9 @@ def _packages(module: str) -> list[str]:
     return [".".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
-def _decides_no_bits(module: str) -> bool:
+def _affects_bitstream(module: str) -> bool:
     path = _file(module)
-    return path is not None and b"\nDECIDES_NO_BITS = True" in path.read_bytes()
+    return path is None or b"\nAFFECTS_BITSTREAM = False" not in path.read_bytes()
 
 
 @cache  # codecs share most of what they import

@@ -21,7 +21,7 @@ from bench.discovery import load
 from bench.errors import UsageError, may_pass
 from bench.run.client import Worker, WorkerError
 from bench.run.codec_state import status
-from bench.run.devices import lent
+from bench.run.devices import acquire_device
 from bench.run.environment import device_name
 
 _S, _I, _F = pa.string(), pa.int64(), pa.float64()
@@ -66,7 +66,7 @@ def time_codec(
     if state.available and manifest.status == "ok":
         about = {"dataset": manifest.name, "codec": name, "repeats": repeats, "threads": threads}
         try:
-            with lent(bool(state.weights_sha256)) as device:
+            with acquire_device(bool(state.weights_sha256)) as device:
                 about["device"] = f"{device.name}, {device_name()}" if device.uuid else device_name()
                 for image in manifest.images[:images]:
                     with (
