@@ -73,26 +73,23 @@ class Job:
         if self.manifest.status != "ok":
             return [{**whole, "status": "skipped", "reason": self.manifest.reason}]
         refused = [{"image": image["name"], "status": "skipped", "reason": image["reason"]} for image in self.refused]
-        chain = _Chain(self, codec, state)
+        pieces = Pieces(self, codec, state)
         try:
-            rows = list(chain.rows())
+            with pieces:
+                rows = list(pieces.rows())
         except UsageError as error:  # a device that is not there
             return [{**whole, "status": "failed", "reason": str(error)}]
-        if chain.undone and not self.accept_failures:
-            raise TransientError(
-                f"{self.codec} on {self.manifest.name}: {len(chain.undone)} of {chain.total} pieces failed for reasons "
-                f"that may pass: {chain.undone[0]}. The others are done and kept; the same command redoes only these. "
-                "If it happens every time: --accept-failures (accept_failures in the configuration) makes them rows"
-            )
+        pieces.raise_undone()
         return [*rows, *({**whole, **row} for row in refused)]
 
 
-class _Chain:
-    """The pieces of one job, in image order, with the two workers they need."""
+class Pieces:
+    """The pieces of one job, with the two workers they need while it is entered."""
 
     def __init__(self, job: Job, codec: Codec, state: Status):
         self.job, self.codec, self.state = job, codec, state
         self.done = self.cached = 0
+        self.reference: tuple[str, Reference] | None = None  # of the last image, by its hash
         self.undone: list[str] = []  # why, for each piece that the machine failed at
         self.total = len(job.images) * len(codec.points)
         self.common = {
@@ -104,7 +101,8 @@ class _Chain:
             "weights_sha256": state.weights_sha256 or None,
         }
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def __enter__(self) -> Pieces:
+        """Takes the device and makes both workers. Raises UsageError for a device that is not there."""
         job, has_weights = self.job, bool(self.state.weights_sha256)
         with ExitStack() as stack:
             self.device = stack.enter_context(acquire_device(has_weights))
@@ -116,14 +114,32 @@ class _Chain:
                 )
                 for side in ("encode", "decode")
             )
-            for image in self.job.images:
-                self.reference: Reference | None = None  # made for the first point that is not in the cache
-                for index, point in enumerate(self.codec.points):
-                    yield self._row(image, point, index)
-                    self.done += 1
-                    self.job.on_progress(self.done, self.total, self.cached)
+            self.stack = stack.pop_all()
+        return self
 
-    def _row(self, image: ImageFile, point: Point, index: int) -> dict[str, Any]:
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of all the job's images at all the codec's operating points, in image order."""
+        for image in self.job.images:
+            for index, point in enumerate(self.codec.points):
+                yield self.row(image, point, index)
+                self.done += 1
+                self.job.on_progress(self.done, self.total, self.cached)
+
+    def raise_undone(self) -> None:
+        """Raises TransientError where the machine and not the codec failed, unless the job accepts such rows."""
+        job = self.job
+        if self.undone and not job.accept_failures:
+            raise TransientError(
+                f"{job.codec} on {job.manifest.name}: {len(self.undone)} of {self.total} pieces failed for reasons "
+                f"that may pass: {self.undone[0]}. The others are done and kept; the same command redoes only these. "
+                "If it happens every time: --accept-failures (accept_failures in the configuration) makes them rows"
+            )
+
+    def row(self, image: ImageFile, point: Point, index: int | None) -> dict[str, Any]:
+        """The row of one image at one operating point, from the cache or made now; ``index``: its place on the curve."""
         row = {
             **self.common,
             "image": image.name,
@@ -182,9 +198,9 @@ class _Chain:
             raise WorkerError(
                 f"decode: the decoder's pixels ({other[:12]}) differ from the encoder's reconstruction ({own[:12]})"
             )
-        if self.reference is None:
-            self.reference = Reference(load_verified(image.path, image.sha256))
-        metrics = measure(self.reference, pixels)
+        if self.reference is None or self.reference[0] != image.sha256:
+            self.reference = image.sha256, Reference(load_verified(image.path, image.sha256))
+        metrics = measure(self.reference[1], pixels)
         return {"reconstruction_sha256": other, **metrics, "metric_versions": METRIC_VERSIONS_JSON}
 
 
