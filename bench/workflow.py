@@ -21,7 +21,7 @@ from bench.device import requested_device
 from bench.errors import UsageError
 from bench.figures.spec import Needs, named_pairs, needs, read_specification
 from bench.files import bare_name, file_name, sha256, to_json, write_if_changed
-from bench.run.codec_state import Status, all_statuses
+from bench.run.codec_state import CodecState, all_codec_states
 from bench.run.contents import write_contents
 from bench.run.devices import usable_gpus
 from bench.studies import Study, studies
@@ -39,7 +39,7 @@ class Plan:
     names: Mapping[str, str]
     pairs: tuple[tuple[str, str], ...]
     left_out: Mapping[str, str]
-    statuses: Mapping[str, Status]
+    statuses: Mapping[str, CodecState]
     studies: Mapping[str, Study]
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     device: str = "auto"
@@ -96,7 +96,7 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     """
     names = slugs(config["datasets"])
     folder = Path("results", run_name(config, names, changed))
-    statuses = all_statuses()
+    statuses = all_codec_states()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
     asked = () if config["codecs"] == "all" else wanted
     left_out = {codec: f"left out by the configuration: {reason}" for codec, reason in config["leave_out"].items()}

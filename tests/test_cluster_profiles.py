@@ -97,7 +97,7 @@ def finished(folder: Path, environment: dict[str, str], *options: str) -> str:
 
 def test_the_slurm_profile_asks_for_memory_time_gpus_and_whole_nodes(tmp_path, image_folder):
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs the extra rdbench[cluster]")
-    codecs = ["jpeg", "mean_scale"] if bench.workflow.all_statuses()["mean_scale"].available else ["jpeg"]
+    codecs = ["jpeg", "mean_scale"] if bench.workflow.all_codec_states()["mean_scale"].available else ["jpeg"]
     folder = tmp_path / "project"
     folder.mkdir()
     proof.project(folder, settings(image_folder, codecs=codecs, device="cuda", mem_mb=3000, studies=[]))

@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from bench.data.acquire import collect
+from bench.data.acquire import acquire
 from bench.data.images import RULES_VERSION, SUFFIXES, load_image
 from bench.data.manifest import ImageFile, Manifest, read_manifest, write_manifest
 from bench.data.store import Store, data_folder, folder_store, locked_store, stamp
@@ -44,7 +44,7 @@ FIELDS = frozenset(
         "urls",
         "archive",
         "mirror",
-        "most_mb",
+        "max_mb",
         "package",
         "distribution",
         "folder",
@@ -72,7 +72,7 @@ def fetch(name: str, spec_file: str | Path = SPECIFICATION, *, quiet: bool = Fal
         if "package" in entry:
             paths, source = _in_package(name, entry, store)
         else:
-            paths = collect(name, entry, store, quiet=quiet, wait_s=wait_s)
+            paths = acquire(name, entry, store, quiet=quiet, wait_s=wait_s)
             source = _origin(entry)
         named = [(path, path.stem) for path in paths]
         return _listed(Manifest(name, licence=entry.get("licence", ""), source=source), named, entry, store)

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.archive import ArchiveError, extract_one
-from bench.data.store import hash_mismatch, set_aside
+from bench.data.store import hash_mismatch, quarantine
 from bench.errors import RdbenchError, UnavailableError
 
 if TYPE_CHECKING:
     from bench.data.transfer import Transfers  # the HTTP library takes a while to import
 
-MOST_BYTES = 16_000_000_000  # of a download of which nothing more is known
+MAX_BYTES = 16_000_000_000  # of a download of which nothing more is known
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ class Source:
     """One place a file can be had from. location: URL or path; digest: "sha256:..." or "" if unknown.
 
     unpack: the location is an archive that holds the file; the digest is then that of the file, not of the archive.
-    most_bytes: what comes is refused above it.
+    max_bytes: what comes is refused above it.
     """
 
     location: str
     digest: str = ""
     unpack: bool = False
-    most_bytes: int = MOST_BYTES
+    max_bytes: int = MAX_BYTES
 
 
 def is_url(location: str) -> bool:
@@ -84,7 +84,7 @@ def _from(transfers: Transfers, path: Path, source: Source, validate: Callable[[
     part = path.with_name(f".{path.name}.part")
     packed = path.with_name(f".{path.name}.archive.part") if source.unpack else part
     while True:
-        resumed = transfers.get(source.location, packed, source.most_bytes)
+        resumed = transfers.get(source.location, packed, source.max_bytes)
         if source.unpack:
             try:
                 extract_one(packed, path.name, part)
@@ -98,6 +98,6 @@ def _from(transfers: Transfers, path: Path, source: Source, validate: Callable[[
             part.replace(path)
             return ""
         if not resumed:
-            return f"{fault}, kept as {set_aside(part, path.name)}"
+            return f"{fault}, kept as {quarantine(part, path.name)}"
         log.warning("%s: wrong after a resumed download, starting over", source.location)
         part.unlink()

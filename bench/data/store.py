@@ -45,7 +45,7 @@ def hash_mismatch(path: Path, digest: str) -> str:
     return "" if got == digest.lower() else got
 
 
-def set_aside(path: Path, name: str = "") -> Path:
+def quarantine(path: Path, name: str = "") -> Path:
     """Renames a wrong file to ``<name>.bad``, for a person to look at; returns its new path."""
     return path.replace(path.with_name(f"{name or path.name}.bad"))
 
@@ -85,10 +85,10 @@ class Store:
             return ""
         got = hash_mismatch(path, digest)
         if not got:
-            self.found_right(path, digest)
+            self.record_match(path, digest)
         return got
 
-    def found_right(self, path: Path, digest: str) -> None:
+    def record_match(self, path: Path, digest: str) -> None:
         known = self._known(path)
         self.record[self._key(path)] = {**known, **stamp(path), "right": sorted({digest, *known.get("right", ())})}
 

@@ -26,7 +26,7 @@ TRAINING_NUMBERS = (
 
 
 @dataclass(frozen=True)
-class Status:
+class CodecState:
     """The state of one codec. ``error`` is set for a wrapper that could not be imported or asked."""
 
     codec: str
@@ -64,7 +64,7 @@ class Status:
         return path
 
 
-def status(codec: Codec) -> Status:
+def codec_state(codec: Codec) -> CodecState:
     """The state of ``codec``. A wrapper that raises when asked is in error, not an exception here."""
     fields: dict[str, Any] = {
         "codec": codec.name,
@@ -95,7 +95,7 @@ def status(codec: Codec) -> Status:
         told = plain_text(f"{type(error).__name__}: {error}")
         nothing = {"reason": "", "version": "", "weights_sha256": "", "training": ()}
         fields |= {"available": False, "error": told, **nothing}
-    return Status(**fields)
+    return CodecState(**fields)
 
 
 def _check_types(fields: dict[str, Any]) -> None:
@@ -114,16 +114,16 @@ def _check_types(fields: dict[str, Any]) -> None:
                 raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, it gives {value!r}")
 
 
-def all_statuses() -> dict[str, Status]:
+def all_codec_states() -> dict[str, CodecState]:
     """The state of every codec found, by name; a wrapper that cannot be imported stands under its module's name."""
     found = {}
     for wrapper in discover():
         if wrapper.error:
             reason = f"{wrapper.path} could not be imported: {wrapper.error}"
-            found[wrapper.module] = Status(
+            found[wrapper.module] = CodecState(
                 wrapper.module, wrapper.module, error=reason, code_sha256=code_sha256(wrapper.module)
             )
-        found |= {codec.name: status(codec) for codec in wrapper.codecs}
+        found |= {codec.name: codec_state(codec) for codec in wrapper.codecs}
     return found
 
 

@@ -21,12 +21,12 @@ from bench.codec import Codec, Point
 from bench.data.datasets import ImageFile, Manifest
 from bench.data.images import load_verified
 from bench.discovery import load
-from bench.errors import RdbenchError, TransientError, UsageError, may_pass
+from bench.errors import RdbenchError, TransientError, UsageError, is_transient
 from bench.files import file_name, temp_path
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.run.cache import Entry
 from bench.run.client import Worker, WorkerError
-from bench.run.codec_state import Status, status
+from bench.run.codec_state import CodecState, codec_state
 from bench.run.devices import acquire_device
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,7 @@ class Job:
             codec = load(self.codec)
         except UsageError as error:
             return [{**whole, "status": "failed", "reason": str(error)}]
-        state = status(codec)
+        state = codec_state(codec)
         whole["role"] = codec.role
         if state.error:
             return [{**whole, "status": "failed", "reason": state.error}]
@@ -86,7 +86,7 @@ class Job:
 class Pieces:
     """The pieces of one job, with the two workers they need while it is entered."""
 
-    def __init__(self, job: Job, codec: Codec, state: Status):
+    def __init__(self, job: Job, codec: Codec, state: CodecState):
         self.job, self.codec, self.state = job, codec, state
         self.done = self.cached = 0
         self.reference: tuple[str, Reference] | None = None  # of the last image, by its hash
@@ -139,7 +139,7 @@ class Pieces:
             )
 
     def row(self, image: ImageFile, point: Point, index: int | None) -> dict[str, Any]:
-        """The row of one image at one operating point, from the cache or made now; ``index``: its place on the curve."""
+        """The row of one image at one operating point, from the cache or made now. index: place on the curve."""
         row = {
             **self.common,
             "image": image.name,
@@ -157,7 +157,7 @@ class Pieces:
             _link(bitstream, link)
         except (RdbenchError, OSError) as error:
             log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)
-            if not isinstance(error, WorkerError) or may_pass(error):  # an error here, and no codec's
+            if not isinstance(error, WorkerError) or is_transient(error):  # an error here, and no codec's
                 self.undone.append(f"{image.name}, point {point.name}: {error}")
             relative = os.path.relpath(self.job.log, self.job.folder)
             return {**row, "status": "failed", "reason": str(error), "log": relative}
