@@ -139,7 +139,7 @@ class Pieces:
             )
 
     def row(self, image: ImageFile, point: Point, index: int | None) -> dict[str, Any]:
-        """The row of one image at one operating point, from the cache or made now. index: place on the curve."""
+        """The row of an image at an operating point, from the cache or made now. index: its place on the curve."""
         row = {
             **self.common,
             "image": image.name,
