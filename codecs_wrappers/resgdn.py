@@ -56,7 +56,7 @@ STUDIES = [
         partial(study.times, CODECS[0]),
         "time of ResGDN's encoder, quantizer and decoder",
         images=3,
-        alone=True,
+        exclusive=True,
     ),
     Study("resgdn_rounding", "resgdn", study.ROUNDING, study.rounding, "bias of the rounding", images=1),
     Study(

@@ -10,9 +10,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.codec import Codec, Image, Point, check_image
+from bench.device import requested_device
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, stored, weights
+from codecs_wrappers.learned import stored, weights
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codelength import CodeLength
@@ -27,7 +28,7 @@ class LearnedCodec(Codec):
 
     scheme: str  # of its bitstreams
     entries: tuple[str, ...] = ()  # of the weights manifest, the model's and any others it needs
-    checked = True
+    detects_corruption = True
 
     def available(self) -> tuple[bool, str]:
         """Whether the packages and all weights are there; nothing is imported or downloaded to find out."""
@@ -68,7 +69,7 @@ class LearnedCodec(Codec):
         """The model of a manifest entry on the device asked for (cached)."""
         from codecs_wrappers.learned.hyperprior.model import Model
 
-        return Model.load(entry, device.asked())
+        return Model.load(entry, requested_device())
 
     def model_of(self, header: stream.Header) -> Model:
         """The model a bitstream names. Raises BitstreamError if it is none of this codec's."""
