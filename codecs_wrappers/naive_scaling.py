@@ -22,7 +22,6 @@ class NaiveScaling(SteppedCodec, VariableRate):
     entries = ("mean_scale_0.1538",)
     parameter, meaning = "s", "quantization step of the latent"
     limits = (1.0, 64.0)
-    rising = False
     points = tuple(Point(f"s{step:g}", s=float(step)) for step in STEPS)
 
     def parameters_of(self, point: Point) -> bytes:

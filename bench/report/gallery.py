@@ -20,7 +20,7 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
-from bench.errors import RdbenchError, may_pass
+from bench.errors import RdbenchError, is_transient
 from bench.files import sha256_pixels, write_atomically
 from bench.report.originals import Originals
 from bench.report.run import Run
@@ -143,7 +143,7 @@ def _make_codec(run: Run, codec: str, pictures: list[Picture]) -> tuple[int, dic
             else:
                 reasons[picture.path] = f"decoded again it has pixels {found[:12]}, recorded are {expected[:12]}"
     except RdbenchError as error:
-        if may_pass(error):
+        if is_transient(error):
             raise  # the page would say so as long as it stands
         reasons |= {picture.path: f"decoding again failed: {error}" for picture in waiting}
     return len(pictures), reasons

@@ -22,7 +22,7 @@ from bench.codec import Codec, Embedded, Parameter, Point, VariableRate
 from bench.data.manifest import ImageFile
 from bench.discovery import load
 from bench.records import SCHEMA
-from bench.run.codec_state import status
+from bench.run.codec_state import codec_state
 from bench.run.job import Job, Pieces
 
 TOLERANCE = 0.01  # of the rate: what is nearer is taken at once
@@ -47,7 +47,7 @@ def equal_rate_rows(job: Job, demands: Iterable[Demand], records: pd.DataFrame) 
     Raises UsageError for a device that is not there, TransientError where the machine failed.
     """
     codec = load(job.codec)
-    state = status(codec)
+    state = codec_state(codec)
     images = {image.name: image for image in job.images}
     own = records[(records.dataset == job.manifest.name) & (records.codec == job.codec) & (records.status == "ok")]
     rows = []

@@ -1,4 +1,4 @@
-"""The witness chain: encode to disk, decode in another process, compare hashes, measure.
+"""The two-process round trip: encode to disk, decode in another process, compare hashes, measure.
 
 Every finished piece (image, codec, point) is kept in a cache whose key holds all that decides it, so that a run that
 was killed goes on where it stood and nothing half-written is taken for whole.
@@ -21,13 +21,13 @@ from bench.codec import Codec, Point
 from bench.data.datasets import ImageFile, Manifest
 from bench.data.images import load_verified
 from bench.discovery import load
-from bench.errors import RdbenchError, TransientError, UsageError, may_pass
-from bench.files import file_name, unfinished
+from bench.errors import RdbenchError, TransientError, UsageError, is_transient
+from bench.files import file_name, temp_path
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
 from bench.run.cache import Entry
 from bench.run.client import Worker, WorkerError
-from bench.run.codec_state import Status, status
-from bench.run.devices import lent
+from bench.run.codec_state import CodecState, codec_state
+from bench.run.devices import acquire_device
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +64,7 @@ class Job:
             codec = load(self.codec)
         except UsageError as error:
             return [{**whole, "status": "failed", "reason": str(error)}]
-        state = status(codec)
+        state = codec_state(codec)
         whole["role"] = codec.role
         if state.error:
             return [{**whole, "status": "failed", "reason": state.error}]
@@ -86,7 +86,7 @@ class Job:
 class Pieces:
     """The pieces of one job, with the two workers they need while it is entered."""
 
-    def __init__(self, job: Job, codec: Codec, state: Status):
+    def __init__(self, job: Job, codec: Codec, state: CodecState):
         self.job, self.codec, self.state = job, codec, state
         self.done = self.cached = 0
         self.reference: tuple[str, Reference] | None = None  # of the last image, by its hash
@@ -105,7 +105,7 @@ class Pieces:
         """Takes the device and makes both workers. Raises UsageError for a device that is not there."""
         job, has_weights = self.job, bool(self.state.weights_sha256)
         with ExitStack() as stack:
-            self.device = stack.enter_context(lent(has_weights))
+            self.device = stack.enter_context(acquire_device(has_weights))
             if has_weights:
                 self.common["device"] = self.device.name
             self.encoder, self.decoder = (
@@ -157,7 +157,7 @@ class Pieces:
             _link(bitstream, link)
         except (RdbenchError, OSError) as error:
             log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)
-            if not isinstance(error, WorkerError) or may_pass(error):  # an error here, and no codec's
+            if not isinstance(error, WorkerError) or is_transient(error):  # an error here, and no codec's
                 self.undone.append(f"{image.name}, point {point.name}: {error}")
             relative = os.path.relpath(self.job.log, self.job.folder)
             return {**row, "status": "failed", "reason": str(error), "log": relative}
@@ -219,7 +219,7 @@ def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.nd
 def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) -> Iterator[np.ndarray]:
     """The reconstructions (uint8, H x W x 3) of bitstream files, decoded in another process. Raises WorkerError."""
     with (
-        lent(bool(load(codec).weights_digest())) as device,
+        acquire_device(bool(load(codec).weights_digest())) as device,
         Worker("decode", codec, log, device=device.environment()) as decoder,
     ):
         for path in paths:
@@ -244,7 +244,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
 def _link(source: Path, target: Path) -> None:
     """``target`` as a hard link to ``source``, or a copy across file systems; whole or absent."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = unfinished(target)
+    part = temp_path(target)
     try:
         os.link(source, part)
     except OSError as error:

@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.codec import Codec, Embedded, Image, Point, check_image
 from bench.discovery import load
-from bench.errors import may_pass
+from bench.errors import is_transient
 from bench.files import sha256, sha256_pixels, write_atomically
 
 END_S = 2.0  # that a process may take to end after standard input has
@@ -172,7 +172,7 @@ def main(side: str, name: str) -> None:
             answer = getattr(server, request.pop("do"))(**request)
         except Exception as error:  # whatever a codec raises is a row, and the next piece goes on
             traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}", "may_pass": may_pass(error)}
+            answer = {"error": f"{type(error).__name__}: {error}", "transient": is_transient(error)}
         answer = {**answer, "id": number, "load_s": load_s, "peak_rss_mib": _peak_rss_mib()}
         print(json.dumps(answer), file=answers, flush=True)
 

@@ -9,9 +9,10 @@ import struct
 from typing import TYPE_CHECKING, Any
 
 from bench.codec import Codec, Image, Point, check_image
+from bench.device import requested_device
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, stored, weights
+from codecs_wrappers.learned import stored, weights
 from codecs_wrappers.learned.analysiscache import ANALYSES
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class LearnedCodec(Codec):
 
     scheme: str  # of its bitstreams
     entries: tuple[str, ...] = ()  # of the weights manifest, the model's and any others it needs
-    checked = True
+    detects_corruption = True
 
     def available(self) -> tuple[bool, str]:
         """Whether the packages and all weights are there; nothing is imported or downloaded to find out."""
@@ -69,7 +70,7 @@ class LearnedCodec(Codec):
         """The model of a manifest entry on the requested device (cached): by default a mean-scale hyperprior's."""
         from codecs_wrappers.learned.hyperprior.model import Model
 
-        return Model.load(entry, device.asked())
+        return Model.load(entry, requested_device())
 
     def model_of(self, header: stream.Header) -> Any:
         """The model a bitstream names. Raises BitstreamError if it is none of this codec's."""

@@ -20,7 +20,7 @@ from codecs_wrappers.learned.hyperprior import coding
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codec import SteppedCodec
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 LIKELIHOOD_MIN = 1e-9  # CompressAI's lower bound of a likelihood
 

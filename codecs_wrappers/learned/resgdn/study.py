@@ -15,7 +15,7 @@ from bench.studies import Study
 from codecs_wrappers.learned.resgdn import points
 from codecs_wrappers.learned.resgdn.codec import ResGdn, ResGdnBase
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 LAYERS = ("point", "base_bpp", "residual_bpp", "bpp", "residual_share", "paper_share")
 TIMES = ("part", "point", "ms", "ms_least", "ms_most", "pixels", "threads", "device")
@@ -42,7 +42,7 @@ def studies(codec: ResGdn, short: Sequence[str]) -> list[Study]:
             partial(times, codec),
             "time of ResGDN's encoder, quantizer and decoder",
             images=3,
-            alone=True,
+            exclusive=True,
         ),
         Study("resgdn_rounding", codec.name, ROUNDING, rounding, "bias of the rounding", images=1),
         Study(

@@ -8,9 +8,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.codec import Image, Point, VariableRate, check_image
+from bench.device import requested_device
 from bench.errors import BitstreamError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, stored, weights
+from codecs_wrappers.learned import stored, weights
 from codecs_wrappers.learned.codec import LearnedCodec
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ class Stanh(LearnedCodec, VariableRate):
         """The network of a manifest entry, ready to be coded with (cached)."""
         from codecs_wrappers.learned.stanh.backbones import load_backbone
 
-        return load_backbone(entry, device.asked())
+        return load_backbone(entry, requested_device())
 
     def pair(self, number: int, fraction: float = 0.0) -> Pair:
         """The quantizers of a rate, or ``fraction`` of the way from it to the next (cached)."""

@@ -12,7 +12,7 @@ from codecs_wrappers.learned.hyperprior.coding import channels_of
 from codecs_wrappers.learned.stanh.codec import Stanh
 from codecs_wrappers.learned.stanh.coding import PairTables, quantize
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 
 def code_length(codec: Stanh, image: Image, point: Point) -> CodeLength:

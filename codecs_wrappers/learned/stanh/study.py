@@ -18,7 +18,7 @@ from codecs_wrappers.learned.study import code_length_study_with
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codelength import CodeLength
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 FUNCTION = ("beta", "x", "STanH(x)")
 QUANTIZERS = ("quantizer", "number", "level", "threshold above")

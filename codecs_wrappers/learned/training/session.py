@@ -257,7 +257,7 @@ class Training:
         model = networks.load_weights(self.learner.averages[0], networks.read_weights(best), str(best))
         shipped = self.learner.as_shipped(model)
         measured = self.judge.scores(self.learner, shipped)
-        had = {
+        training_facts = {
             "steps": int(networks.read_metadata(best)["step"]),
             "steps_run": self.learner.step,
             "pixels": self.learner.pixels,
@@ -267,7 +267,7 @@ class Training:
             "started_from": self.started_from,
             **self.facts,
         }
-        entry = export.manifest_entry(config, self.learner.described(), had)
+        entry = export.manifest_entry(config, self.learner.described(), training_facts)
         export.write(self.learner.tensors(shipped), path, entry, measured, self._anchors)
         logs.say(f"{path}: {measured[VALIDATION]} as shipped, {path.stat().st_size:,} bytes")
         return path

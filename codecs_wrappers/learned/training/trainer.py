@@ -9,10 +9,11 @@ from typing import Any
 import torch
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.device import resolve
 from codecs_wrappers.learned.training.config import load, weights_file
 from codecs_wrappers.learned.training.folder import Outcome, Trunk
 from codecs_wrappers.learned.training.judging.validation import tf32
-from codecs_wrappers.learned.training.process import device_of, keep_freed_memory, only_trainer, stop_signals
+from codecs_wrappers.learned.training.process import keep_freed_memory, only_trainer, stop_signals
 from codecs_wrappers.learned.training.session import Training
 
 
@@ -49,7 +50,7 @@ def train(
         raise UsageError(f"training {name}: the budget must be above 0 minutes, it is {minutes}")
     if pause_after is not None and not pause_after >= 0:
         raise UsageError(f"training {name}: a pause comes after 0 minutes or more, not after {pause_after}")
-    target = device_of(device)
+    target = resolve(device)
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True
     folder = Path(out) if out else weights_file(config.name).parent
