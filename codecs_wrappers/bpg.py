@@ -15,7 +15,7 @@ POINTS = tuple(Point(f"q{qp}", qp=qp) for qp in range(47, 11, -5))
 
 
 class Bpg(Codec):
-    """BPG by x265 (preset veryslow, tune ssim, libbpg's lambda tables), 8 bit, made and read without its binaries."""
+    """BPG by x265 (preset veryslow, tune ssim, libbpg's lambda tables), 8 bit, without libbpg's binaries."""
 
     extension = ".bpg"
     points, parameters = POINTS, PARAMETERS
@@ -24,7 +24,7 @@ class Bpg(Codec):
         digits = subsampling.replace(":", "")
         self.name = f"bpg{digits}"
         self.label = f"BPG {subsampling}"
-        self.description = f"HEVC intra by x265, YCbCr {subsampling} 8 bit, as bpgenc -e x265 makes it"
+        self.description = f"HEVC intra by x265, YCbCr {subsampling} 8 bit, as bpgenc -e x265 writes it"
         self.subsampling = subsampling
         self.colour = Colour("bt601", "full", subsampling, 8)
 

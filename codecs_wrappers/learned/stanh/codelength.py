@@ -1,4 +1,4 @@
-"""How many bytes a STanH bitstream spends on what, next to the ideal length under its bins' own densities."""
+"""Where the bytes of a STanH bitstream go, compared with the ideal length under the probabilities of its bins."""
 
 from __future__ import annotations
 
