@@ -38,7 +38,7 @@ def split(files: Sequence[Path], listed: Path = LIST) -> tuple[list[Path], list[
         textured = ranked[: min(COUNT, len(files) // PART)]
         source = f"the most textured of {len(files)}"
         if not textured:
-            source = f"one in {PART} images of {SIDE} x {SIDE} or more; of {len(files)} only {len(ranked)} are so large"
+            source = f"one in {PART} of the {len(ranked)} images of {SIDE} x {SIDE} or more, of {len(files)}"
     chosen = set(textured)
     return [path for path in files if path not in chosen], textured, source
 
