@@ -72,7 +72,7 @@ def called(dataset: str, run: Path) -> str:
     for path in sorted((run / "datasets" / "sources").glob("*.json")):
         if json.loads(path.read_bytes()).get("folder") == folder:
             return path.stem
-    from bench.workflow import slug
+    from bench.data.slugs import slug
 
     return slug(dataset)  # as `rdbench run` calls it, which keeps no sources
 
