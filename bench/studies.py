@@ -111,7 +111,7 @@ def _rows(study: Study, manifest: Manifest, progress: Progress | None, at_most: 
 
 
 def spread(items: Sequence[Any], count: int) -> list[Any]:
-    """``count`` of the items (all for 0), evenly spread, the first among them."""
+    """``count`` of the items, evenly spaced from the first one on; all of them for 0."""
     if not count or count >= len(items):
         return list(items)
     return [items[number * len(items) // count] for number in range(count)]

@@ -121,7 +121,7 @@ def test_a_status_tells_how_the_weights_came_about():
         ("available = lambda self: exit(3)", "SystemExit: 3"),
         ("version = lambda self: open(chr(0xdc80))", r"FileNotFoundError"),
         ("label = 5", "label must be a text"),
-        ("points = (Point('only', step={1}),)", "is a number or a text at every operating point"),
+        ("points = (Point('only', step={1}),)", "expected numbers at every operating point, or strings at every one"),
     ],
 )
 def test_a_codec_that_answers_nonsense_is_in_error_and_the_others_are_not(add_wrapper, tmp_path, body, reason):
