@@ -16,7 +16,7 @@ from bench.progress import say
 
 def _new_codec(args: argparse.Namespace) -> None:
     from bench.author.newcodec import create
-    from bench.author.newprogram import Programs, missing, values
+    from bench.author.newprogram import Programs, missing_programs, parse_values
 
     if bool(args.command) != bool(args.decode):
         raise UsageError("new-codec: an encoder and a decoder are needed, --command and --decode; one is missing")
@@ -24,9 +24,9 @@ def _new_codec(args: argparse.Namespace) -> None:
         raise UsageError("new-codec: --points, --images, --extension and --version-command go with --command")
     programs = None
     if args.command:
-        given = (values(args.points), args.images or "", args.extension or "", args.version_command or "")
+        given = (parse_values(args.points), args.images or "", args.extension or "", args.version_command or "")
         programs = Programs(args.command, args.decode, *given)
-    absent = " and ".join(missing(programs)) if programs else ""
+    absent = " and ".join(missing_programs(programs)) if programs else ""
     if absent:
         say(f"new-codec: {absent} not found here, so the wrapper is written as it is and nothing of it is tried")
     path = create(args.name, programs=programs)

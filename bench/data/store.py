@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from bench.data.images import RULES_VERSION, load_image
@@ -170,11 +171,16 @@ def folder_store(folder: Path) -> Path:
 
 @contextmanager
 def locked_store(folder: Path) -> Iterator[Store]:
-    """The store of a data folder, while no other process works on it. What was found is saved even after an error."""
+    """The store of a data folder, locked against other processes. It is saved even if the block raises an error."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".in-use").open("w") as handle:
-            _wait_for(handle, folder)
+        lock = FileLock(folder / ".in-use")
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            say(f"another process is using {folder}; waiting for it")
+            held = lock.acquire()
+        with held:
             store = Store(folder)
             try:
                 yield store
@@ -182,17 +188,5 @@ def locked_store(folder: Path) -> Iterator[Store]:
                 store.save()
     except OSError as error:
         raise RdbenchError(
-            f"keeping data in {folder}: {error.strerror or error}; set RDBENCH_DATA elsewhere"
+            f"storing data in {folder}: {error.strerror or error}; set RDBENCH_DATA to another folder"
         ) from error
-
-
-def _wait_for(handle: Any, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows, where two fetches at a time are the user's to avoid
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say(f"another process is fetching into {folder}; waiting for it")
-        fcntl.flock(handle, fcntl.LOCK_EX)

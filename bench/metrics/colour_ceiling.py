@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.codec import Colour, Image
 from bench.errors import UsageError
+from bench.metrics import psnr_rgb_db
 
 # Luma weights of red and blue: ITU-R BT.601-7 section 2.5.1, BT.709-6 section 3.2.
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
@@ -20,7 +21,7 @@ def conversion_ceiling_psnr_rgb_db(images: Iterable[Image], colour: Colour) -> f
 
     Images are uint8 H x W x 3. An image that survives without loss is left out of the mean; +inf if all of them do.
     """
-    values = [_psnr_rgb_db(image, convert_and_back(image, colour)) for image in images]
+    values = [psnr_rgb_db(image, convert_and_back(image, colour)) for image in images]
     if not values:
         raise UsageError("the conversion ceiling of a colour format needs at least one image, got none")
     finite = [value for value in values if value < math.inf]
@@ -95,9 +96,3 @@ def _expand_rows(plane: np.ndarray) -> np.ndarray:
     wide[0::2] = 0.75 * plane + 0.25 * padded[:-2]
     wide[1::2] = 0.75 * plane + 0.25 * padded[2:]
     return wide
-
-
-def _psnr_rgb_db(image: Image, other: Image) -> float:
-    error = image.astype(np.int32) - other
-    mean_square = float(np.mean(error * error, dtype=np.float64))
-    return math.inf if mean_square == 0 else 10 * math.log10(255**2 / mean_square)

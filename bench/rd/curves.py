@@ -128,17 +128,6 @@ def why_null(records: pd.DataFrame, metric: str) -> str:
     return ""
 
 
-def image_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str, image: str) -> pd.DataFrame:
-    """The curve of one image: point, point_index, bpp, value, saturated; no row if it was not measured whole."""
-    table = curve_table(records, dataset, codec, metric)
-    columns = ["point", "point_index", "bpp", "value", "saturated"]
-    if image not in table.images:
-        return pd.DataFrame(columns=columns).astype(NUMBERS | {"saturated": bool})
-    row = table.images.index(image)
-    cells = (table.points, table.point_index, *table.image_curve(row), table.saturated[row])
-    return pd.DataFrame(dict(zip(columns, cells, strict=True)))
-
-
 def _to_unit(value: np.ndarray, metric: str) -> np.ndarray:
     if metric != DB_OF_MEAN:
         return value

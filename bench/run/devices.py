@@ -8,7 +8,6 @@ lock files in the cache folder.
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import time
@@ -16,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from bench.device import VARIABLE, gpu_index, requested_device
 from bench.errors import UsageError
@@ -107,29 +107,20 @@ def acquire_device(has_weights: bool) -> Iterator[Device]:
 @contextmanager
 def lock_gpu(there: list[Device]) -> Iterator[Device]:
     """One of these GPUs, reserved for the caller until the block ends; waits while other jobs hold all of them."""
+    folder = cache_dir() / "devices"
+    folder.mkdir(parents=True, exist_ok=True)
+    locks = [FileLock(folder / f"{gpu.uuid}.lock") for gpu in there]  # released with the process at the latest
     waiting = False
     while True:
-        for gpu in there:
-            lock = _lock(gpu)
-            if lock is None:
+        for gpu, lock in zip(there, locks, strict=True):
+            try:
+                held = lock.acquire(blocking=False)
+            except Timeout:
                 continue
-            with lock:
+            with held:
                 yield gpu
             return
         if not waiting:
             say(f"waiting for a GPU: other jobs are using {', '.join(gpu.name for gpu in there)}")
             waiting = True
         time.sleep(POLL_S)
-
-
-def _lock(gpu: Device) -> IO[str] | None:
-    """The open file whose lock stands for ``gpu``, or None while another process holds it. Ends with the process."""
-    path = cache_dir() / "devices" / f"{gpu.uuid}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock
