@@ -187,7 +187,7 @@ rule match:
         ),
         timeout=config["timeout_s"],
     shell:
-        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.count:q}"
+        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.shown:q}"
         " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
 
 
@@ -234,7 +234,7 @@ rule report:
             else []
         ),
     shell:
-        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery:q} {params.count:q} --processes {threads:q} --log {log:q}"
+        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery:q} {params.shown:q} --processes {threads:q} --log {log:q}"
 
 
 onsuccess:

@@ -133,6 +133,12 @@ class Codec:
         coding. Encoding and decoding must work without it, and calling it again must cost nothing.
         """
 
+    def forget(self) -> None:
+        """Drops what earlier calls left for later ones with the same input, such as the analysis of the last image.
+
+        The harness calls it before each encode or decode that it times. What ``prepare`` loaded stays.
+        """
+
     def encode(self, image: Image, point: Point) -> bytes:
         """The bitstream of ``image`` (uint8, H x W x 3) at ``point``."""
         raise NotImplementedError(f"{type(self).__name__} must define encode()")

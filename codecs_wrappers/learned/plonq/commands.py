@@ -43,6 +43,6 @@ def add_commands(subparsers: Any) -> None:
 
 
 def _study(name: str, args: argparse.Namespace) -> None:
-    from codecs_wrappers.learned.plonq import study
+    from codecs_wrappers.learned.plonq import variants
 
-    getattr(study, name)(args)
+    getattr(variants, name)(args)
