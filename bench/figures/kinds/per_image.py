@@ -33,7 +33,7 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         common = [image for image in base.images if image in other.images]
         if not common:
             continue
-        pairs = (np.stack(arrays) for side in (base, other) for arrays in zip(*_curves(side.of(common)), strict=True))
+        pairs = (np.stack(arrays) for side in (base, other) for arrays in zip(*_curves(side.select(common)), strict=True))
         about = {"kind": "measured", "codec": codec, "label": context.style(codec).label, "at_quality": quality}
         for image, value in zip(common, bd_rates(*pairs), strict=True):
             if np.isfinite(value):
