@@ -180,7 +180,7 @@ rule match:
     params:
         run=RUN,
         rates=config["gallery_bpp"],
-        count=(
+        shown=(
             ["--gallery-count", config["gallery_count"]]
             if config["gallery_count"]
             else []
@@ -228,7 +228,7 @@ rule report:
     params:
         run=RUN,
         gallery=config["gallery_bpp"],
-        count=(
+        shown=(
             ["--gallery-count", config["gallery_count"]]
             if config["gallery_count"]
             else []

@@ -200,8 +200,8 @@ def test_another_codecs_bitstream_is_a_sentence_that_names_it(capsys):
         ("resgdn", (8, 16384), "x265 takes no picture of 16384"),
         ("jpeg", (1, 70000), "encoding in.png as jpeg at q50"),
         ("avif", (1, 70000), "encoding in.png as avif at q48"),
-        ("avif", (65536, 2), "its own decoder cannot read the result"),
-        ("vvc420", (2, 65536), "its own decoder cannot read the result"),
+        ("avif", (65536, 2), "its own decoder cannot decode the result"),
+        ("vvc420", (2, 65536), "its own decoder cannot decode the result"),
     ],
 )
 def test_an_image_that_a_library_refuses_is_one_sentence_and_no_file(codec, shape, words, capsys):
