@@ -16,7 +16,7 @@ from web import serve
 
 from bench.data.archive import ArchiveError, archive_fault, extract_images, extract_one
 from bench.data.download import Source, obtain
-from bench.data.transfer import MissingError, Transfers
+from bench.data.transfer import NotFoundError, Transfers
 from bench.errors import RdbenchError, UnavailableError
 
 CONTENT = bytes(range(256)) * 4096  # 1 MiB
@@ -116,7 +116,7 @@ def test_a_server_that_stays_overloaded_is_given_up_after_five_attempts(web, tra
 
 
 def test_a_missing_file_is_not_asked_for_twice(web, transfers, tmp_path):
-    with pytest.raises(MissingError, match="HTTP 404"):
+    with pytest.raises(NotFoundError, match="HTTP 404"):
         transfers.get(f"{web.url}/absent", tmp_path / "x")
     assert len(web.asked) == 1
 

@@ -33,7 +33,7 @@ TRY_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 log = logging.getLogger(__name__)
 
 
-class MissingError(UnavailableError):
+class NotFoundError(UnavailableError):
     """The server answers, but does not have the file."""
 
 
@@ -67,11 +67,11 @@ class Transfers(AbstractContextManager):
     def get(self, location: str, part: Path, max_bytes: int = MAX_BYTES) -> bool:
         """Fetches ``location`` into ``part``; True if it resumed an interrupted transfer.
 
-        Raises MissingError, TooLargeError for more than ``max_bytes``, or UnavailableError.
+        Raises NotFoundError, TooLargeError for more than ``max_bytes``, or UnavailableError.
         """
         if not is_url(location):
             if not Path(location).is_file():
-                raise MissingError(f"{location}: no such file")
+                raise NotFoundError(f"{location}: no such file")
             _check_size(location, Path(location).stat().st_size, max_bytes)
             shutil.copyfile(location, part)
             return False
@@ -141,7 +141,7 @@ class _Transfer:
             if answer.status_code in TRY_AGAIN:
                 raise _TryAgain(f"HTTP {answer.status_code} {answer.reason_phrase}")
             if answer.status_code in (404, 410):
-                raise MissingError(f"{self.url}: HTTP {answer.status_code} {answer.reason_phrase}")
+                raise NotFoundError(f"{self.url}: HTTP {answer.status_code} {answer.reason_phrase}")
             answer.raise_for_status()
             if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 if answer.status_code == 206:

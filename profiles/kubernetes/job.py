@@ -58,7 +58,7 @@ def main() -> int:
         print(done.stdout.strip().removeprefix("job.batch/"))
         return done.returncode
     done = kubectl("get", "job", args["name"], "--ignore-not-found", "--output=json")
-    if done.returncode:  # the API server is unreachable for now; the Job itself continues
+    if done.returncode:  # the API server is unreachable; the Job itself continues
         print(
             f"status of {args['name']}: kubectl exited with {done.returncode}; assumed to be running", file=sys.stderr
         )
