@@ -42,11 +42,11 @@ def measure(codecs: Sequence[str], image: Path) -> pd.DataFrame:
     with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
         for name in codecs:
             log = cache_dir() / "logs" / f"try_{name}.log"
-            rows += Job(name, manifest, Path(folder), log, manifest.images, on_progress=_Slow(name)).rows()
+            rows += Job(name, manifest, Path(folder), log, manifest.images, on_progress=_QuietAtEnd(name)).rows()
     return records.table({**row, "bitstream": None, "log": None} for row in rows)
 
 
-class _Slow(Progress):
+class _QuietAtEnd(Progress):
     """Prints no final line, as the table follows."""
 
     def __call__(self, done: int, total: int, cached: int = 0) -> None:

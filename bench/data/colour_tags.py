@@ -47,8 +47,8 @@ def foreign_colours(image: Any, path: Path) -> Colours | None:
     if image.format == "TIFF" and PRIMARIES in image.tag_v2:
         white = image.tag_v2.get(WHITE_POINT, SRGB_CHROMATICITIES[:2])
         stated = tuple(float(number) for number in (*white, *image.tag_v2[PRIMARIES]))
-        if not _close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
-            return Colours(f"its PrimaryChromaticities are {_listed(stated[2:])}, not sRGB's", chromaticities=stated)
+        if not _is_close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
+            return Colours(f"its PrimaryChromaticities are {_join(stated[2:])}, not sRGB's", chromaticities=stated)
     space = image.getexif().get_ifd(EXIF).get(COLOUR_SPACE, SRGB)
     if space != SRGB:
         kind = "uncalibrated" if space == 0xFFFF else "not sRGB"
@@ -71,8 +71,8 @@ def _of_png(image: Any, path: Path) -> Colours | None:
     if gamma is not None and abs(gamma - SRGB_GAMMA) > GAMMA_TOLERANCE:
         words.append(f"its gAMA chunk says {gamma:g}, not sRGB's {SRGB_GAMMA:g}")
         other_gamma = gamma
-    if stated is not None and not _close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
-        words.append(f"its cHRM chunk says {_listed(stated)}, not sRGB's {_listed(SRGB_CHROMATICITIES)}")
+    if stated is not None and not _is_close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
+        words.append(f"its cHRM chunk says {_join(stated)}, not sRGB's {_join(SRGB_CHROMATICITIES)}")
         other_primaries = tuple(map(float, stated))
     return Colours("; ".join(words), other_gamma, other_primaries, gamma != 0) if words else None
 
@@ -98,9 +98,9 @@ def _bmp_profile(path: Path) -> bool:
     return len(head) == 74 and struct.unpack_from("<I", head, 14)[0] >= 108 and head[70:74] in (b"DEBM", b"KNIL")
 
 
-def _close(stated: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
+def _is_close(stated: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
     return len(stated) == len(expected) and all(abs(a - b) <= tolerance for a, b in zip(stated, expected, strict=True))
 
 
-def _listed(numbers: Sequence[float]) -> str:
+def _join(numbers: Sequence[float]) -> str:
     return " ".join(f"{number:g}" for number in numbers)

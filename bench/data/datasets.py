@@ -73,7 +73,7 @@ def fetch(name: str, spec_file: str | Path = SPECIFICATION, *, quiet: bool = Fal
             paths = acquire(name, entry, store, quiet=quiet, wait_s=wait_s)
             source = _origin(entry)
         named = [(path, path.stem) for path in paths]
-        return _listed(Manifest(name, licence=entry.get("licence", ""), source=source), named, entry, store)
+        return _with_images(Manifest(name, licence=entry.get("licence", ""), source=source), named, entry, store)
 
 
 def manifest_or_reason(name: str, spec_file: str | Path = SPECIFICATION, *, rename: str | None = None) -> Manifest:
@@ -125,7 +125,9 @@ def _entry(name: str, spec_file: str | Path) -> dict[str, Any]:
     return entries[name]
 
 
-def _listed(manifest: Manifest, paths: Iterable[tuple[Path, str]], entry: Mapping[str, Any], store: Store) -> Manifest:
+def _with_images(
+    manifest: Manifest, paths: Iterable[tuple[Path, str]], entry: Mapping[str, Any], store: Store
+) -> Manifest:
     """``manifest`` with the images of these (path, name) pairs; unusable ones are listed as refused."""
     for path, name in paths:
         plain = path.name in entry.get("ignore_profile", ())
@@ -208,7 +210,7 @@ def _user_folder(name: str) -> Manifest:
             readable.append((path, image))
     manifest = Manifest(name, licence="the user's own", source=printable(str(folder)), refused=refused)
     with locked_store(folder_store(folder)) as store:
-        return _listed(manifest, readable, {}, store)
+        return _with_images(manifest, readable, {}, store)
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:

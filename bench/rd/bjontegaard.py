@@ -203,9 +203,7 @@ def _mean_gap(anchor: Pair, curve: Pair, method: str) -> tuple[np.ndarray, np.nd
     high = np.maximum(high, low)
     common = high - low
     with np.errstate(invalid="ignore", divide="ignore"):
-        if (
-            anchor[0].shape == curve[0].shape
-        ):  # both at once: for a single pair, most of the time is NumPy's call overhead
+        if anchor[0].shape == curve[0].shape:  # both at once, as NumPy's call overhead dominates for a single pair
             x, y = np.concatenate([anchor[0], curve[0]]), np.concatenate([anchor[1], curve[1]])
             of_anchor, of_curve = np.split(integral(x, y, np.tile(low, 2), np.tile(high, 2), method), 2)
         else:

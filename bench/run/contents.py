@@ -19,15 +19,15 @@ def write_contents(folder: Path, studied: Pairs, timed: Pairs) -> None:
 
 def studies_of(folder: Path) -> list[Path]:
     """The files of the run's studies, studies/<dataset>/<study>.json; all files if the folder has no list."""
-    return _listed(folder, "studies", "*/*.json")
+    return _select(folder, "studies", "*/*.json")
 
 
 def times_of(folder: Path) -> list[Path]:
     """The files of the run's times, timing/<dataset>/<codec>.parquet; all files if the folder has no list."""
-    return _listed(folder, "timed", "*/*.parquet", "timing")
+    return _select(folder, "timed", "*/*.parquet", "timing")
 
 
-def _listed(folder: Path, key: str, pattern: str, below: str = "studies") -> list[Path]:
+def _select(folder: Path, key: str, pattern: str, below: str = "studies") -> list[Path]:
     found = sorted((folder / below).glob(pattern))
     path = folder / FILE
     if not path.is_file():
