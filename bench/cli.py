@@ -23,7 +23,7 @@ from typing import Any, NoReturn
 from bench import __version__
 from bench.commands import author, claims, equal_rates, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
-from bench.files import NO_PLACE, check_output, printable
+from bench.files import NOT_WRITABLE, check_output, printable
 from bench.progress import say
 
 DESCRIPTION = """Benchmark and reproduction harness for variable-rate image compression.
@@ -145,7 +145,7 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
         where = f"{printable(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
         logging.getLogger(__name__).info("failed", exc_info=True)
         say(f"rdbench: {where}{error.strerror}")
-        return 2 if error.errno in NO_PLACE else 1, f"{where}{error.strerror}"
+        return 2 if error.errno in NOT_WRITABLE else 1, f"{where}{error.strerror}"
     return 0, ""
 
 

@@ -20,13 +20,12 @@ from functools import cached_property, wraps
 from math import inf
 from typing import Any
 
-import numpy as np
-
 from bench.errors import UsageError
+from bench.image import Colour as Colour
+from bench.image import Image as Image
+from bench.image import check_image as check_image
 from bench.parameters import Parameter as Parameter
 from bench.parameters import check_values, parameters_from_points
-
-Image = np.ndarray  # uint8, H x W x 3, sRGB, range 0..255
 
 
 @dataclass(frozen=True, init=False)
@@ -58,23 +57,6 @@ class Point:
     def to_json(self) -> str:
         """The parameters as canonical JSON: keys sorted, no spaces."""
         return json.dumps(dict(self.parameters), sort_keys=True, separators=(",", ":"))
-
-
-@dataclass(frozen=True)
-class Colour:
-    """The colour conversion a codec applies to 8-bit RGB, which limits the quality it can reach.
-
-    matrix: "bt601" or "bt709"; range: "full" or "limited"; subsampling: "4:4:4", "4:2:2" or "4:2:0"; bit_depth: of the
-    coded samples. A codec that codes RGB directly, or converts it without loss, has no Colour (``None``).
-    """
-
-    matrix: str = "bt601"
-    range: str = "full"
-    subsampling: str = "4:4:4"
-    bit_depth: int = 8
-
-    def __str__(self) -> str:
-        return f"YCbCr {self.matrix.upper()} {self.range} range {self.subsampling} {self.bit_depth} bit"
 
 
 def _with_checked_image(encode: Callable[..., Any]) -> Callable[..., Any]:
@@ -269,28 +251,6 @@ class VariableRate(Codec):
     def _point_names(self) -> str:
         low, high = self.limits
         return f"{super()._point_names()}, and {self.parameter}<value> from {low:g} to {high:g}"
-
-
-def check_image(image: Any) -> Image:
-    """``image`` as uint8 H x W x 3, C-contiguous; grey (H x W or H x W x 1) is repeated into three channels.
-
-    Raises UsageError for whatever would lose or invent information (alpha, other dtypes) and for empty images.
-    """
-    image = np.asarray(image)
-    if image.dtype != np.uint8:
-        raise UsageError(f"expected an image of uint8 samples, got {image.dtype}; convert it first")
-    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
-        image = np.repeat(image.reshape(*image.shape[:2], 1), 3, axis=2)
-    if image.ndim == 3 and image.shape[2] in (2, 4):
-        raise UsageError(
-            f"expected an image of H x W x 3 samples, got {' x '.join(map(str, image.shape))}; alpha is not coded, so "
-            "flatten the image onto a background first"
-        )
-    if image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
-        raise UsageError(
-            f"expected an image of H x W x 3 samples, H and W at least 1, got {' x '.join(map(str, image.shape))}"
-        )
-    return np.ascontiguousarray(image)
 
 
 def __getattr__(name: str) -> Any:

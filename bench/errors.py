@@ -48,16 +48,33 @@ class TransientError(RdbenchError):
     """
 
 
-_MACHINE_ERRNOS = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETXTBSY)
-    + (errno.ESTALE, errno.EROFS, errno.ENETDOWN, errno.ETIMEDOUT)
-)
+_MACHINE_ERRNOS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.ETXTBSY,
+    errno.ESTALE,
+    errno.EROFS,
+    errno.ENETDOWN,
+    errno.ETIMEDOUT,
+}
 _MACHINE_TEXTS = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)))
 # Signals a program raises by its own fault: it would raise them again.
-_OWN_SIGNALS = frozenset(
-    (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS)
-    + (signal.SIGXFSZ, signal.SIGPIPE)
-)
+_OWN_SIGNALS = {
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+    signal.SIGXFSZ,
+    signal.SIGPIPE,
+}
 
 
 def is_transient(error: BaseException) -> bool:

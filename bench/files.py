@@ -16,8 +16,17 @@ from typing import Any
 from bench.errors import RdbenchError, UsageError
 
 LONGEST_NAME = 255  # bytes, of the common file systems
-NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT}
-NO_PLACE |= {errno.EEXIST, errno.ELOOP}
+NOT_WRITABLE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.ELOOP,
+}
 
 
 def cache_dir() -> Path:
@@ -49,7 +58,7 @@ def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> 
         else:
             _replace(Path(os.path.realpath(path)) if path.is_symlink() else path, whole, sync)
     except OSError as error:
-        if error.errno not in NO_PLACE:
+        if error.errno not in NOT_WRITABLE:
             error.filename = error.filename or str(path)  # so that the message about a full disk names the file
             raise
         raise UsageError(f"writing {printable(str(path))}: {error.strerror}; choose another place") from error

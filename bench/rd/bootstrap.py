@@ -16,7 +16,7 @@ def image_counts(images: int, draws: int = DRAWS, seed: int = SEED) -> np.ndarra
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float | None, float | None]:
-    """Percentile interval of a statistic over the draws; NaN marks a draw without a value. (None, None) if too few draws have one."""
+    """Percentile interval of a statistic over the draws (NaN: no value); (None, None) if too few have a value."""
     valid = values[np.isfinite(values)]
     if len(valid) < _FEWEST_VALID * len(values) or not len(valid):
         return None, None
