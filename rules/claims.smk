@@ -1,4 +1,4 @@
-"""What the papers claim, and what this run says to it."""
+"""What the papers claim, and what this run finds."""
 
 
 rule validation:

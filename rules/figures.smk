@@ -1,4 +1,4 @@
-"""Figures by their names, and the papers': each made of the codecs and studies that it needs, and of nothing else.
+"""Single figures by name, and those of a paper, each made only from the codecs and studies that it needs.
 
 snakemake --cores all resgdn_fig4 --configfile config/kodak.yaml
 snakemake --cores all plonq_figures stanh_figures resgdn_figures
@@ -55,7 +55,7 @@ rule match_figure:
 
 
 rule figure:
-    """One figure on every dataset it is of; one it cannot be drawn on is a picture that says why."""
+    """One figure on each of its datasets; where it cannot be drawn, a picture gives the reason."""
     input:
         "figures.yaml",
         lambda wildcards: [

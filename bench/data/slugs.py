@@ -12,9 +12,9 @@ from bench.files import file_name, sha256
 
 
 def slug(name: str, parts: int = 1) -> str:
-    """A dataset's name as a part of a path: ``folder:/data/my images`` -> ``folder-my-images``.
+    """A dataset's name as a component of a path: ``folder:/data/my images`` -> ``folder-my-images``.
 
-    Of a folder the last ``parts`` of its path, letters of any script; one without a letter or digit has a hash instead.
+    For a folder, the last ``parts`` components of its path, with letters of any script; a hash if there are none.
     """
     if not name.startswith(FOLDER):
         return name
@@ -24,23 +24,25 @@ def slug(name: str, parts: int = 1) -> str:
 
 
 def slugs(names: Iterable[str]) -> dict[str, str]:
-    """slug -> name of every dataset: of folders with one last name as much of their paths as tells them apart.
+    """slug -> name of every dataset, with as much of a folder's path as distinguishes it from the others.
 
-    A folder that is named twice is one. Raises UsageError, naming both, where nothing tells them apart.
+    A folder that is named twice counts once. Raises UsageError, naming both, for two that cannot be distinguished.
     """
-    once = list({_place(name): name for name in names}.values())
+    once = list({_canonical(name): name for name in names}.values())
     found: dict[str, str] = {}
     for name in once:
         others = [other for other in once if other != name]
         parts = (p for p in range(1, 100) if slug(name, p) not in {slug(other, p) for other in others})
         short = slug(name, next(parts, 1))
         if short in found:
-            raise UsageError(f"datasets {found[short]} and {name} would both be called {short}; rename a folder")
+            raise UsageError(
+                f"datasets {found[short]} and {name} would both be called {short}; rename one of the folders"
+            )
         found[short] = name
     return found
 
 
-def _place(name: str) -> str:
+def _canonical(name: str) -> str:
     return str(Path(name.removeprefix(FOLDER)).expanduser().resolve()) if name.startswith(FOLDER) else name
 
 

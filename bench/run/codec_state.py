@@ -1,6 +1,6 @@
-"""What a codec is at this moment: availability, version, and the hashes of its code and weights.
+"""The state of a codec: availability, version, and the hashes of its code and weights.
 
-A change of any of them, and nothing else, makes a codec's jobs run again.
+A codec's jobs run again when any of these changes, and only then.
 """
 
 from __future__ import annotations
@@ -21,13 +21,22 @@ from bench.files import to_json, write_if_changed
 
 TRAINING_TEXTS = ("name", "device", "start", "base")
 TRAINING_NUMBERS = (
-    *("bytes", "steps", "crops", "crop", "images", "hours", "loss", "bpp", "psnr_rgb_db", "validation_images"),
+    "bytes",
+    "steps",
+    "crops",
+    "crop",
+    "images",
+    "hours",
+    "loss",
+    "bpp",
+    "psnr_rgb_db",
+    "validation_images",
 )
 
 
 @dataclass(frozen=True)
 class CodecState:
-    """The state of one codec. ``error`` is set for a wrapper that could not be imported or asked."""
+    """The state of one codec. ``error`` is set if its wrapper cannot be imported or raises an error."""
 
     codec: str
     module: str
@@ -58,14 +67,14 @@ class CodecState:
         return lines
 
     def write(self, folder: Path) -> Path:
-        """``folder/<codec>.json``, touched only if its content changes."""
+        """``folder/<codec>.json``, written only if its content changes."""
         path = folder / f"{self.codec}.json"
         write_if_changed(path, to_json(asdict(self)))
         return path
 
 
 def codec_state(codec: Codec) -> CodecState:
-    """The state of ``codec``. A wrapper that raises when asked is in error, not an exception here."""
+    """The state of ``codec``. An exception that its wrapper raises ends up in ``error``."""
     fields: dict[str, Any] = {
         "codec": codec.name,
         "module": module_of(codec),
@@ -87,35 +96,35 @@ def codec_state(codec: Codec) -> CodecState:
             fields |= {"version": codec.version(), "weights_sha256": codec.weights_digest()}
             fields["training"] = tuple(map(dict, codec.training()))
             if not fields["version"]:
-                raise ValueError("version() is empty: it must name what decides the bits")
+                raise ValueError("version() is empty: it must state what determines the bits")
         elif not reason:
-            raise ValueError("available() says no but not why")
+            raise ValueError("available() returned False without a reason")
         _check_types(fields)
     except (Exception, SystemExit) as error:
-        told = plain_text(f"{type(error).__name__}: {error}")
+        message = plain_text(f"{type(error).__name__}: {error}")
         nothing = {"reason": "", "version": "", "weights_sha256": "", "training": ()}
-        fields |= {"available": False, "error": told, **nothing}
+        fields |= {"available": False, "error": message, **nothing}
     return CodecState(**fields)
 
 
 def _check_types(fields: dict[str, Any]) -> None:
-    """Raises TypeError for what the tables and the page could not hold: text for a number, a number for a text."""
+    """Raises TypeError for a value that tables and the page cannot hold: a string for a number, or the reverse."""
     for name in ("reason", "version", "weights_sha256", "label", "description", "extension", "role"):
         if not isinstance(fields.get(name, ""), str):
-            raise TypeError(f"{name} must be a text, it is {fields[name]!r}")
+            raise TypeError(f"{name} must be a string, got {fields[name]!r}")
         fields[name] = plain_text(fields.get(name, ""))
     for facts in fields.get("training", ()):
         if not isinstance(facts.get("name"), str):
-            raise TypeError(f"training() must give each file's name, it gives {facts!r}")
+            raise TypeError(f"training() must give the name of each file, got {facts!r}")
         for key, value in facts.items():
             wanted: Any = str if key in TRAINING_TEXTS else Real if key in TRAINING_NUMBERS else object
             if isinstance(value, bool) or not isinstance(value, wanted):
-                kind = "a text" if wanted is str else "a number"
-                raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, it gives {value!r}")
+                kind = "a string" if wanted is str else "a number"
+                raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, got {value!r}")
 
 
 def all_codec_states() -> dict[str, CodecState]:
-    """The state of every codec found, by name; a wrapper that cannot be imported stands under its module's name."""
+    """The state of every codec, by name; a wrapper that cannot be imported is listed under its module's name."""
     found = {}
     for wrapper in discover():
         if wrapper.error:
@@ -130,10 +139,10 @@ def all_codec_states() -> dict[str, CodecState]:
 def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
-    What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
+    The syntax tree is hashed, so comments and layout do not count; a file that does not parse is hashed as it is.
     A module that declares ``AFFECTS_BITSTREAM = False`` (commands) is left out, as is a whole package whose
     ``__init__.py`` declares it (training: the weights have a hash of their own).
-    Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
+    Raises RdbenchError if there is no such module, as the hash of nothing would be the same for every version.
     """
     if _file(module) is None:
         places = ", ".join(codecs_wrappers.__path__)
@@ -166,7 +175,7 @@ def _affects_bitstream(module: str) -> bool:
 
 @cache  # codecs share most of what they import
 def _parsed(source: bytes, name: str, package: str) -> tuple[bytes, tuple[str, ...]]:
-    """What of a module ``name`` in ``package`` is hashed, and the modules of codecs_wrappers that it imports."""
+    """The bytes to hash for the module ``name`` in ``package``, and the modules of codecs_wrappers it imports."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
