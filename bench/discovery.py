@@ -19,7 +19,7 @@ import codecs_wrappers
 from bench.codec import Codec, VariableRate
 from bench.errors import UsageError
 from bench.installed import registered
-from bench.parameters import refuse
+from bench.parameters import check_values
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def _check_codec(codec: Codec) -> None:
     for parameter in codec.parameters:
         parameter.check(codec.name)
     for point in codec.points:
-        refuse(codec.name, codec.parameters, point.parameters, f"operating point {point.name}")
+        check_values(codec.name, codec.parameters, point.parameters, f"operating point {point.name}")
     names = [point.name for point in codec.points]
     for point in codec.points:
         try:

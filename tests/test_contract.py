@@ -249,7 +249,7 @@ def test_a_damaged_bitstream_is_an_error_or_a_picture_of_the_right_size(codec, t
     assert peak_mib < 3000, f"a damaged bitstream took {peak_mib:.0f} MiB"
     for name, outcome in outcomes.items():
         what, _ = damaged[name]
-        if codec.checked and not (isinstance(codec, Embedded) and what.startswith("cut")):
+        if codec.detects_corruption and not (isinstance(codec, Embedded) and what.startswith("cut")):
             assert outcome.get("error") == "BitstreamError", (name, outcome)
         elif what.startswith("foreign"):
             assert "error" in outcome, (name, outcome)
@@ -273,7 +273,7 @@ def test_every_prefix_of_an_embedded_bitstream_decodes(codec, tmp_path):
     assert {o["error"] for o in outcomes.values() if "error" in o} <= {"BitstreamError"}
 
 
-@pytest.mark.parametrize("codec", [name for name in AVAILABLE if CODECS[name].checked], indirect=True)
+@pytest.mark.parametrize("codec", [name for name in AVAILABLE if CODECS[name].detects_corruption], indirect=True)
 def test_every_single_bit_flip_in_a_bitstream_of_a_checked_format_is_found(codec):
     """All of them: random ones missed those in the last bytes, whose change may leave every symbol as it was."""
     bitstream = codec.encode(photograph(8, 8), codec.points[0])
@@ -314,7 +314,7 @@ def damage(codec: Codec, bitstream: bytes):
             yield "foreign", (FIXTURES / entry["file"]).read_bytes()
 
 
-WITNESS = """
+CHILD_PROGRAM = """
 import importlib, json, resource, sys, time
 from pathlib import Path
 import numpy as np
@@ -345,7 +345,7 @@ def in_a_fresh_process(codec: Codec, streams: dict[str, bytes], folder: Path, en
     for i, bitstream in enumerate(streams.values()):
         (folder / f"{i:05}.bin").write_bytes(bitstream)
     np.save(folder / "image.npy", photograph())
-    command = [sys.executable, "-c", WITNESS, str(folder), module_name(codec), codec.name]
+    command = [sys.executable, "-c", CHILD_PROGRAM, str(folder), module_name(codec), codec.name]
     with open(folder / "out", "w") as out, open(folder / "err", "w") as err:
         try:
             code = subprocess.run(

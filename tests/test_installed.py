@@ -1,4 +1,4 @@
-"""Codecs of installed packages: entry points of the group rdbench.codecs are found, run, hashed, and refused by name."""
+"""Codecs of installed packages: entry points of rdbench.codecs are found, run, hashed, and refused with a reason."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from PIL import Image
 from bench.discovery import codecs, discover, load, module_of
 from bench.errors import UsageError
 from bench.installed import registered
-from bench.run.codec_state import all_statuses, code_sha256
+from bench.run.codec_state import all_codec_states, code_sha256
 
 CODEC = """
 from bench.codec import Codec, Point
@@ -114,7 +114,7 @@ def test_a_file_of_the_example_is_coded_and_decoded_from_the_shell(site, photogr
 def test_a_codec_of_a_package_is_found_with_its_owner(install):
     install("plug-in", "mine = plugin_a.wrapper", {"plugin_a/__init__.py": "", "plugin_a/wrapper.py": made("mine")})
     assert module_of(load("mine")) == module_of(codecs()["mine"]) == "plug-in:plugin_a.wrapper"
-    assert all_statuses()["mine"].module == "plug-in:plugin_a.wrapper"
+    assert all_codec_states()["mine"].module == "plug-in:plugin_a.wrapper"
     assert [it.owner for it in registered() if it.name == "mine"] == ["plugin_a.wrapper of plug-in 1.0"]
 
 
@@ -134,11 +134,11 @@ def made(name: str, imports: str = "") -> str:
 )
 def test_a_broken_package_is_a_row_with_its_reason_and_costs_no_other(install, entry, source, reason):
     install("plug-in", entry, {"plugin_b/__init__.py": "", "plugin_b/wrapper.py": source})
-    found = all_statuses()
+    found = all_codec_states()
     module = entry.split()[-1].partition(":")[0]
     assert found["mine"].error.startswith(f"{module} of plug-in 1.0 could not be imported: ")
     assert reason in found["mine"].error and found["jpeg"].available
-    with pytest.raises(UsageError, match="plug-in 1.0 could not be imported"):
+    with pytest.raises(UsageError, match=r"plug-in 1\.0 could not be imported"):
         load("mine")
 
 
@@ -169,9 +169,9 @@ def test_an_entry_point_may_not_take_the_name_of_a_wrapper_file(install):
 def test_a_broken_wrapper_never_hides_the_codec_of_its_name(install, add_wrapper):
     add_wrapper("own", made("mine"))
     install("plug-in", "mine = plugin_h", {"plugin_h.py": "import nosuchmodule\n"})
-    found = all_statuses()
+    found = all_codec_states()
     assert found["mine"].available and "nosuchmodule" in found["mine.broken"].error
-    with pytest.raises(UsageError, match="plugin_h of plug-in 1.0 could not be imported"):
+    with pytest.raises(UsageError, match=r"plugin_h of plug-in 1\.0 could not be imported"):
         load("mine.broken")
 
 

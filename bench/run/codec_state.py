@@ -27,7 +27,7 @@ TRAINING_NUMBERS = (
 
 
 @dataclass(frozen=True)
-class Status:
+class CodecState:
     """The state of one codec. ``error`` is set for a wrapper that could not be imported or asked."""
 
     codec: str
@@ -65,7 +65,7 @@ class Status:
         return path
 
 
-def status(codec: Codec) -> Status:
+def codec_state(codec: Codec) -> CodecState:
     """The state of ``codec``. A wrapper that raises when asked is in error, not an exception here."""
     fields: dict[str, Any] = {
         "codec": codec.name,
@@ -96,7 +96,7 @@ def status(codec: Codec) -> Status:
         told = plain_text(f"{type(error).__name__}: {error}")
         nothing = {"reason": "", "version": "", "weights_sha256": "", "training": ()}
         fields |= {"available": False, "error": told, **nothing}
-    return Status(**fields)
+    return CodecState(**fields)
 
 
 def _check_types(fields: dict[str, Any]) -> None:
@@ -115,15 +115,15 @@ def _check_types(fields: dict[str, Any]) -> None:
                 raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, it gives {value!r}")
 
 
-def all_statuses() -> dict[str, Status]:
+def all_codec_states() -> dict[str, CodecState]:
     """The state of every codec found, by name; a wrapper that cannot be imported stands under its module's name."""
     found = {}
     for wrapper in discover():
         if wrapper.error:
             reason = f"{wrapper.path} could not be imported: {wrapper.error}"
             code = code_sha256(wrapper.key) if _file(_start(wrapper.key)[0]) else ""  # a module that is not there
-            found[wrapper.module] = Status(wrapper.module, wrapper.key, error=reason, code_sha256=code)
-        found |= {codec.name: status(codec) for codec in wrapper.codecs}
+            found[wrapper.module] = CodecState(wrapper.module, wrapper.key, error=reason, code_sha256=code)
+        found |= {codec.name: codec_state(codec) for codec in wrapper.codecs}
     return found
 
 
@@ -133,8 +133,8 @@ def code_sha256(module: str) -> str:
     module: a file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package; then what it imports of its
     own distribution counts as well, compiled modules too, and the packages that all these lie in.
     What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
-    Left out is a module that says ``DECIDES_NO_BITS = True`` (commands), and all of a package whose ``__init__.py``
-    says it (training: its weights have a hash of their own).
+    A module that declares ``AFFECTS_BITSTREAM = False`` (commands) is left out, as is a whole package whose
+    ``__init__.py`` declares it (training: the weights have a hash of their own).
     Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
     """
     start, own = _start(module)
@@ -147,7 +147,7 @@ def code_sha256(module: str) -> str:
     while queue:
         name = queue.pop(0)
         path = _file(name)
-        if name in seen or path is None or any(_decides_no_bits(package) for package in _packages(name)):
+        if name in seen or path is None or not all(map(_affects_bitstream, _packages(name))):
             continue
         seen.add(name)
         package = name if path.stem == "__init__" else name.rpartition(".")[0]
@@ -175,9 +175,9 @@ def _packages(module: str) -> list[str]:
     return [".".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
-def _decides_no_bits(module: str) -> bool:
+def _affects_bitstream(module: str) -> bool:
     path = _file(module)
-    return path is not None and b"\nDECIDES_NO_BITS = True" in path.read_bytes()
+    return path is None or b"\nAFFECTS_BITSTREAM = False" not in path.read_bytes()
 
 
 @cache  # codecs share most of what they import
