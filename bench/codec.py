@@ -7,7 +7,7 @@ A codec is a class with a name, an extension, and operating points. The harness 
 
 so whatever the decoder needs has to be in the bitstream, and is paid for in its size. One file per codec family lies
 in ``codecs_wrappers/``; its module-level ``CODECS`` lists the codecs it gives. Nothing else has to be edited to add
-one: ``codecs_wrappers/_template.py`` is the manual.
+one: ``codecs_wrappers/_template.py`` is the manual. An installed package registers its own (:mod:`bench.installed`).
 """
 
 from __future__ import annotations
