@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from math import inf
 from typing import Any
 
@@ -77,6 +77,14 @@ class Colour:
         return f"YCbCr {self.matrix.upper()} {self.range} range {self.subsampling} {self.bit_depth} bit"
 
 
+def _with_checked_image(encode: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(encode)
+    def checked(self: Codec, image: Any, *arguments: Any) -> Any:
+        return encode(self, check_image(image), *arguments)
+
+    return checked
+
+
 class Codec:
     """An image codec under test. Subclass it, set the attributes, write ``version``, ``encode`` and ``decode``.
 
@@ -94,6 +102,13 @@ class Codec:
     lossless: bool = False
     monotone: bool = True  # rate rises from each point to the next
     detects_corruption: bool = False  # decode raises BitstreamError if any byte has changed (a format of its own)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Every image that reaches a subclass's encoding methods has gone through :func:`check_image`."""
+        super().__init_subclass__(**options)
+        for name in ("encode", "encode_full", "encode_with_reconstruction"):
+            if name in vars(cls):
+                setattr(cls, name, _with_checked_image(vars(cls)[name]))
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
