@@ -31,7 +31,7 @@ $(if $(UV),,$(PIP) --no-deps -e .)
 touch $@
 endef
 
-.PHONY: environment report gate test bench lint format lock check-lock clean
+.PHONY: environment report gate test bench lint format lock clean
 
 environment: $(VENV)/.report
 
@@ -76,10 +76,6 @@ $(VENV)/.test: $(VENV)/.report
 lock:
 	$(UV) pip compile pyproject.toml --all-extras --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --custom-compile-command 'make lock' --quiet $(UPGRADE) --output-file requirements.lock
-
-# Fails if pyproject.toml asks for what requirements.lock has not.
-check-lock: lock
-	git diff --exit-code requirements.lock
 
 clean:
 	rm -rf results/*/report .snakemake

@@ -96,7 +96,7 @@ def _registered(files: list[_Source]) -> list[_Source]:
             refusal = (
                 f"its entry point {it.name!r} has the name of {owner}; rename one of the two, or uninstall a package"
             )
-        elif it.entry.attr:
+        elif not it.names_a_module:
             refusal = f"expected its entry point {it.name!r} to name a module, it names {it.entry.value!r}"
         sources.append(_Source(name, it.key, it.module, it.owner, refusal))
     return sources

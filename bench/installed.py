@@ -35,8 +35,17 @@ class Registered:
 
     @property
     def module(self) -> str:
-        """The import name of the wrapper module."""
-        return self.entry.module
+        """The import name of the wrapper module; of an entry point that is malformed, all it says."""
+        return self.entry.module if self._is_well_formed else self.entry.value
+
+    @property
+    def names_a_module(self) -> bool:
+        """Whether the entry point names a module, as it must, and not an object in one."""
+        return self._is_well_formed and not self.entry.attr
+
+    @property
+    def _is_well_formed(self) -> bool:
+        return self.entry.pattern.match(self.entry.value) is not None
 
     @property
     def distribution(self) -> Distribution:

@@ -130,12 +130,13 @@ def made(name: str, imports: str = "") -> str:
         ("mine = plugin_b.wrapper", "LEVEL = 3\n", "has no attribute 'CODECS'"),
         ("mine = plugin_b.absent", "", "No module named 'plugin_b.absent'"),
         ("mine = plugin_b.wrapper:CODECS", made("mine"), "names 'plugin_b.wrapper:CODECS'"),
+        ("mine = plugin_b!", "", "expected its entry point 'mine' to name a module, it names 'plugin_b!'"),
     ],
 )
 def test_a_broken_package_is_a_row_with_its_reason_and_costs_no_other(install, entry, source, reason):
     install("plug-in", entry, {"plugin_b/__init__.py": "", "plugin_b/wrapper.py": source})
     found = all_codec_states()
-    module = entry.split()[-1].partition(":")[0]
+    module = entry.split()[-1].partition(":")[0]  # "plugin_b!" as it stands: nothing else is known of it
     assert found["mine"].error.startswith(f"{module} of plug-in 1.0 could not be imported: ")
     assert reason in found["mine"].error and found["jpeg"].available
     with pytest.raises(UsageError, match=r"plug-in 1\.0 could not be imported"):
