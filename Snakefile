@@ -167,11 +167,36 @@ rule validation:
         "rdbench validate --folder {params.run:q} --out {output:q} --log {log:q}"
 
 
+rule match:
+    """Images coded at equal rates, for the pictures of the figures and of the page."""
+    input:
+        RUN / "records.parquet",
+        "figures.yaml",
+    output:
+        RUN / "matched.parquet",
+    log:
+        RUN / "logs" / "match.log",
+    threads: ALL_CORES
+    params:
+        run=RUN,
+        rates=config["gallery_bpp"],
+        count=(
+            ["--gallery-count", config["gallery_count"]]
+            if config["gallery_count"]
+            else []
+        ),
+        timeout=config["timeout_s"],
+    shell:
+        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.shown:q}"
+        " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
+
+
 rule figures:
     """Every figure of figures.yaml as SVG, PDF, PNG and CSV."""
     input:
         RUN / "records.parquet",
         RUN / "bd.csv",
+        RUN / "matched.parquet",
         "figures.yaml",
         [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.timed],
         [RUN / "studies" / dataset / f"{study}.json" for study, dataset in PLAN.studied],
@@ -193,6 +218,7 @@ rule report:
         RUN / "bd.csv",
         RUN / "validation.csv",
         RUN / "claims.json",
+        RUN / "matched.parquet",
         RUN / "figures" / "index.json",
     output:
         RUN / "report" / "index.html",
@@ -202,8 +228,13 @@ rule report:
     params:
         run=RUN,
         gallery=config["gallery_bpp"],
+        count=(
+            ["--gallery-count", config["gallery_count"]]
+            if config["gallery_count"]
+            else []
+        ),
     shell:
-        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery:q} --processes {threads:q} --log {log:q}"
+        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery:q} {params.shown:q} --processes {threads:q} --log {log:q}"
 
 
 onsuccess:

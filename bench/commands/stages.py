@@ -137,11 +137,11 @@ def _decode_matrix(args: argparse.Namespace) -> None:
 def _codecs_with_weights(names: list[str]) -> list[Any]:
     """The codecs of these names, which must be available; where none is named, all that have weights here."""
     from bench.discovery import codecs, load_available
-    from bench.run.codec_state import status
+    from bench.run.codec_state import codec_state
 
     if names:
         return [load_available(name) for name in names]
-    found = [codec for codec in codecs().values() if status(codec).weights_sha256 and codec.role == "codec"]
+    found = [codec for codec in codecs().values() if codec_state(codec).weights_sha256 and codec.role == "codec"]
     if not found:
         raise UsageError(
             "decode-matrix: no codec with weights is available here (`rdbench list` says why); name codecs"

@@ -12,9 +12,9 @@ from typing import Any
 from bench.codec import Codec, Point
 from bench.files import cache_dir, sha256, sha256_file, to_json, write_atomically
 from bench.metrics import METRIC_VERSIONS_JSON
-from bench.run.codec_state import Status
+from bench.run.codec_state import CodecState
 
-CHAIN_VERSION = 1  # of the witness chain: a change of what it does to the bits or the pixels raises it
+CHAIN_VERSION = 1  # of the two-process round trip: raise it when the bits or pixels it gives change
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 class Entry:
     """One piece in the cache: a bitstream and beside it a JSON file with its hash and measurements."""
 
-    def __init__(self, codec: Codec, state: Status, image_sha256: str, point: Point, device: str = "cpu"):
+    def __init__(self, codec: Codec, state: CodecState, image_sha256: str, point: Point, device: str = "cpu"):
         key = {
             "chain": CHAIN_VERSION,
             "image": image_sha256,
