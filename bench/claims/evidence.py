@@ -67,7 +67,7 @@ class Evidence:
                 notes = "".join(f": {note}" for note in rows.metric_notes.dropna()[:1])
                 raise Missing(f"codec {name} has no {metric} of a whole image{notes}")
             why = f"{failed.status.iloc[0]}: {failed.reason.iloc[0]}"
-            raise Missing(f"codec {name} was {why} (to be mended before the run below)", codec=True)
+            raise Missing(f"codec {name} was {why} (fix this first, then run the command below)", codec=True)
         return table
 
     def frame(self, *names: str) -> pd.DataFrame:
