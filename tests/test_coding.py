@@ -160,7 +160,7 @@ def test_a_failure_of_the_machine_fails_the_job_and_the_next_one_redoes_those_ro
 ):
     (tmp_path / "bad").touch()
     tested(encode=BAD_DAY + encode)
-    with pytest.raises(TransientError, match="2 of 4 pieces failed for reasons that may pass") as failure:
+    with pytest.raises(TransientError, match="2 of 4 pieces failed because of the machine") as failure:
         job(image_folder, tmp_path, timeout_s=2.0).rows()
     assert reason in str(failure.value)
     rows = job(image_folder, tmp_path, timeout_s=2.0, accept_failures=True).rows()
@@ -515,7 +515,7 @@ def test_a_log_that_a_codec_fills_keeps_its_end_only(tmp_path, monkeypatch):
         appended.write(b"after\n")
         appended.flush()
     lines = log.read_text().splitlines()
-    assert lines[0] == "(the beginning was cut: more than 1000 bytes)"
+    assert lines[0] == "(the beginning was removed: over 1000 bytes)"
     assert lines[-2:] == ["line 00199", "after"] and lines[1].startswith("line 001") and len(lines) < 13
     client.cut_log(tmp_path / "none")
 

@@ -15,10 +15,11 @@ from PIL import Image
 from bench import records
 from bench.cli import main
 from bench.data.datasets import fetch, source_of, write_manifest
+from bench.data.slugs import slug, slugs
 from bench.errors import UsageError
 from bench.files import LONGEST_NAME, check_output, file_name, printable, temp_path, to_json, write_atomically
 from bench.run.job import Job
-from bench.workflow import run_name, slug, slugs
+from bench.workflow import run_name
 
 ROOT = Path(__file__).parents[1]
 PHOTO = np.random.default_rng(1).integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -113,7 +114,7 @@ def test_a_folder_without_write_permission_is_a_mistake(monkeypatch, capsys):
     monkeypatch.undo()
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert main(["encode", "webp", "photo.png", "out.webp"]) == 2
-    assert "nothing can be written in" in capsys.readouterr().err
+    assert "is not a writable folder" in capsys.readouterr().err
 
 
 def test_a_wrong_place_is_said_before_any_work_is_done(monkeypatch, capsys):
@@ -152,7 +153,7 @@ def test_the_input_is_never_overwritten(arguments, capsys):
     os.link("photo.png", "hard.png")
     before = Path("photo.png").read_bytes()
     assert main(arguments) == 2
-    assert "it is what is read, and would be lost" in capsys.readouterr().err
+    assert "this is also the input, which would be lost" in capsys.readouterr().err
     assert Path("photo.png").read_bytes() == before
 
 
@@ -184,7 +185,7 @@ def test_another_codecs_bitstream_is_a_sentence_that_names_it(capsys):
     Path("photo.spiht").write_bytes(b"no picture")
     assert main(["decode", "webp", "photo.spiht", "out.png"]) == 2
     message = capsys.readouterr().err
-    said = "decoding photo.spiht as webp: these bytes are no file of its format; .spiht is the extension of spiht"
+    said = "decoding photo.spiht as webp: these bytes are not a file in its format; .spiht is the extension of spiht"
     assert message == f"rdbench: {said}\n"
 
 
@@ -200,8 +201,8 @@ def test_another_codecs_bitstream_is_a_sentence_that_names_it(capsys):
         ("resgdn", (8, 16384), "x265 refuses a picture of 16384"),
         ("jpeg", (1, 70000), "encoding in.png as jpeg at q50"),
         ("avif", (1, 70000), "encoding in.png as avif at q48"),
-        ("avif", (65536, 2), "its own decoder cannot read the result"),
-        ("vvc420", (2, 65536), "its own decoder cannot read the result"),
+        ("avif", (65536, 2), "its own decoder cannot decode the result"),
+        ("vvc420", (2, 65536), "its own decoder cannot decode the result"),
     ],
 )
 def test_an_image_that_a_library_refuses_is_one_sentence_and_no_file(codec, shape, words, capsys):

@@ -1,7 +1,7 @@
 """The quality of a reconstruction against its original: PSNR, MS-SSIM, SSIMULACRA2.
 
-All are of the 8-bit images, per image. Each metric has a version, which enters the records and the cache key: change
-the version whenever a change could move a number.
+All are computed on 8-bit images, per image. Each metric has a version, which is part of the records and of the cache
+key: change it whenever a change could alter a number.
 
 psnr_rgb_db
     255^2 over the mean squared error of all RGB samples together (not a mean of three channels' PSNRs).
@@ -10,13 +10,13 @@ psnr_y_db
 psnr_611_db
     (6 PSNR_Y + PSNR_Cb + PSNR_Cr) / 8 as JPEG AI weighs them, full-range BT.709 4:4:4, unrounded.
 ms_ssim, ms_ssim_db
-    See bench/metrics/ms_ssim.py; in dB -10 log10(1 - x).
+    See bench/metrics/ms_ssim.py; -10 log10(1 - x) in dB.
 ssimulacra2
-    Of the PyPI package `ssimulacra2`, where that is installed; its version is the metric's. Up to 100. Images of up to
-    3 megapixels.
+    From the PyPI package `ssimulacra2`, if installed, whose version is the metric's. At most 100. For images of up to 3
+    megapixels.
 
-An identical reconstruction has PSNR +inf, MS-SSIM 1 and +inf dB. A metric that has no value is None, and `metric_notes`
-says why.
+An identical reconstruction has PSNR +inf, MS-SSIM 1 and +inf dB. A metric without a value is None, and `metric_notes`
+gives the reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from bench.codec import Image, check_image
 from bench.errors import RdbenchError
 from bench.metrics import ms_ssim
 
-# Integer numerators, so that a plane without error is found exactly. BT.601 and BT.709 luma, in thousandths and in
+# Integer numerators, so that a plane without error is recognised exactly. BT.601 and BT.709 luma, in thousandths and in
 # ten-thousandths; chroma is (B - Y) / (2 (1 - kb)) and (R - Y) / (2 (1 - kr)).
 _Y601 = (299, 587, 114), 1_000
 _Y709 = (2126, 7152, 722), 10_000
@@ -63,7 +63,7 @@ METRIC_VERSIONS_JSON = json.dumps(METRICS, sort_keys=True, separators=(",", ":")
 
 
 class Reference:
-    """An original image with what the metrics need of it alone, computed once for all its reconstructions.
+    """An original image, with the part of the metrics that depends only on it, computed once.
 
     Takes uint8 H x W x 3. Holds about 19 bytes per pixel.
     """
@@ -77,7 +77,7 @@ class Reference:
 def measure(reference: Reference, reconstruction: Image) -> dict[str, Any]:
     """Every metric column of bench.records.SCHEMA for one reconstruction (uint8, H x W x 3).
 
-    Raises RdbenchError if its shape or type is not that of the original.
+    Raises RdbenchError if its shape or dtype differs from the original's.
     """
     original = reference.image
     if reconstruction.shape != original.shape or reconstruction.dtype != np.uint8:

@@ -1,10 +1,10 @@
-"""Rate-distortion curves out of the records: of one image, and averaged over the images at each operating point.
+"""Rate-distortion curves from the records: of one image, or averaged over the images at each operating point.
 
-A curve is taken of the images that have a value at every point the codec has one at all: an image with a failed point
-would otherwise be in one mean and not in the next. Two things are told apart from failures:
+A curve uses only images that have a value at every point where the codec has any; otherwise an image with a failed
+point would be in one mean and not in the next. Two cases are not failures:
 
-* a saturated point (an embedded stream that ended before the rate asked for) is left out of averaged curves for all
-  images, so that the mean is always over the same ones;
+* a saturated point (an embedded stream that ended before the requested rate) is left out of averaged curves for all
+  images, so that every mean is over the same ones;
 * an infinite value (identical reconstruction) is left out of the means of rate and value at its point, and counted.
 
 Metrics are the columns of the records. ``ms_ssim_db`` averages the dB of each image (as STanH does),
@@ -21,24 +21,24 @@ import pandas as pd
 from bench.errors import UsageError
 
 DB_OF_MEAN = "ms_ssim_db_of_mean"
-NUMBERS = {"bpp": float, "value": float}  # their dtypes in a table without a row, which pandas cannot tell
+NUMBERS = {"bpp": float, "value": float}  # dtypes for a table without rows, which pandas cannot infer
 CURVE_METRICS = ("psnr_rgb_db", "psnr_y_db", "psnr_611_db", "ms_ssim_db", DB_OF_MEAN, "ms_ssim", "ssimulacra2")
 
 
 @dataclass(frozen=True)
 class CurveTable:
-    """One codec on one dataset: images x points, every cell measured."""
+    """One codec on one dataset: images x points, with every cell measured."""
 
     metric: str
     images: tuple[str, ...]
     points: tuple[str, ...]
     point_index: np.ndarray  # int, P
     bpp: np.ndarray  # float, I x P
-    value: np.ndarray  # float, I x P, in the unit of the column that is averaged
+    value: np.ndarray  # float, I x P, in the unit of the averaged column
     saturated: np.ndarray  # bool, I x P
 
-    def of(self, images: list[str]) -> CurveTable:
-        """The same for the named images only, in that order."""
+    def select(self, images: list[str]) -> CurveTable:
+        """The table of the named images only, in that order."""
         rows = [self.images.index(image) for image in images]
         return replace(
             self, images=tuple(images), bpp=self.bpp[rows], value=self.value[rows], saturated=self.saturated[rows]
@@ -49,9 +49,9 @@ class CurveTable:
         return self.bpp[image], _to_unit(self.value[image], self.metric)
 
     def averaged(self, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean bpp and mean value at each point that every image reached, +inf where all of them are identical.
+        """Mean bpp and mean value at each point that every image reached; +inf where all images are identical.
 
-        counts: draws x I, how often each image is in the mean; the results then are draws x P. Default: once each.
+        counts: draws x I, how often each image enters the mean; the results are then draws x P. Default: once each.
         """
         once = np.ones((1, len(self.images)))
         weights = once if counts is None else counts.astype(float)
@@ -69,12 +69,12 @@ class CurveTable:
 
 
 def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) -> CurveTable:
-    """Rate and metric of one codec on one dataset; without images if nothing was measured.
+    """Rate and metric of one codec on one dataset; a table without images if nothing was measured.
 
     Raises UsageError for a metric that does not exist.
     """
     if metric not in CURVE_METRICS:
-        raise UsageError(f"no curve of metric {metric!r}; there are {', '.join(CURVE_METRICS)}")
+        raise UsageError(f"no curve of metric {metric!r}; expected {', '.join(CURVE_METRICS)}")
     column = column_of(metric)
     rows = records[(records.dataset == dataset) & (records.codec == codec) & (records.status == "ok")]
     rows = rows[rows[column].notna()]
@@ -95,15 +95,16 @@ def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) ->
 
 
 def column_of(metric: str) -> str:
-    """The column of the records that a metric is computed from."""
+    """The column of the records that a curve's metric is computed from."""
     return "ms_ssim" if metric == DB_OF_MEAN else metric
 
 
 def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str) -> pd.DataFrame:
-    """The averaged curve: point, point_index, bpp, value, n_images, n_identical; one row per point every image reached.
+    """The averaged curve, a row per point that every image reached: point, point_index, bpp, value, n_images,
+    n_identical.
 
-    n_images are in the means, n_identical were left out because their value is infinite. Where all are identical, value
-    is +inf and bpp the mean over them all. No row if nothing was measured.
+    n_images are in the means; n_identical were left out because their value is infinite. If all are identical, value is
+    +inf and bpp their mean. There are no rows if nothing was measured.
     """
     table = curve_table(records, dataset, codec, metric)
     columns = ["point", "point_index", "bpp", "value", "n_images", "n_identical"]
@@ -118,7 +119,7 @@ def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str)
 
 
 def why_null(records: pd.DataFrame, metric: str) -> str:
-    """Why rows have no value of a metric, as the metric said it ("short side 100 px, ..."); empty if it did not."""
+    """Why rows have no value of a metric, from its notes ("short side 100 px, ..."); empty without a note."""
     name = column_of(metric)
     for note in records.metric_notes.dropna():
         for part in note.split("; "):
@@ -126,17 +127,6 @@ def why_null(records: pd.DataFrame, metric: str) -> str:
             if name.startswith(subject):
                 return reason
     return ""
-
-
-def image_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str, image: str) -> pd.DataFrame:
-    """The curve of one image: point, point_index, bpp, value, saturated; no row if it was not measured whole."""
-    table = curve_table(records, dataset, codec, metric)
-    columns = ["point", "point_index", "bpp", "value", "saturated"]
-    if image not in table.images:
-        return pd.DataFrame(columns=columns).astype(NUMBERS | {"saturated": bool})
-    row = table.images.index(image)
-    cells = (table.points, table.point_index, *table.image_curve(row), table.saturated[row])
-    return pd.DataFrame(dict(zip(columns, cells, strict=True)))
 
 
 def _to_unit(value: np.ndarray, metric: str) -> np.ndarray:
