@@ -7,10 +7,6 @@
 images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> measure -> records -> BD, figures, report
 """
 
-import shlex
-import sys
-
-from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from bench.metrics import METRIC_VERSIONS_JSON
@@ -32,16 +28,6 @@ RUN = PLAN.folder
 # A cluster's executor counts jobs, not cores: there a job that must run alone asks for one core, and profiles/slurm
 # gives it a whole node.
 ALL_CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
-
-if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
-    programs = (
-        shlex.quote(f"{sys.prefix}/bin").replace("{", "{{").replace("}", "}}")
-    )  # the prefix is a format string
-    shell.prefix(f"export PATH={programs}:$PATH; ")
-
-
-# Used only with --software-deployment-method apptainer; its recipe is in containers/.
-container: config["container"]
 
 
 scattergather:
@@ -65,6 +51,7 @@ localrules:
     validation,
 
 
+include: "rules/programs.smk"
 include: "rules/times_and_studies.smk"
 include: "rules/claims.smk"
 include: "rules/devices.smk"
@@ -150,45 +137,6 @@ rule compare:
     shell:
         "rdbench compare --folder {params.run:q} --anchors {params.anchors:q} --metrics {params.metrics:q}"
         " --out {output:q} --log {log:q}"
-
-
-rule validation:
-    """Check that the published settings reproduce the published curves."""
-    input:
-        RUN / "records.parquet",
-        "validation.yaml",
-    output:
-        RUN / "validation.csv",
-    log:
-        RUN / "logs" / "validation.log",
-    params:
-        run=RUN,
-    shell:
-        "rdbench validate --folder {params.run:q} --out {output:q} --log {log:q}"
-
-
-rule match:
-    """Images coded at equal rates, for the pictures of the figures and of the page."""
-    input:
-        RUN / "records.parquet",
-        "figures.yaml",
-    output:
-        RUN / "matched.parquet",
-    log:
-        RUN / "logs" / "match.log",
-    threads: ALL_CORES
-    params:
-        run=RUN,
-        rates=config["gallery_bpp"],
-        shown=(
-            ["--gallery-count", config["gallery_count"]]
-            if config["gallery_count"]
-            else []
-        ),
-        timeout=config["timeout_s"],
-    shell:
-        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.shown:q}"
-        " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
 
 
 rule figures:

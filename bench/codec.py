@@ -7,7 +7,7 @@ A codec is a class with a name, an extension, and operating points. The harness 
 
 so everything the decoder needs has to be in the bitstream and counts towards its size. Each codec family has one file
 in ``codecs_wrappers/``, whose module-level ``CODECS`` lists its codecs. Nothing else has to be edited to add a codec;
-``codecs_wrappers/_template.py`` is the manual.
+``codecs_wrappers/_template.py`` is the manual. An installed package registers its own (:mod:`bench.installed`).
 """
 
 from __future__ import annotations

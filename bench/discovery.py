@@ -1,11 +1,16 @@
-"""Which codecs there are: wrapper modules found by listing codecs_wrappers/ and the folders of RDBENCH_WRAPPERS."""
+"""Which codecs there are.
+
+Their wrapper modules are found by listing codecs_wrappers/ and the folders of RDBENCH_WRAPPERS, and by asking what
+installed packages register (:mod:`bench.installed`).
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -13,6 +18,7 @@ from typing import Any
 import codecs_wrappers
 from bench.codec import Codec, VariableRate
 from bench.errors import UsageError
+from bench.installed import registered
 from bench.parameters import check_values
 
 
@@ -20,36 +26,53 @@ from bench.parameters import check_values
 class Found:
     """One wrapper module that discovery found: its codecs, or why it could not be imported.
 
-    path: of its file, as messages call it. A module without CODECS that defines no codec either has none: a helper.
+    module: the name of its row where it could not be: a file's name without .py, or an entry point's. key: what
+    :func:`bench.run.codec_state.code_sha256` calls it. path: of its file, or of which package it is, as messages call
+    it. imported: the module itself. A module without CODECS that defines no codec either has none: a helper.
     """
 
     module: str
     codecs: tuple[Codec, ...] = ()
     error: str = ""
     path: str = ""
+    key: str = ""
+    imported: Any = None
 
 
-def discover(package: Any = codecs_wrappers) -> list[Found]:
-    """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out.
+@dataclass(frozen=True)
+class _Source:
+    """A wrapper module to import. refusal: why it is not imported at all."""
 
-    Raises UsageError for a folder of RDBENCH_WRAPPERS that is none, and for two files of one name.
+    name: str
+    key: str
+    module: str
+    owner: str
+    refusal: str = ""
+
+
+def discover() -> list[Found]:
+    """Every wrapper module there is, importable or not: the files in name order, then those of installed packages.
+
+    Files beginning with ``_`` are left out. Raises UsageError for a folder of RDBENCH_WRAPPERS that is none, and for
+    two files of one name. Whatever an installed package does wrong is its own row.
     """
     found = []
     owners: dict[str, str] = {}
-    for stem, path in _files(package).items():
-        wrapper = _import(package, stem, path)
+    files = _files()
+    for source in [*files, *_registered(files)]:
+        wrapper = _import(source)
         for codec in wrapper.codecs:
-            if (owner := owners.setdefault(codec.name, wrapper.path)) != wrapper.path:
-                wrapper = Found(stem, (), f"codec {codec.name!r} is already given by {owner}", wrapper.path)
+            if (owner := owners.setdefault(codec.name, source.owner)) != source.owner:
+                wrapper = _failed(source, f"codec {codec.name!r} is already given by {owner}")
                 break
         found.append(wrapper)
-    return found
+    return [replace(it, module=f"{it.module}.broken") if it.error and it.module in owners else it for it in found]
 
 
-def _files(package: Any) -> dict[str, Path]:
-    """Module name -> file of every wrapper module, in name order."""
+def _files() -> list[_Source]:
+    """Every wrapper file, in name order."""
     files: dict[str, Path] = {}
-    for folder in map(Path, package.__path__):
+    for folder in map(Path, codecs_wrappers.__path__):
         if not folder.is_dir():
             raise UsageError(f"RDBENCH_WRAPPERS names {folder}, which is no folder; correct it, or unset it")
         for file in folder.glob("*.py"):
@@ -58,7 +81,25 @@ def _files(package: Any) -> dict[str, Path]:
             if file.stem in files:
                 raise UsageError(f"{_shown(files[file.stem])} and {file} have one name; rename the second")
             files[file.stem] = file
-    return dict(sorted(files.items()))
+    home = codecs_wrappers.__name__
+    return [_Source(stem, stem, f"{home}.{stem}", _shown(file)) for stem, file in sorted(files.items())]
+
+
+def _registered(files: list[_Source]) -> list[_Source]:
+    """Every wrapper module that installed packages register; one whose name is taken says by whom."""
+    owners = {source.name: source.owner for source in files}
+    sources = []
+    for it in registered():
+        name, refusal = it.name, ""
+        if (owner := owners.setdefault(name, it.owner)) != it.owner:
+            name = f"{it.distribution.name}.{it.name}"
+            refusal = (
+                f"its entry point {it.name!r} has the name of {owner}; rename one of the two, or uninstall a package"
+            )
+        elif not it.names_a_module:
+            refusal = f"expected its entry point {it.name!r} to name a module, it names {it.entry.value!r}"
+        sources.append(_Source(name, it.key, it.module, it.owner, refusal))
+    return sources
 
 
 def _shown(path: Path) -> str:
@@ -67,19 +108,24 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(home.parent)) if path.is_relative_to(home) else str(path)
 
 
-def _import(package: Any, stem: str, path: Path) -> Found:
+def _import(source: _Source) -> Found:
+    if source.refusal:
+        return _failed(source, source.refusal)
     try:
-        module = importlib.import_module(f"{package.__name__}.{stem}")
-        if not hasattr(module, "CODECS") and not _own_codecs(module):
-            return Found(stem, path=_shown(path))
+        module = importlib.import_module(source.module)
+        if not (":" in source.key or hasattr(module, "CODECS") or _own_codecs(module)):
+            return Found(source.name, path=source.owner, key=source.key, imported=module)  # a helper's file
         codecs = tuple(module.CODECS)
         for codec in codecs:
             _check_codec(codec)
     except (Exception, SystemExit) as error:  # a broken wrapper must not take the others with it; it becomes a row
         where = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
-        return Found(stem, (), said, _shown(path))
-    return Found(stem, codecs, path=_shown(path))
+        return _failed(source, f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
+    return Found(source.name, codecs, path=source.owner, key=source.key, imported=module)
+
+
+def _failed(source: _Source, why: str) -> Found:
+    return Found(source.name, error=why, path=source.owner, key=source.key)
 
 
 def _own_codecs(module: Any) -> list[type]:
@@ -117,9 +163,7 @@ def _check_codec(codec: Codec) -> None:
 
 def family_commands() -> list[Any]:
     """The `add_commands` functions of the wrappers that bring commands of their own (`plonq-levels`)."""
-    names = [wrapper.module for wrapper in discover() if not wrapper.error]
-    modules = [sys.modules[f"{codecs_wrappers.__name__}.{name}"] for name in names]
-    return [module.add_commands for module in modules if hasattr(module, "add_commands")]
+    return [found.imported.add_commands for found in discover() if hasattr(found.imported, "add_commands")]
 
 
 def codecs() -> dict[str, Codec]:
@@ -127,24 +171,30 @@ def codecs() -> dict[str, Codec]:
     return {codec.name: codec for wrapper in discover() for codec in wrapper.codecs}
 
 
-def load(name: str, package: Any = codecs_wrappers) -> Codec:
+def load(name: str) -> Codec:
     """The codec called ``name``. Imports the likely wrapper first, so that a process pays for one library only.
 
     Raises UsageError that lists the names there are, or says why the wrapper of that name is broken.
     """
-    known, broken = [], []
-    files = _files(package)
-    for stem in sorted(files, key=lambda stem: not name.startswith(stem)):
-        wrapper = _import(package, stem, files[stem])
-        for codec in wrapper.codecs:
+    for source in _likely_first(name):
+        for codec in _import(source).codecs:
             if codec.name == name:
                 return codec
-            known.append(codec.name)
-        if wrapper.error:
-            broken.append(f"{wrapper.path} could not be imported: {wrapper.error}")
-            if stem == name:
-                raise UsageError(broken[-1])
-    raise UsageError("; ".join([f"no codec is called {name!r}; there are {', '.join(sorted(known))}", *broken]))
+    found = discover()
+    broken = {it.module: f"{it.path} could not be imported: {it.error}" for it in found if it.error}
+    if name in broken:
+        raise UsageError(broken[name])
+    known = ", ".join(sorted(codec.name for it in found for codec in it.codecs))
+    raise UsageError("; ".join([f"no codec is called {name!r}; there are {known}", *broken.values()]))
+
+
+def _likely_first(name: str) -> Iterator[_Source]:
+    """Every wrapper module, those first whose name the codec's begins with, files before packages."""
+    files = _files()
+    yield from (source for source in files if name.startswith(source.name))
+    installed = _registered(files)
+    yield from (source for source in installed if name.startswith(source.name))
+    yield from (source for source in [*files, *installed] if not name.startswith(source.name))
 
 
 def load_available(name: str) -> Codec:
@@ -157,10 +207,16 @@ def load_available(name: str) -> Codec:
 
 
 def module_of(codec: Codec) -> str:
-    """The file name (without .py) of the wrapper that gives ``codec``; its class may be defined elsewhere."""
+    """The key of the wrapper module that gives ``codec``; its class may be defined elsewhere.
+
+    A file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package.
+    """
     package = codecs_wrappers.__name__
     for name, module in list(sys.modules.items()):
         parent, _, stem = name.rpartition(".")
         if parent == package and any(given is codec for given in getattr(module, "CODECS", ())):
             return stem
+    for it in registered():
+        if any(given is codec for given in getattr(sys.modules.get(it.module), "CODECS", ())):
+            return it.key
     return Path(sys.modules[type(codec).__module__].__file__ or "").stem

@@ -8,13 +8,11 @@ from a bitstream alone belongs in the records.
 from __future__ import annotations
 
 import logging
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import codecs_wrappers
 from bench.codec import Image, check_image
 from bench.data.datasets import Manifest
 from bench.data.images import load_verified
@@ -49,9 +47,7 @@ class Study:
 
 def studies() -> dict[str, Study]:
     """Every study of every wrapper that could be imported, by name."""
-    modules = [
-        sys.modules[f"{codecs_wrappers.__name__}.{wrapper.module}"] for wrapper in discover() if not wrapper.error
-    ]
+    modules = (wrapper.imported for wrapper in discover())
     return {study.name: study for module in modules for study in getattr(module, "STUDIES", ())}
 
 

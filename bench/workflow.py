@@ -7,8 +7,7 @@ version, code and weights hash) and one per dataset (its entry in datasets.yaml,
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Any
 
 from bench.claims.ledger import claimed_codecs
 from bench.claims.validation import validated_pairs
-from bench.data.datasets import FOLDER, read_manifest, source_of
+from bench.data.datasets import read_manifest, source_of
+from bench.data.slugs import short_hash, slugs
 from bench.device import requested_device
 from bench.errors import UsageError
 from bench.figures.spec import Needs, named_pairs, needs, read_specification
-from bench.files import bare_name, file_name, sha256, to_json, write_if_changed
+from bench.files import bare_name, file_name, to_json, write_if_changed
 from bench.run.codec_state import CodecState, all_codec_states
 from bench.run.contents import write_contents
 from bench.run.devices import usable_gpus
@@ -142,7 +142,7 @@ def run_name(config: Mapping[str, Any], names: Collection[str], changed: Collect
         name = f"{name}-{datasets}"
     if "codecs" in changed and "name" not in changed and config["codecs"] != "all":
         codecs = "-".join(config["codecs"])
-        short = codecs if len(codecs) <= LONGEST_CODECS else f"{len(config['codecs'])}-codecs-{_short_hash(codecs)}"
+        short = codecs if len(codecs) <= LONGEST_CODECS else f"{len(config['codecs'])}-codecs-{short_hash(codecs)}"
         name = f"{name or datasets}-{short or 'no-codec'}"
     return file_name(bare_name(name or datasets, "the run's name in the configuration"))
 
@@ -156,45 +156,6 @@ def _studies(config: Mapping[str, Any]) -> dict[str, Study]:
             f"the configuration names unknown studies: {', '.join(unknown)}; expected {', '.join(sorted(known))}"
         )
     return {name: known[name] for name in config["studies"]}
-
-
-def slug(name: str, parts: int = 1) -> str:
-    """A dataset's name as a component of a path: ``folder:/data/my images`` -> ``folder-my-images``.
-
-    For a folder, the last ``parts`` components of its path, with letters of any script; a hash if there are none.
-    """
-    if not name.startswith(FOLDER):
-        return name
-    path = Path(name.removeprefix(FOLDER)).expanduser().resolve()
-    text = re.sub(r"[^\w.]+", "-", "-".join(path.parts[-parts:])).strip("-.")
-    return file_name(f"folder-{text or _short_hash(str(path))}")
-
-
-def slugs(names: Iterable[str]) -> dict[str, str]:
-    """slug -> name of every dataset, with as much of a folder's path as distinguishes it from the others.
-
-    A folder that is named twice counts once. Raises UsageError, naming both, for two that cannot be distinguished.
-    """
-    once = list({_canonical(name): name for name in names}.values())
-    found: dict[str, str] = {}
-    for name in once:
-        others = [other for other in once if other != name]
-        parts = (p for p in range(1, 100) if slug(name, p) not in {slug(other, p) for other in others})
-        short = slug(name, next(parts, 1))
-        if short in found:
-            raise UsageError(
-                f"datasets {found[short]} and {name} would both be called {short}; rename one of the folders"
-            )
-        found[short] = name
-    return found
-
-
-def _canonical(name: str) -> str:
-    return str(Path(name.removeprefix(FOLDER)).expanduser().resolve()) if name.startswith(FOLDER) else name
-
-
-def _short_hash(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogateescape"))[:8]
 
 
 def _refresh(folder: Path, dataset: str, name: str) -> None:

@@ -5,6 +5,30 @@ snakemake --cores all plonq_figures stanh_figures resgdn_figures
 """
 
 
+rule match:
+    """Images coded at equal rates, for the pictures of the figures and of the page."""
+    input:
+        RUN / "records.parquet",
+        "figures.yaml",
+    output:
+        RUN / "matched.parquet",
+    log:
+        RUN / "logs" / "match.log",
+    threads: ALL_CORES
+    params:
+        run=RUN,
+        rates=config["gallery_bpp"],
+        shown=(
+            ["--gallery-count", config["gallery_count"]]
+            if config["gallery_count"]
+            else []
+        ),
+        timeout=config["timeout_s"],
+    shell:
+        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.shown:q}"
+        " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
+
+
 def needed_records(wildcards):
     """The parts of the records that a figure is drawn from."""
     return [

@@ -15,10 +15,11 @@ from PIL import Image
 from bench import records
 from bench.cli import main
 from bench.data.datasets import fetch, source_of, write_manifest
+from bench.data.slugs import slug, slugs
 from bench.errors import UsageError
 from bench.files import LONGEST_NAME, check_output, file_name, printable, temp_path, to_json, write_atomically
 from bench.run.job import Job
-from bench.workflow import run_name, slug, slugs
+from bench.workflow import run_name
 
 ROOT = Path(__file__).parents[1]
 PHOTO = np.random.default_rng(1).integers(0, 256, (24, 40, 3), dtype=np.uint8)

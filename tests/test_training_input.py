@@ -20,7 +20,7 @@ pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[le
 
 from codecs_wrappers.learned import device
 from codecs_wrappers.learned.hyperprior import networks
-from codecs_wrappers.learned.training import command, config, logs, process, status, trainer
+from codecs_wrappers.learned.training import command, config, logs, process, session, status, trainer
 from codecs_wrappers.learned.training.data import crops
 from codecs_wrappers.learned.training.judging.averages import Judge
 from codecs_wrappers.learned.training.learner import Learner
@@ -209,14 +209,14 @@ def test_what_is_best_stays_what_the_file_of_the_best_weights_holds(home, monkey
     trainer.train("tiny.yaml", ["train"], ["held_out"], pause_after=0, **train)
     best = home / "results/training/tiny/best.safetensors"
     before = best.read_bytes()
-    real = trainer.write_atomically
+    real = session.write_atomically
 
     def full(path, content):
         if path.name == best.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return real(path, content)
 
-    monkeypatch.setattr(trainer, "write_atomically", full)
+    monkeypatch.setattr(session, "write_atomically", full)
     monkeypatch.setattr(Judge, "is_best", always_best)
     stop = Learner.advance
 

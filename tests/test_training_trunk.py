@@ -27,6 +27,7 @@ from codecs_wrappers.learned.training import queue as queues
 from codecs_wrappers.learned.training import status as statuses
 from codecs_wrappers.learned.training.data import holdout
 from codecs_wrappers.learned.training.data.crops import image_files
+from codecs_wrappers.learned.training.folder import read_progress
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
 from codecs_wrappers.learned.training.steps.optimisers import Soap
@@ -117,7 +118,7 @@ def test_a_trunk_never_decays_and_goes_on_where_it_was_stopped(trunk, folders, m
     steps = [int(row["step"]) for row in rows(trunk / "validation.csv")]
     assert steps == sorted(steps)
     assert {0, 30, 60} <= set(steps)
-    progress = trainer.read_progress(trunk)
+    progress = read_progress(trunk)
     assert progress["step"] == outcome.step
     assert progress["pixels"] == outcome.step * 2 * 64**2
 
@@ -128,7 +129,7 @@ def test_a_branch_decays_exports_what_can_be_shipped_and_leaves_the_trunk_as_it_
     assert {path: path.read_bytes() for path in before} == before
     assert outcome.status == "finished"
     assert outcome.weights == trunk.relative_to(trunk.parents[2]) / "branch/trunk.safetensors"
-    begun = trainer.read_progress(trunk)["step"]
+    begun = read_progress(trunk)["step"]
     assert outcome.step == begun + 20
     rates = [float(row["lr"]) for row in rows(trunk / "branch/train.csv")]
     assert rates[-1] < 0.1 * rates[0] <= 0.1 * 1e-3
@@ -152,7 +153,7 @@ def test_a_branch_to_another_rate_takes_that_models_widths_and_the_step_that_sui
 
 
 def test_a_branch_that_was_interrupted_goes_on_and_a_finished_one_begins_again(trunk, folders, monkeypatch):
-    begun = trainer.read_progress(trunk)["step"]
+    begun = read_progress(trunk)["step"]
     with monkeypatch.context() as patch:
         stop_after(patch, begun + 7)
         assert branch.train_branch("trunk", steps=20, **folders).status == "paused"

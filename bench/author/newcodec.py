@@ -56,9 +56,9 @@ def _check(name: str, folder: Path) -> None:
             f"a new codec called {name!r}: expected lower-case letters, digits and _, a letter first, "
             "so that its file can be imported"
         )
-    owners = {codec.name: wrapper.module for wrapper in discover() for codec in wrapper.codecs}
+    owners = {codec.name: wrapper.path for wrapper in discover() for codec in wrapper.codecs}
     if name in owners:
-        raise UsageError(f"a new codec called {name!r}: {owners[name]}.py already has one; choose another name")
+        raise UsageError(f"a new codec called {name!r}: {owners[name]} already has one; choose another name")
     for home in dict.fromkeys((folder, *map(Path, codecs_wrappers.__path__))):
         for path in (home / f"{name}.py", home / name):
             if path.exists():

@@ -26,6 +26,8 @@ def _list(args: argparse.Namespace) -> None:
         lines += [f"{name:20} {status.role:10} {state}"]
         lines += [f"{'':20} {' '.join(point['name'] for point in status.points)}"]
         lines += [f"{'':20} --set {line}" for line in status.settable()]
+        if ":" in status.module:
+            lines += [f"{'':20} from the installed package {status.module.partition(':')[0]}"]
     show(args, map(asdict, statuses.values()), "\n".join(lines))
 
 

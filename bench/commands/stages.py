@@ -42,7 +42,7 @@ def _fetch(args: argparse.Namespace) -> None:
 
 def _manifest(args: argparse.Namespace) -> Any:
     from bench.data.datasets import manifest_or_reason, read_manifest
-    from bench.workflow import slug
+    from bench.data.slugs import slug
 
     if args.manifest:
         return read_manifest(args.manifest)

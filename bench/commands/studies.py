@@ -10,9 +10,9 @@ from bench.commands import DEVICE, Commands, add_command, argument, show
 
 def _study(args: argparse.Namespace) -> None:
     from bench.data.datasets import manifest_or_reason, read_manifest
+    from bench.data.slugs import slug
     from bench.progress import Progress, log_to, say
     from bench.studies import run_study
-    from bench.workflow import slug
 
     log_to(args.log)
     manifest = (

@@ -72,7 +72,7 @@ def name_in_run(dataset: str, run: Path) -> str:
     for path in sorted((run / "datasets" / "sources").glob("*.json")):
         if json.loads(path.read_bytes()).get("folder") == folder:
             return path.stem
-    from bench.workflow import slug
+    from bench.data.slugs import slug
 
     return slug(dataset)  # the name that `rdbench run` uses, which keeps no sources
 

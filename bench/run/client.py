@@ -179,7 +179,8 @@ def _environment(side: str, threads: int) -> dict[str, str]:
     """The environment of a worker: one thread count for all libraries, and for a decoder no path to images."""
     hidden = ("RDBENCH_CACHE", "RDBENCH_DATA", "RDBENCH_MIRROR") if side == "decode" else ()
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))  # a worker stands in another folder
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(str(Path(folder).absolute()) for folder in given)])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         environment[name] = str(threads)
     return environment

@@ -18,6 +18,7 @@ from bench.codec import Codec
 from bench.discovery import discover, module_of
 from bench.errors import RdbenchError, plain_text
 from bench.files import to_json, write_if_changed
+from bench.installed import registered, source_file
 
 TRAINING_TEXTS = ("name", "device", "start", "base")
 TRAINING_NUMBERS = (
@@ -129,9 +130,8 @@ def all_codec_states() -> dict[str, CodecState]:
     for wrapper in discover():
         if wrapper.error:
             reason = f"{wrapper.path} could not be imported: {wrapper.error}"
-            found[wrapper.module] = CodecState(
-                wrapper.module, wrapper.module, error=reason, code_sha256=code_sha256(wrapper.module)
-            )
+            code = code_sha256(wrapper.key) if _file(_start(wrapper.key)[0]) else ""  # a module that is not there
+            found[wrapper.module] = CodecState(wrapper.module, wrapper.key, error=reason, code_sha256=code)
         found |= {codec.name: codec_state(codec) for codec in wrapper.codecs}
     return found
 
@@ -139,27 +139,43 @@ def all_codec_states() -> dict[str, CodecState]:
 def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
+    module: a file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package; then what it imports of its
+    own distribution counts as well, compiled modules too, and the packages that contain them all.
     The syntax tree is hashed, so comments and layout do not count; a file that does not parse is hashed as it is.
     A module that declares ``AFFECTS_BITSTREAM = False`` (commands) is left out, as is a whole package whose
     ``__init__.py`` declares it (training: the weights have a hash of their own).
     Raises RdbenchError if there is no such module, as the hash of nothing would be the same for every version.
     """
-    if _file(module) is None:
+    start, own = _start(module)
+    if _file(start) is None:
         places = ", ".join(codecs_wrappers.__path__)
         raise RdbenchError(f"hashing the code of wrapper {module!r}: there is no such file in {places}")
     digest = hashlib.sha256()
     seen: set[str] = set()
-    queue = [module]
+    queue = _packages(start)
     while queue:
         name = queue.pop(0)
         path = _file(name)
         if name in seen or path is None or not all(map(_affects_bitstream, _packages(name))):
             continue
         seen.add(name)
-        code, imports = _parsed(path.read_bytes(), name, name if path.stem == "__init__" else name.rpartition(".")[0])
+        package = name if path.stem == "__init__" else name.rpartition(".")[0]
+        code, imports = _parsed(path.read_bytes(), name, package, own)
         digest.update(code)
         queue += imports
     return digest.hexdigest()
+
+
+def _start(module: str) -> tuple[str, frozenset[str]]:
+    """Where the hash of a wrapper module begins, and the top-level modules of its distribution.
+
+    Modules of codecs_wrappers/ are named from there on ("native.bpg"), those of a distribution with a colon before
+    their whole name (":rdbench_palette.wrapper").
+    """
+    if ":" not in module:
+        return module, frozenset()
+    own = next((it.top_level for it in registered() if it.key == module), frozenset[str]())
+    return f":{module.partition(':')[2]}", own
 
 
 def _packages(module: str) -> list[str]:
@@ -174,17 +190,19 @@ def _affects_bitstream(module: str) -> bool:
 
 
 @cache  # codecs share most of what they import
-def _parsed(source: bytes, name: str, package: str) -> tuple[bytes, tuple[str, ...]]:
-    """The bytes to hash for the module ``name`` in ``package``, and the modules of codecs_wrappers it imports."""
+def _parsed(source: bytes, name: str, package: str, own: frozenset[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes to hash for the module ``name`` in ``package``, and the modules it imports whose code counts."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return source, ()
-    return f"{name}\n{ast.dump(tree)}\n".encode(), tuple(sorted(_imports(tree, package)))
+    return f"{name}\n{ast.dump(tree)}\n".encode(), tuple(sorted(_imports(tree, package, own)))
 
 
 def _file(module: str) -> Path | None:
-    """The source file of a module named relative to codecs_wrappers ("native.bpg"), if there is one."""
+    """The file of a module, if there is one: "native.bpg" in codecs_wrappers/, ":package.module" where installed."""
+    if module.startswith(":"):
+        return source_file(module[1:])
     for folder in codecs_wrappers.__path__:
         base = Path(folder, *module.split("."))
         for path in (base.with_suffix(".py"), base / "__init__.py"):
@@ -193,9 +211,13 @@ def _file(module: str) -> Path | None:
     return None
 
 
-def _imports(tree: ast.AST, package: str) -> set[str]:
-    """Modules of codecs_wrappers that a source file in ``package`` may import, with the packages they lie in."""
+def _imports(tree: ast.AST, package: str, own: frozenset[str]) -> set[str]:
+    """Modules that a source file in ``package`` may import, with the packages they lie in.
+
+    Those of codecs_wrappers and those below the top-level modules ``own``.
+    """
     root = codecs_wrappers.__name__
+    home = package[1:].split(".") if package.startswith(":") else [root, *filter(None, package.split("."))]
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -203,8 +225,8 @@ def _imports(tree: ast.AST, package: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                parents = [root, *filter(None, package.split("."))]
-                base = ".".join([*parents[: len(parents) + 1 - node.level], *filter(None, [base])])
+                base = ".".join([*home[: len(home) + 1 - node.level], *filter(None, [base])])
             names |= {f"{base}.{alias.name}" for alias in node.names} | {base}
-    inside = [name.split(".")[1:] for name in names if name.split(".")[0] == root]
-    return {".".join(parts[:depth]) for parts in inside for depth in range(1, len(parts) + 1)}
+    inside = [name.partition(".")[2] for name in names if name.startswith(f"{root}.")]
+    inside += [f":{name}" for name in names if name.partition(".")[0] in own]
+    return {package for name in inside for package in _packages(name)}

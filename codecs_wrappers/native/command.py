@@ -109,12 +109,12 @@ class CommandCodec(Codec):
             ) from error
         if check and result.returncode:
             kind = TransientError if killed_externally(result.returncode) else RdbenchError
-            error = kind(
+            failure = kind(
                 f"{self.name}, {doing}: exit status 0 expected, got {result.returncode} from {Path(command[0]).name}: "
                 f"{_tail(result.stderr or result.stdout)}"
             )
-            error.add_note(f"{' '.join(command)}\n{result.stderr}")  # for the log
-            raise error
+            failure.add_note(f"{' '.join(command)}\n{result.stderr}")  # for the log
+            raise failure
         return result
 
     def _read(self, path: Path, doing: str) -> bytes:

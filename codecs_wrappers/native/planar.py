@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.codec import Image
+from bench.codec import Colour, Image
 from bench.errors import BitstreamError
 from bench.limits import max_pixels
 from codecs_wrappers.native.bpg import colour as ycbcr
@@ -24,6 +24,7 @@ class PlanarCommand(CommandCodec):
     those of ``colour``. The encoder is told the padded size as {across} and {down}.
     """
 
+    colour: Colour
     image_extension = ".yuv"
 
     def _header(self, width: int, height: int) -> container.Header:

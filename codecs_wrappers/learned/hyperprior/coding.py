@@ -115,7 +115,7 @@ def decode(model: Model, bitstream: bytes, header: Header, step: Step = 1.0) -> 
     return model.synthesise(latent.reconstruction(), header.height, header.width)
 
 
-def channels_of(shape: tuple[int, int, int]) -> np.ndarray:
+def channels_of(shape: tuple[int, ...]) -> np.ndarray:
     """int32: the channel of each element of a (C, H, W) array, which is its table in the factorised prior."""
     return np.repeat(np.arange(shape[0], dtype=np.int32), shape[1] * shape[2])
 
@@ -168,7 +168,7 @@ def encoder_latent(model: Model, image: Image, bitstream: bytes, header: Header)
     return Latent(latent.z, symbols, latent.means, latent.indices).reconstruction()
 
 
-def _filled(known: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+def _filled(known: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """``known`` in the first places of an int32 array of that shape, zeros behind."""
     values = np.zeros(math.prod(shape), np.int32)
     values[: len(known)] = known

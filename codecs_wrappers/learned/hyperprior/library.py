@@ -13,7 +13,7 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence
 from typing import Any
 
 ABSENT = ("torch_geometric", "torchvision")
@@ -30,7 +30,7 @@ class _Nothing:
 
 
 class _Absent(types.ModuleType):
-    __path__: Sequence[str] = ()
+    __path__: MutableSequence[str] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

@@ -10,7 +10,6 @@ import functools
 
 import numpy as np
 import torch
-from torch import nn
 
 from bench.codec import Image
 from codecs_wrappers.learned import device as devices
@@ -19,7 +18,7 @@ from codecs_wrappers.learned.entropy.factorised import factorised_tables
 from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperprior import networks, transforms
 from codecs_wrappers.learned.hyperprior.hyperdecoder import MEAN_UNIT, HyperDecoder
-from codecs_wrappers.learned.hyperprior.networks import LATENT_STRIDE, STRIDE
+from codecs_wrappers.learned.hyperprior.networks import LATENT_STRIDE, STRIDE, Network
 from codecs_wrappers.learned.tiles import cut, scaled, tiles
 
 __all__ = ["MEAN_UNIT", "Model"]
@@ -95,13 +94,13 @@ class Model:
         y = torch.from_numpy(y_hat)[None].to(self.device)
         image = np.empty((y.shape[2] * LATENT_STRIDE, y.shape[3] * LATENT_STRIDE, 3), np.uint8)
         with torch.inference_mode(), networks.exact_float32():
-            for target, outer, inner in tiles(*y.shape[2:], TILE, HALO):
+            for target, outer, inner in tiles(y.shape[2], y.shape[3], TILE, HALO):
                 samples = self.g_s(cut(y, outer))[scaled(inner, LATENT_STRIDE)]
                 image[scaled(target, LATENT_STRIDE)] = samples.cpu().numpy()
         return image[:height, :width]
 
 
-def _float64(network: nn.Module, part: str) -> dict[str, np.ndarray]:
+def _float64(network: Network, part: str) -> dict[str, np.ndarray]:
     """The tensors of one part of a network, under their names in it."""
     return {name: tensor.double().numpy() for name, tensor in network.get_submodule(part).state_dict().items()}
 

@@ -18,12 +18,14 @@ from torch import Tensor, nn
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior.library import GDN, MeanScaleHyperprior, load_state_dict
 
+Network = Any  # an nn.Module with layers by name, which torch's annotations take for tensors or modules
+
 FAMILIES = {"mean_scale": MeanScaleHyperprior}
 STRIDE = 64  # of the whole network: 16 for the latent y, 4 more for z
 LATENT_STRIDE = 16
 
 
-def build(architecture: Mapping[str, Any]) -> nn.Module:
+def build(architecture: Mapping[str, Any]) -> Network:
     """A new network from ``{"family": "mean_scale", "N": 128, "M": 320}``, freshly initialised.
 
     Raises UsageError for an unknown family or a missing width.
@@ -47,7 +49,7 @@ def is_derived(name: str) -> bool:
     return last in ("bound", "pedestal", "target", "scale_bound", *tables)
 
 
-def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str = "the checkpoint") -> nn.Module:
+def load_weights(model: Network, state: Mapping[str, Tensor], where: str = "the checkpoint") -> Network:
     """``model`` with the trained tensors of ``state`` (any float dtype), its constants and tables left as built.
 
     Raises UsageError that names the first tensor that is missing, left over, or of another shape.
@@ -201,6 +203,6 @@ def forward(
     return run(model.g_s, y_hat, precision), bits
 
 
-def exact_float32() -> contextlib.AbstractContextManager:
+def exact_float32() -> contextlib.AbstractContextManager[None]:
     """No TF32 and no choice of algorithms by their time: a GPU stays within rounding of the CPU, and repeats itself."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

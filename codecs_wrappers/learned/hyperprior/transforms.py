@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior.hyperdecoder import phases
-from codecs_wrappers.learned.hyperprior.networks import GDN
+from codecs_wrappers.learned.hyperprior.networks import GDN, Network
 
 BLOCK = 4096  # pixels of 128 channels: what GDN works on stays in a CPU's cache
 
@@ -26,6 +26,8 @@ def analysis(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
 
 def synthesis(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
     """g_s: (1, M, h, w) to samples rounded to uint8, (16 h, 16 w, 3)."""
+    inner: list[Network]
+    last: Network
     *inner, last = layers
     kernel = torch.from_numpy(phases(last.weight.cpu().numpy())).to(last.weight)
     kernel = kernel.contiguous(memory_format=torch.channels_last)

@@ -15,7 +15,8 @@ from typing import Any
 from bench.errors import UsageError
 from codecs_wrappers.learned.training import checkpoint
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.trainer import CHECKPOINT, Outcome, Trunk, train
+from codecs_wrappers.learned.training.folder import CHECKPOINT, Outcome, Trunk
+from codecs_wrappers.learned.training.trainer import train
 
 FOLDER = "branch"
 
@@ -65,7 +66,7 @@ def model_of(trunk: configs.Config, rate_weight: float) -> str:
 
     Raises UsageError that lists the rate weights there are.
     """
-    found = {}
+    found: dict[float, str] = {}
     for name in configs.names():
         values = configs.read(name)
         same = values.get("scheme", "mean_scale") == trunk.scheme

@@ -81,7 +81,7 @@ def options_of(args: argparse.Namespace) -> dict[str, Any]:
     for key in sorted(own - {"steps", "rate_weight"} & set(options)):
         raise UsageError(f"--set {key}: this is no key of a configuration; --help has the options of the command")
     if args.branch:
-        twice = [key for key in ("steps", "rate_weight") if key in options]
+        twice: list[str] = [key for key in ("steps", "rate_weight") if key in options]
         twice += ["minutes"] if args.minutes is not None else []
         if twice:
             raise UsageError(
@@ -106,8 +106,8 @@ def main(args: argparse.Namespace) -> int:
         return _status(args, Path(args.out) if args.out else root)
     missing = [name for name in ("name", "data", "validation") if not getattr(args, name)]
     if missing:
-        options = {"name": "a NAME", "data": "--data", "validation": "--validation"}
-        raise UsageError(f"rdbench train needs {' and '.join(options[name] for name in missing)}: see --help")
+        words = {"name": "a NAME", "data": "--data", "validation": "--validation"}
+        raise UsageError(f"rdbench train needs {' and '.join(words[name] for name in missing)}: see --help")
     if args.rate_weight is not None and not args.branch:
         raise UsageError("--rate-weight is the rate weight of a branch: give --branch too, or --set rate_weight=VALUE")
     if args.idle:
@@ -120,7 +120,7 @@ def main(args: argparse.Namespace) -> int:
         if args.threads < 1:
             raise UsageError(f"--threads takes a number of 1 or more, got {args.threads}")
         torch.set_num_threads(args.threads)
-    options = options_of(args) | {"device": args.device, "compare": True}
+    options: dict[str, Any] = options_of(args) | {"device": args.device, "compare": True}
     if args.start_from:
         options["start_from"] = tuple(args.start_from)
     folders = (args.data, args.validation)
@@ -129,12 +129,11 @@ def main(args: argparse.Namespace) -> int:
             raise UsageError("next goes on with the queue: it takes neither --branch nor --fresh nor --minutes")
         outcome = queue.train_on(*folders, Path(args.out) if args.out else root, args.pause_after, **options)
     elif args.branch:
-        budget = branch_budget(args.branch) | {"rate_weight": args.rate_weight}
-        resume = {"resume": not args.fresh, "pause_after": args.pause_after}
-        outcome = branch.train_branch(args.name, *folders, out=args.out, **budget, **resume, **options)
+        options |= {**branch_budget(args.branch), "rate_weight": args.rate_weight, "resume": not args.fresh}
+        outcome = branch.train_branch(args.name, *folders, out=args.out, pause_after=args.pause_after, **options)
     else:
-        resume = {"resume": not args.fresh, "pause_after": args.pause_after, "minutes": args.minutes}
-        outcome = trainer.train(args.name, *folders, out=args.out, **resume, **options)
+        options |= {"minutes": args.minutes, "resume": not args.fresh}
+        outcome = trainer.train(args.name, *folders, out=args.out, pause_after=args.pause_after, **options)
     print(f"{outcome.status} at step {outcome.step}: {outcome.start} at the start, {outcome.best} best")
     if outcome.weights:
         print(f"{outcome.weights}: put it among the committed weights with rdbench ship-weights NAME")

@@ -52,8 +52,8 @@ class Config:
     notes: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for key in fields(self):
-            self._require_kind(key.name, str(key.type))
+        for each in fields(self):
+            self._require_kind(each.name, str(each.type))
         self.require_positive("batch", "crop", "lr", "warm_up_steps", "jpeg_downscale", "log_every", "clip")
         self.require_positive("judge_minutes")
         for key in ("steps", "validate_every", "validation_images"):
@@ -78,7 +78,7 @@ class Config:
     def _require_kind(self, key: str, kind: str) -> None:
         """Raises UsageError if the value is not of the annotated type; of numbers, truth values and NaN are none."""
         value, (outer, _, inner) = getattr(self, key), kind.partition("[")
-        types = {
+        types: dict[str, Any] = {
             "int": int,
             "float": (int, float),
             "str": str,

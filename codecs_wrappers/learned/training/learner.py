@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training import checkpoint, process
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data.crops import Crops
@@ -48,13 +49,13 @@ class Learner:
         self.config, self.device, self.images, self.beside = config, device, images, beside
         self.crops = Crops(images, config.crop, config.seed, device, config.reduced)
         self.precision = self._fast = process.fast_precision(config.precision, device)
-        self.model = fused.accelerate(self.build()).to(device, memory_format=torch.channels_last)
+        self.model: Network = fused.accelerate(self.build()).to(device, memory_format=torch.channels_last)
         self.step = self.pixels = self.restarted_at = 0
         self.is_new = True  # began at built weights: the averages have a short memory at first
 
     # What a scheme says.
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         """The network as it is before :meth:`first_weights`; what ``requires_grad`` is trained, averaged and saved.
 
         Parameters named ``quantiles`` are the tables' bounds of a factorised prior: then it has an ``aux_loss()``.
@@ -69,7 +70,7 @@ class Learner:
         """(loss, bpp, mse of samples in 0..1) of the next batch; NaN for a bpp or mse that has no meaning."""
         raise NotImplementedError(f"{type(self).__name__} must say its loss")
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         """How good ``model`` is on whole uint8 images (3, H, W); lower loss is better."""
         raise NotImplementedError(f"{type(self).__name__} must judge")
 
@@ -81,11 +82,11 @@ class Learner:
         """What the weights manifest says of the model: its architecture at least."""
         return self.identity()
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
+    def as_shipped(self, model: Network) -> Network:
         """``model`` as it will be read back: rounded, with its tables' bounds final."""
         return model
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         """What is written of a shipped model."""
         return shipped.state_dict()
 

@@ -59,8 +59,8 @@ class Logs:
         if sys.stderr.isatty() and not quiet:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, refresh_per_second=2)
+            parts = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._bar = Progress(*parts, refresh_per_second=2)
             self._bar.start()
             self._task = self._bar.add_task("training", total=1.0)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.trainer import Outcome, read_progress, train
+from codecs_wrappers.learned.training.folder import Outcome, read_progress
+from codecs_wrappers.learned.training.trainer import train
 
 QUEUE = configs.HERE / "queue.yaml"
 SLICE_MINUTES = 30.0  # a model trains before the next choice
@@ -64,7 +66,7 @@ def train_on(
     minutes: float | None = None,
     queue: Path = QUEUE,
     say: Callable[[str], None] = print,
-    **options: object,
+    **options: Any,
 ) -> Outcome:
     """Train model after model, each for SLICE_MINUTES at a time, until stopped (or for about ``minutes``).
 

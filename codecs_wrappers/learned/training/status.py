@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.training.folder import read_progress
 from codecs_wrappers.learned.training.judging.averages import TEXTURED, VALIDATION
 from codecs_wrappers.learned.training.logs import VALIDATION as VALIDATION_COLUMNS
-from codecs_wrappers.learned.training.trainer import read_progress
 
 COLUMNS = ("model", "pixels", "hours", "step", "J validation", "J textured", "checkpoint")
 

@@ -60,12 +60,12 @@ def to_rgb(planes: list[np.ndarray], header: Header) -> np.ndarray:
         if header.pixel_format == GREY:
             band[...] = _stretch(luma, header)[..., None]
             continue
-        chroma = [upsample(plane, header, top, top + len(band)) for plane in planes[1:]]
+        first, second = (upsample(plane, header, top, top + len(band)) for plane in planes[1:])
         if header.color_space == "rgb":
-            for channel, plane in enumerate((chroma[1], luma, chroma[0])):  # coded as G, B, R
+            for channel, plane in enumerate((second, luma, first)):  # coded as G, B, R
                 band[..., channel] = _stretch(plane, header)
         else:
-            _band_to_rgb(band, luma, *chroma, header)
+            _band_to_rgb(band, luma, first, second, header)
     return image
 
 
@@ -92,7 +92,7 @@ def _band_to_rgb(image: np.ndarray, y: np.ndarray, c1: np.ndarray, c2: np.ndarra
     one = round(of_luma)
     centre = 1 << (header.bit_depth - 1)
     # Full range stays below 2^31; limited range can exceed it before clipping.
-    wide = np.int64 if header.limited_range else np.int32
+    wide: type = np.int64 if header.limited_range else np.int32
     offset = (1 << 21) - black * one
     c1, c2 = c1.astype(wide) - centre, c2.astype(wide) - centre
     if header.color_space == "ycgco":
@@ -157,6 +157,7 @@ def upsample(plane: np.ndarray, header: Header, top: int, bottom: int) -> np.nda
         samples = plane[top:bottom, :columns].astype(np.int32)
     padded = np.pad(samples, ((0, 0), (3, 4)), mode="edge")
     half = 1 << (extra - 1)
+    phases: tuple[np.ndarray, ...]
     if header.pixel_format in (C420_VIDEO, C422_VIDEO):
         phases = (
             (samples + ((1 << (extra - 6)) >> 1)) >> (extra - 6),

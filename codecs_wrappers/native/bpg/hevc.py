@@ -134,5 +134,5 @@ def _first_picture(nals: list[bytes]) -> list[bytes]:
 def _view(plane: av.video.plane.VideoPlane, dtype: type) -> np.ndarray:
     """The samples of ``plane``, height x width, sharing its memory."""
     row = plane.line_size // np.dtype(dtype).itemsize
-    samples = np.frombuffer(memoryview(plane), dtype)[: math.prod((plane.height, row))]
+    samples: np.ndarray = np.frombuffer(memoryview(plane), dtype)[: math.prod((plane.height, row))]
     return samples.reshape(plane.height, row)[:, : plane.width]

@@ -48,7 +48,8 @@ class Lists(NamedTuple):
     lip: np.ndarray  # uint32, list of insignificant pixels: position, depth (levels below it) above POSITION_BITS
     lis: np.ndarray  # int64, list of insignificant sets: the same of the root, TYPE_B (grandchildren on), CERTAIN
     lsp: np.ndarray  # uint32, list of significant pixels, as LIP
-    count: np.ndarray  # int64, entries in LIP, LIS, LSP; of LSP, those before this plane, before the last, refined
+    # int64, entries in LIP, LIS, LSP; of LSP, those before this plane, before the last, refined
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count, which nothing calls
     packed: np.ndarray  # int32, coefficients; the decoder writes them
     descendants: np.ndarray  # uint8, bits of the greatest magnitude below a position; the decoder's is empty
     state: np.ndarray  # uint8, see contexts.py

@@ -68,14 +68,14 @@ def read_image(path: Path, jpeg_downscale: int = 1) -> Tensor:
 
 
 def _read(path: Path, jpeg_downscale: int) -> Tensor:
-    with Image.open(path) as image:
-        if bit_depth(image) > 8 or image.mode[0] in "IF":
+    with Image.open(path) as file:
+        if bit_depth(file) > 8 or file.mode[0] in "IF":
             raise UsageError(
                 f"training data: {path} has more than 8 bits a sample; take it out of the folder, or convert it: "
                 f"`rdbench convert {path.name} {path.stem}.rgb.png`"
             )
-        shrink = jpeg_downscale if image.format in ("JPEG", "MPO") else 1
-        image = image.convert("RGB")
+        shrink = jpeg_downscale if file.format in ("JPEG", "MPO") else 1
+        image = file.convert("RGB")
         if shrink > 1:
             image = image.reduce(shrink)
         samples = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)

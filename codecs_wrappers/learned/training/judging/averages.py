@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -44,7 +45,7 @@ class Judgement:
 
     def row(self) -> dict[str, float]:
         """Its columns of validation.csv: of the textured set behind its name; NaN without one."""
-        nothing = Score(*[float("nan")] * 3)
+        nothing = Score(math.nan, math.nan, math.nan)
         scores = [("", self.validation), (f"{TEXTURED}_", self.scores.get(TEXTURED, nothing))]
         values = {
             f"{prefix}{key}": getattr(score, key) for prefix, score in scores for key in ("loss", "bpp", "psnr_rgb_db")
@@ -57,18 +58,25 @@ class Judge:
 
     def __init__(self, sets: Mapping[str, Sequence[Tensor]]):
         self.sets = {name: images for name, images in sets.items() if images}
-        self.start: dict[str, Score] | None = None
+        self.start: dict[str, Score] = {}
         self.best: Judgement | None = None
 
     def judge(self, learner: Learner) -> list[Judgement]:
         """Every average of ``learner``; the first call is the start."""
         measured = [self.scores(learner, average) for average in learner.averages]
-        if self.start is None:
+        if not self.start:
             self.start = measured[0]
         return [self._judgement(decay, scores) for decay, scores in zip(learner.config.averages, measured, strict=True)]
 
     def scores(self, learner: Learner, model: Any) -> dict[str, Score]:
         return {name: learner.score(model, images) for name, images in self.sets.items()}
+
+    @property
+    def winner(self) -> Judgement:
+        """The best so far. Raises RuntimeError before the first judgement."""
+        if self.best is None:
+            raise RuntimeError("nothing was judged yet: call judge() and is_best() first")
+        return self.best
 
     def is_best(self, judgement: Judgement) -> bool:
         """Whether it is the best so far, which it then is."""

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 Code = Callable[[Tensor], Iterable[tuple[Tensor, Tensor]]]
 DISTORTIONS = ("mse", "ms_ssim")
@@ -66,11 +67,11 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def score(
-    model: nn.Module,
+    model: Network,
     images: Sequence[Tensor],
     rate_weight: float,
     kind: str = "mse",
-    forward: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]] = networks.forward,
+    forward: Callable[[Network, Tensor], tuple[Tensor, Tensor]] = networks.forward,
 ) -> Score:
     """The :class:`Score` of a network of one rate on uint8 images (3, H, W) of any size, in fp32, in eval mode.
 
@@ -81,7 +82,7 @@ def score(
 
 @torch.no_grad()
 def score_points(
-    model: nn.Module, code: Code, images: Sequence[Tensor], rate_weights: Sequence[float], kind: str = "mse"
+    model: Network, code: Code, images: Sequence[Tensor], rate_weights: Sequence[float], kind: str = "mse"
 ) -> list[Score]:
     """One :class:`Score` for each operating point that ``code`` gives, in order; ``model`` is left in eval mode.
 

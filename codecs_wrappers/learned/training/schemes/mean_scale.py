@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data.crops import Crops, to_float
 from codecs_wrappers.learned.training.judging.validation import DISTORTIONS, Score, distortion, score
@@ -62,12 +63,12 @@ class MeanScaleLearner(Learner):
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         self._latents: Crops | None = None
         self.first_stage = self.config.hyperprior_steps  # steps
         return self.untrained()
 
-    def untrained(self) -> nn.Module:
+    def untrained(self) -> Network:
         """The network as its class initialises it."""
         return networks.build(self.config.architecture)
 
@@ -111,7 +112,7 @@ class MeanScaleLearner(Learner):
             networks.rescale_latent(self.model, factor)
         self._normalise()
 
-    def branch(self, state: Mapping[str, Any], trunk: configs.Config, where: str) -> dict[str, Any]:
+    def branch(self, state: Mapping[str, Any], trunk: Any, where: str) -> dict[str, Any]:
         """The same rate and widths go on as they are; others start from the trunk's first average."""
         same = all(getattr(trunk, key) == getattr(self.config, key) for key in ("architecture", "rate_weight"))
         if same:
@@ -129,11 +130,11 @@ class MeanScaleLearner(Learner):
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         return self._rate_loss() if self._in_first_stage else self._rate_distortion_loss()
 
-    def forward(self, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, model: Network, x: Tensor) -> tuple[Tensor, Tensor]:
         """(x_hat, bits) of x (B, 3, H, W) in 0..1; bits (B,)."""
         return networks.forward(model, x, self.precision if model.training else None, self._mixed)
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         return score(model, images, self.config.rate_weight, self.config.distortion, self.forward)
 
     def identity(self) -> dict[str, Any]:
@@ -143,7 +144,7 @@ class MeanScaleLearner(Learner):
     def described(self) -> dict[str, Any]:
         return {**self.identity(), "hyperprior_steps": self.config.hyperprior_steps}
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
+    def as_shipped(self, model: Network) -> Network:
         """Quantiles of z solved for exactly, trained tensors rounded to fp16.
 
         Constants stay fp32: a likelihood bound of 1e-9 is zero in fp16.
@@ -152,7 +153,7 @@ class MeanScaleLearner(Learner):
         shipped = self.untrained().to(self.device)
         return networks.load_weights(shipped, _trained_in_fp16(model)).eval()
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         return {**shipped.state_dict(), **_trained_in_fp16(shipped)}
 
     def stage(self) -> tuple[float, int]:
@@ -207,7 +208,7 @@ class MeanScaleLearner(Learner):
         """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""
         y = self.cached_latents(self.config.hyperprior_batch or self.config.batch)
         bits = networks.rate(self.model, y, self.precision, self._mixed)[1].mean()
-        bpp = bits / (networks.LATENT_STRIDE * self._latents.crop) ** 2
+        bpp = bits / (networks.LATENT_STRIDE**2 * y.shape[2] * y.shape[3])
         return bpp, bpp, torch.full_like(bpp, math.nan)
 
     def cached_latents(self, count: int) -> Tensor:
@@ -231,7 +232,7 @@ class MeanScaleLearner(Learner):
         return latents
 
 
-def _trained_in_fp16(model: nn.Module) -> dict[str, Tensor]:
+def _trained_in_fp16(model: Network) -> dict[str, Tensor]:
     return {name: tensor.half() for name, tensor in model.state_dict().items() if not networks.is_derived(name)}
 
 

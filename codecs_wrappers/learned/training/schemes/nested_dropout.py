@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training.data.crops import to_float
 from codecs_wrappers.learned.training.judging.validation import Score, distortion, mean_of, score_points
 from codecs_wrappers.learned.training.schemes import mean_scale
@@ -51,7 +52,7 @@ class NestedDropoutLearner(mean_scale.MeanScaleLearner):
         lost = distortion(config.distortion, 255**2 * mse, x_hat, x)
         return config.rate_weight * lost + bpp, bpp, mse
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         """The mean over evenly spaced cuts, as the training weighs them."""
         cuts = [model.M * (cut + 1) // self.config.judged_cuts for cut in range(self.config.judged_cuts)]
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data import latents as cached
 from codecs_wrappers.learned.training.data.crops import Crops, to_float
@@ -68,7 +69,7 @@ class QsfLearner(Learner):
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         """Constant factors that suit each rate weight at high resolution: in proportion to its square root."""
         self.source = first_source(self.config, self.beside, built=())
         self.base = cached.frozen(self.source, self.device)
@@ -107,7 +108,7 @@ class QsfLearner(Learner):
         loss = self.weights * 255**2 * mse + bpp
         return loss.log().mean().exp(), bpp.mean(), mse.mean()
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         def code(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
             latents = cached.analyse(self.base, x)
             for factors in model():
@@ -125,11 +126,11 @@ class QsfLearner(Learner):
     def described(self) -> dict[str, Any]:
         return {"architecture": {"family": "qsf", "M": self.base.M}, **self.identity()}
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
+    def as_shipped(self, model: Network) -> Network:
         """A channel's factor never falls from one rate weight to the next, so that rates rise on every image."""
         return Factors(model().cummax(0).values)
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         """factors: float32 (rate weights, M), the lowest rate first."""
         return {"factors": shipped().float()}
 

@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from pytorch_msssim import ms_ssim
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.resgdn import networks as resgdn
 from codecs_wrappers.learned.resgdn.affine import BITS, affine_of, dequantize, fake_quantize, quantize
 from codecs_wrappers.learned.training import config as configs
@@ -55,7 +56,7 @@ class ResGdnLearner(Learner):
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         self._noise = torch.Generator()
         return resgdn.build(self.config.architecture)
 
@@ -76,7 +77,7 @@ class ResGdnLearner(Learner):
         return loss, torch.full_like(loss, math.nan), mse
 
     @torch.no_grad()
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         """Means over the bit depths; ``points`` has each by itself. Sides are cut to multiples of 8.
 
         All with the nearest level, as coded; bpp: of the coded code map.
@@ -101,18 +102,19 @@ class ResGdnLearner(Learner):
             {"bits": bits, "loss": loss, "bpp": bpp, "psnr_rgb_db": psnr, "ms_ssim": similarity}
             for bits, (loss, bpp, psnr, similarity) in zip(self.config.bits, means.tolist(), strict=True)
         ]
-        return Score(*means.mean(0)[:3].tolist(), points=points)
+        loss, bpp, psnr_db, _ = means.mean(0).tolist()
+        return Score(loss, bpp, psnr_db, points)
 
     def identity(self) -> dict[str, Any]:
         architecture = resgdn.Architecture.of(self.config.architecture).to_dict()
         return {"architecture": architecture, "mse_weight": self.config.mse_weight, "bits": list(self.config.bits)}
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
+    def as_shipped(self, model: Network) -> Network:
         """Trained tensors rounded to fp16; the constants stay as built."""
         shipped = resgdn.build(self.config.architecture).to(self.device)
         return networks.load_weights(shipped, self.tensors(model)).eval()
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         return {name: value.half() for name, value in shipped.state_dict().items() if not networks.is_derived(name)}
 
     def _distortions(self, x: Tensor, depths: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.stanh import wacnn
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.schemes import mean_scale
@@ -45,7 +46,7 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
 
     Config = Config
 
-    def untrained(self) -> nn.Module:
+    def untrained(self) -> Network:
         return wacnn.build(self.config.architecture)
 
     def first_weights(self) -> dict[str, Any]:
@@ -65,18 +66,18 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
         take_transforms(self.model, base)
         return {**source.facts(), "rate_weight": trained_for}
 
-    def branch(self, state: Mapping[str, Any], trunk: configs.Config, where: str) -> dict[str, Any]:
+    def branch(self, state: Mapping[str, Any], trunk: Any, where: str) -> dict[str, Any]:
         if trunk.rate_weight != self.config.rate_weight:
             raise UsageError(f"branching off {trunk.name}: the scheme zou22 branches at its own rate weight only")
         return super().branch(state, trunk, where)
 
-    def forward(self, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, model: Network, x: Tensor) -> tuple[Tensor, Tensor]:
         precision = self.precision if model.training else None
         y = networks.run(model.g_a, x, precision)
         y_hat, bits = self._code(model, y, precision)
         return networks.run(model.g_s, y_hat, precision), bits
 
-    def _code(self, model: nn.Module, y: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+    def _code(self, model: Network, y: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
         """(y_hat, bits): the latent as decoded, and the ideal length of y and z, (B,)."""
         z_hat, likelihoods = model.entropy_bottleneck(networks.run(model.h_a, y, precision))
         bits = -likelihoods.log2().sum((1, 2, 3))
@@ -112,13 +113,16 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
 @torch.no_grad()
 def take_transforms(model: wacnn.WACNN, base: networks.MeanScaleHyperprior) -> None:
     """Give ``model`` the transforms of ``base``, its attention nearly closed: the same function to within a percent."""
+    ours: Network
+    theirs: Network
     for ours, theirs, places in ((model.g_a, base.g_a, ANALYSIS), (model.g_s, base.g_s, SYNTHESIS)):
         for place, layer in zip(places, theirs, strict=True):
             ours[place].load_state_dict(layer.state_dict())
         for layer in ours:
             if isinstance(layer, wacnn.GatedWindowAttention):
-                layer.conv_b[-1].weight.zero_()
-                layer.conv_b[-1].bias.fill_(CLOSED)
+                last: Network = layer.conv_b[-1]
+                last.weight.zero_()
+                last.bias.fill_(CLOSED)
 
 
 LEARNER = Zou22Learner

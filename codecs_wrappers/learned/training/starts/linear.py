@@ -12,9 +12,9 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from codecs_wrappers.learned.hyperprior.networks import MeanScaleHyperprior, latent_step
+from codecs_wrappers.learned.hyperprior.networks import MeanScaleHyperprior, Network, latent_step
 
 TAPS = slice(2, 4)  # with padding 2 these see x[2i] and x[2i + 1]; in the transposed convolution they write them
 GAMMA = 1e-3
@@ -31,7 +31,7 @@ def principal_blocks(features: Tensor, keep: int, side: int = 2) -> Tensor:
     return (vectors * torch.where(signs == 0, 1, signs)).to(features.dtype)
 
 
-def set_gdn(layer: nn.Module) -> None:
+def set_gdn(layer: Network) -> None:
     """Make a GDN or IGDN layer nearly the identity."""
     channels = len(layer.beta)
     device = layer.beta.device

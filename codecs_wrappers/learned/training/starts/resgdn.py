@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.resgdn.networks import GDN, ResGdn, Residual
 from codecs_wrappers.learned.training.starts.linear import principal_blocks, set_gdn
 
@@ -35,14 +36,14 @@ def linear_start(network: ResGdn, crops: Sequence[Tensor]) -> ResGdn:
         if isinstance(layer, GDN):
             set_gdn(layer)
         elif isinstance(layer, Residual):
-            last = [inner for inner in layer if isinstance(inner, nn.Conv2d)][-1]
+            last: Network = [inner for inner in layer if isinstance(inner, nn.Conv2d)][-1]
             last.weight.mul_(LEFTOVER)
             last.bias.zero_()
 
     pixels = torch.cat(list(crops)).to(next(network.parameters()).device)
     mean = (2 * pixels - 1).mean((0, 2, 3))
-    analysis = [stage.convolution for stage in network.encoder]
-    synthesis = [stage.convolution for stage in network.decoder][::-1]
+    analysis: list[Network] = [stage.convolution for stage in network.encoder]
+    synthesis: list[Network] = [stage.convolution for stage in network.decoder][::-1]
     identity = torch.eye(3, device=pixels.device)
     _place_centre(analysis[0], identity)
     _place_centre(synthesis[0], identity)
@@ -58,8 +59,8 @@ def linear_start(network: ResGdn, crops: Sequence[Tensor]) -> ResGdn:
         analysis[stage].bias[:kept] = 0
         synthesis[stage].weight[:, :used] = 0  # (in, out, 3, 3): transposed
         synthesis[stage].bias[:used] = 0
-        for layer in (analysis[stage], synthesis[stage]):
-            layer.weight[:kept, :used, TAPS, TAPS] = kernel
+        for convolution in (analysis[stage], synthesis[stage]):
+            convolution.weight[:kept, :used, TAPS, TAPS] = kernel
         features, used = network.encoder[stage](features), kept
     components = principal_blocks(features[:, :used], analysis[4].out_channels, side=1)
     _place_centre(analysis[4], components)
@@ -67,7 +68,7 @@ def linear_start(network: ResGdn, crops: Sequence[Tensor]) -> ResGdn:
     return network
 
 
-def _place_centre(layer: nn.Conv2d, matrix: Tensor) -> None:
+def _place_centre(layer: Network, matrix: Tensor) -> None:
     """Let the first outputs of ``layer`` be ``matrix`` times its first inputs, at the kernel's centre."""
     outputs, inputs = matrix.shape
     centre = layer.kernel_size[0] // 2

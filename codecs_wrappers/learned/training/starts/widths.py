@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.hyperprior.library import GDN, MeanScaleHyperprior
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 
 @torch.no_grad()
@@ -73,18 +74,18 @@ def _by_size(state: Mapping[str, Tensor], layer: str, following: str) -> Tensor:
     return (outgoing * incoming).argsort(descending=True)
 
 
-def _layer(name: str, model: nn.Module) -> nn.Module:
+def _layer(name: str, model: Network) -> Network:
     return model.get_submodule(name.rpartition(".")[0])
 
 
-def _input_axis(name: str, model: nn.Module) -> int | None:
+def _input_axis(name: str, model: Network) -> int | None:
     """The axis of a convolution's weight that counts what it reads; None for anything else."""
     if not name.endswith(".weight"):
         return None
     return 0 if isinstance(_layer(name, model), nn.ConvTranspose2d) else 1
 
 
-def _roles(name: str, model: nn.Module) -> tuple[str | None, ...]:
+def _roles(name: str, model: Network) -> tuple[str | None, ...]:
     """What the first axes of a parameter count: N and M, the features H and K of h_s, the 2 M outputs P of h_s."""
     features = {
         "g_a.0": (None, "N"), "g_a.6": ("N", "M"), "g_s.0": ("M", "N"), "g_s.6": ("N", None), "h_a.0": ("M", "N"),

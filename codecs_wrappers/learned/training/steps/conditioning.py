@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior.library import GDN, MeanScaleHyperprior
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 GAMMA_FLOOR = 1e-5  # a gamma of 0 has no gradient in GDN's parametrisation; the inverse GDN's floor undoes it
 
@@ -36,7 +37,8 @@ def _normalise(layers: nn.Sequential, x: Tensor) -> None:
         if index + 1 == len(layers) or not isinstance(layers[index + 1], GDN):
             continue
         size = x.square().mean((0, 2, 3)).sqrt().clamp(min=1e-6)
-        gdn, following = layers[index + 1], layers[index + 2]
+        gdn: Network = layers[index + 1]
+        following = layers[index + 2]
         _by_output(layer, 1 / size)
         gamma = gdn.gamma_reparam(gdn.gamma) * size.square()
         gdn.gamma.copy_(gdn.gamma_reparam.init(gamma.clamp(min=GAMMA_FLOOR)))
@@ -44,13 +46,13 @@ def _normalise(layers: nn.Sequential, x: Tensor) -> None:
         x = x / size[:, None, None]
 
 
-def _by_output(layer: nn.Module, factor: Tensor) -> None:
+def _by_output(layer: Network, factor: Tensor) -> None:
     shape = (1, -1, 1, 1) if isinstance(layer, nn.ConvTranspose2d) else (-1, 1, 1, 1)
     layer.weight.mul_(factor.view(shape))
     layer.bias.mul_(factor)
 
 
-def _by_input(layer: nn.Module, factor: Tensor) -> None:
+def _by_input(layer: Network, factor: Tensor) -> None:
     shape = (-1, 1, 1, 1) if isinstance(layer, nn.ConvTranspose2d) else (1, -1, 1, 1)
     layer.weight.mul_(factor.view(shape))
 

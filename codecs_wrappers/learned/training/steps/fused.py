@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.files import cache_dir, sha256
 from codecs_wrappers.learned.hyperprior.library import GDN
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 SOURCE = Path(__file__).with_name("fused.c")
 COMPILERS = ("cc", "gcc", "clang")
@@ -86,7 +87,7 @@ def _compile(compiler: str, path: Path) -> None:
         built.replace(path)
 
 
-def accelerate(model: nn.Module) -> nn.Module:
+def accelerate(model: Network) -> Network:
     """``model`` with every GDN a :class:`FusedGdn`; its state dict stays what it is."""
     for layer in model.modules():
         if type(layer) is GDN:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
 SMALLEST_LIKELIHOOD = 1e-9  # likewise
@@ -17,7 +19,7 @@ def gaussian_likelihoods(scales: Tensor, lower: Tensor, upper: Tensor) -> Tensor
     return difference.abs().clamp(min=SMALLEST_LIKELIHOOD)
 
 
-def factorised_likelihoods(prior: nn.Module, lower: Tensor, upper: Tensor) -> Tensor:
+def factorised_likelihoods(prior: Network, lower: Tensor, upper: Tensor) -> Tensor:
     """P(lower < z < upper), (B, N, h, w), of CompressAI's factorised prior, bounded as there."""
 
     def logits(x: Tensor) -> Tensor:
