@@ -237,7 +237,7 @@ def test_bases_that_go_round_in_a_circle_are_named(own, network, tmp_path, circl
     following = dict(zip(circle, (*circle[1:], circle[0]), strict=True))
     own(**{name: {**entry, "base": {"name": base, "sha256": digest}} for name, base in following.items()})
     ok, reason = weights.available("a")
-    assert not ok and f"go round in a circle: {' -> '.join((*circle, 'a'))}" in reason
+    assert not ok and f"form a circle: {' -> '.join((*circle, 'a'))}" in reason
     with pytest.raises(UnavailableError, match="circle"):
         weights.load("a")
 
@@ -251,7 +251,7 @@ def test_weights_whose_tensors_are_scalars_are_no_network(own, network, tmp_path
 
 def test_a_manifest_that_is_none_is_named(own):
     own().write_text("a: [")
-    with pytest.raises(UsageError, match="it is no YAML"):
+    with pytest.raises(UsageError, match="it is not valid YAML"):
         weights.manifest()
     own().write_text("[1]")
     with pytest.raises(UsageError, match="expected entries by name, got list"):
