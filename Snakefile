@@ -94,13 +94,14 @@ rule code:
         run=RUN,
         device=lambda wildcards: PLAN.device_of(wildcards.codec),
         metrics=METRIC_VERSIONS_JSON,
+        points=config["points"],
         timeout=config["timeout_s"],
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
         accept=["--accept-failures"] if config["accept_failures"] else [],
     shell:
         "rdbench run {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
-        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --timeout {params.timeout:q}"
-        " --device {params.device:q} {params.accept:q} --log {log:q}"
+        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --points {params.points:q}"
+        " --timeout {params.timeout:q} --device {params.device:q} {params.accept:q} --log {log:q}"
 
 
 rule collect:

@@ -196,7 +196,7 @@ def test_a_job_that_the_machine_failed_ends_with_exit_code_1_and_no_table(tested
     command = ["run", "tested", "--dataset", f"folder:{image_folder}", "--out", str(tmp_path / "part.parquet")]
     assert main(command) == 1
     assert not (tmp_path / "part.parquet").exists()
-    assert "the same command redoes only these" in capsys.readouterr().err
+    assert "to repeat only these" in capsys.readouterr().err
     assert main([*command, "--accept-failures"]) == 0
     assert set(records.read(tmp_path / "part.parquet").status) == {"failed"}
 
@@ -218,7 +218,7 @@ def test_an_image_replaced_after_it_was_fetched_gives_no_rows(tested, image_fold
     asked = job(image_folder, tmp_path)
     original = (image_folder / "coffee.png").read_bytes()
     Image.fromarray(255 - photographs["coffee"]).save(image_folder / "coffee.png")
-    with pytest.raises(TransientError, match=r"2 of 4 .*coffee.png: the image was replaced.* got [0-9a-f]{12}"):
+    with pytest.raises(TransientError, match=r"2 of 4 .*coffee.png: the image has changed.* got [0-9a-f]{12}"):
         asked.rows()
     (image_folder / "coffee.png").unlink()
     with pytest.raises(TransientError, match="no such file"):
@@ -236,7 +236,7 @@ def test_measurements_of_a_cached_bitstream_are_not_taken_from_a_replaced_image(
     for module in (coding, cache):
         monkeypatch.setattr(module, "METRIC_VERSIONS_JSON", '{"psnr":"other"}')
     Image.fromarray(255 - photographs["coffee"]).save(image_folder / "coffee.png")
-    with pytest.raises(TransientError, match=r"2 of 4 .*was replaced"):
+    with pytest.raises(TransientError, match=r"2 of 4 .*has changed"):
         asked.rows()
 
 

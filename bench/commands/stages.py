@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> None:
     images = part_of(manifest.images, args.part)
     refused = manifest.refused if args.part.startswith("1-") else []
     job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads)
-    job.on_progress, job.accept_failures = progress, args.accept_failures
+    job.on_progress, job.accept_failures, job.points = progress, args.accept_failures, args.points
     frame = records.table(job.rows())
     records.write(frame, args.out)
     for status, rows in frame[frame.status != "ok"].groupby("status"):
@@ -183,6 +183,7 @@ def add(commands: Commands) -> None:
         argument("--folder", type=Path, help="where bitstreams are linked (default: the folder of --out)"),
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
         argument("--leave-out", default="", metavar="WHY", help="do not run it; its row gives this reason"),
+        argument("--points", type=int, default=0, help="at most so many operating points (default: all)"),
         argument("--timeout", type=duration, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=count, default=1, help="for the codec's libraries (%(default)s)"),
         argument(

@@ -28,6 +28,7 @@ from bench.run.cache import Entry
 from bench.run.client import Worker, WorkerError
 from bench.run.codec_state import CodecState, codec_state
 from bench.run.devices import acquire_device
+from bench.sampling import evenly_spaced
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,7 @@ class Job:
     folder: the run's folder, with its logs and links to the bitstreams; refused: name and reason of images that cannot
     be loaded; left_out: the configuration's reason for leaving this codec out, if it does; on_progress(done, total,
     from_cache) is called after each piece; timeout_s: for one encode or decode; accept_failures: transient failures
-    become rows too.
+    become rows too; points: at most so many of the codec's operating points, evenly spaced; 0 is all.
     """
 
     codec: str
@@ -52,6 +53,7 @@ class Job:
     timeout_s: float = 600.0
     threads: int = 1
     accept_failures: bool = False
+    points: int = 0
     on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
 
     def rows(self) -> list[dict[str, Any]]:
@@ -91,7 +93,8 @@ class Pieces:
         self.done = self.cached = 0
         self.reference: tuple[str, Reference] | None = None  # the last image's hash and reference
         self.transient: list[str] = []  # the reason, for each piece that failed because of the machine
-        self.total = len(job.images) * len(codec.points)
+        self.points = evenly_spaced(list(enumerate(codec.points)), job.points, ends=True)
+        self.total = len(job.images) * len(self.points)
         self.common = {
             "dataset": job.manifest.name,
             "codec": codec.name,
@@ -123,7 +126,7 @@ class Pieces:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all the job's images at all the codec's operating points, in image order."""
         for image in self.job.images:
-            for index, point in enumerate(self.codec.points):
+            for index, point in self.points:
                 yield self.row(image, point, index)
                 self.done += 1
                 self.job.on_progress(self.done, self.total, self.cached)
