@@ -113,7 +113,7 @@ def test_damaged_files_crash_nothing(name, count):
 @needs("vvc420")
 def test_vvc420_refuses_sizes_its_data_cannot_hold_before_it_starts_ffmpeg():
     codec = load("vvc420")
-    with pytest.raises(BitstreamError, match="claim 268435455 x 268435455 pixels"):
+    with pytest.raises(BitstreamError, match="got 268435455 x 268435455"):
         codec.decode(b"\xff\xff\xff\x7f\xff\xff\xff\x7f" + bytes(50))
     with pytest.raises(BitstreamError, match="vvc420"):
         codec.decode(b"\x80")

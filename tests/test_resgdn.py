@@ -428,7 +428,7 @@ def test_errors_say_what_is_wrong(both, base):
     other = dataclasses.replace(header, tables=b"\0\0\0\0")
     with pytest.raises(BitstreamError, match="tables 00000000"):
         base.decode(other.write() + payload)
-    with pytest.raises(BitstreamError, match=r"shape \(5, 8, 8\) expected"):
+    with pytest.raises(BitstreamError, match=r"expected shape \(5, 8, 8\)"):
         base.decode(dataclasses.replace(header, width=64).write() + payload)
     with pytest.raises(BitstreamError, match="model 00000000"):
         base.decode(dataclasses.replace(header, model=bytes(4)).write() + payload)

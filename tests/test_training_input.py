@@ -104,8 +104,8 @@ def test_a_file_that_is_no_configuration_is_a_sentence(home, content):
         (["--set", "notes=["], "expected a value as in yaml"),
         (["--threads", "-1"], "--threads: expected 1 or more"),
         (["--threads", "0"], "--threads: expected 1 or more"),
-        (["--pause-after", "nan"], "0 minutes or more, not after nan"),
-        (["--pause-after", "-1"], "0 minutes or more, not after -1"),
+        (["--pause-after", "nan"], "0 minutes or more, got nan"),
+        (["--pause-after", "-1"], "0 minutes or more, got -1"),
         (["--start-from", "file:tiny.yaml"], "tiny.yaml: .*expected a safetensors file"),
     ],
 )

@@ -245,7 +245,7 @@ def test_bases_that_go_round_in_a_circle_are_named(own, network, tmp_path, circl
 def test_weights_whose_tensors_are_scalars_are_no_network(own, network, tmp_path):
     save({name: torch.zeros(()) for name in network.state_dict()}, tmp_path / "mine.safetensors")
     own(mine={"source": "file", "file": "mine.safetensors", "architecture": {"family": "mean_scale"}})
-    with pytest.raises(UsageError, match=r"g_a.0.weight to be a convolution's, of 4 dimensions; it has 0"):
+    with pytest.raises(UsageError, match=r"g_a.0.weight to have the 4 dimensions of a convolution, got 0"):
         weights.load("mine")
 
 
