@@ -130,7 +130,7 @@ def _rate(args: argparse.Namespace) -> None:
     from bench.data.datasets import load_image
     from bench.discovery import load_available
     from bench.files import check_output, write_atomically
-    from bench.metrics import psnr_rgb_db
+    from bench.metrics.psnr import psnr_rgb_db
     from bench.run.rate_control import reach
 
     codec = load_available(args.codec)

@@ -20,7 +20,7 @@ from bench.data.manifest import read_manifest
 from bench.discovery import load
 from bench.errors import RdbenchError
 from bench.files import sha256, sha256_pixels, write_if_changed
-from bench.metrics import psnr_rgb_db
+from bench.metrics.psnr import psnr_rgb_db
 from bench.run.job import decode_files
 
 TOLERANCE = 0.01  # of the rate
