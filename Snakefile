@@ -13,7 +13,7 @@ import sys
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
-from bench.metrics import METRIC_VERSIONS_JSON
+from bench.metrics import extra, versions_json
 from bench.workflow import plan
 
 # A configuration named on the command line stands alone: Snakemake would mix its keys with those of this one.
@@ -106,14 +106,15 @@ rule code:
     params:
         run=RUN,
         device=lambda wildcards: PLAN.device_of(wildcards.codec),
-        metrics=METRIC_VERSIONS_JSON,
+        metrics=versions_json(extra(config["metrics"])),
+        extra=extra(config["metrics"]),
         timeout=config["timeout_s"],
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
         accept=["--accept-failures"] if config["accept_failures"] else [],
     shell:
         "rdbench run {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
         " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --timeout {params.timeout:q}"
-        " --device {params.device:q} {params.accept:q} --log {log:q}"
+        " --metrics {params.extra:q} --device {params.device:q} {params.accept:q} --log {log:q}"
 
 
 rule collect:
@@ -167,11 +168,36 @@ rule validation:
         "rdbench validate --folder {params.run:q} --out {output:q} --log {log:q}"
 
 
+rule match:
+    """Images coded at equal rates, for the pictures of the figures and of the page."""
+    input:
+        RUN / "records.parquet",
+        "figures.yaml",
+    output:
+        RUN / "matched.parquet",
+    log:
+        RUN / "logs" / "match.log",
+    threads: ALL_CORES
+    params:
+        run=RUN,
+        rates=config["gallery_bpp"],
+        count=(
+            ["--gallery-count", config["gallery_count"]]
+            if config["gallery_count"]
+            else []
+        ),
+        timeout=config["timeout_s"],
+    shell:
+        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.shown:q}"
+        " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
+
+
 rule figures:
     """Every figure of figures.yaml as SVG, PDF, PNG and CSV."""
     input:
         RUN / "records.parquet",
         RUN / "bd.csv",
+        RUN / "matched.parquet",
         "figures.yaml",
         [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.timed],
         [RUN / "studies" / dataset / f"{study}.json" for study, dataset in PLAN.studied],
@@ -193,6 +219,7 @@ rule report:
         RUN / "bd.csv",
         RUN / "validation.csv",
         RUN / "claims.json",
+        RUN / "matched.parquet",
         RUN / "figures" / "index.json",
     output:
         RUN / "report" / "index.html",
@@ -202,8 +229,13 @@ rule report:
     params:
         run=RUN,
         gallery=config["gallery_bpp"],
+        count=(
+            ["--gallery-count", config["gallery_count"]]
+            if config["gallery_count"]
+            else []
+        ),
     shell:
-        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery:q} --processes {threads:q} --log {log:q}"
+        "rdbench report --folder {params.run:q} --gallery-bpp {params.gallery:q} {params.shown:q} --processes {threads:q} --log {log:q}"
 
 
 onsuccess:

@@ -23,7 +23,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bench import __version__
-from bench.commands import author, claims, gate, results, single, stages, studies
+from bench.commands import author, claims, equal_rates, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.files import NO_PLACE, check_output, printable
 from bench.progress import say
@@ -51,6 +51,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     single.add(commands)
     author.add(commands)
     stages.add(commands)
+    equal_rates.add(commands)
     results.add(commands)
     gate.add(commands)
     studies.add(commands)

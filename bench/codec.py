@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, wraps
 from math import inf
 from typing import Any
 
@@ -24,7 +24,7 @@ import numpy as np
 
 from bench.errors import UsageError
 from bench.parameters import Parameter as Parameter
-from bench.parameters import refuse, spanned
+from bench.parameters import check_values, parameters_from_points
 
 Image = np.ndarray  # uint8, H x W x 3, sRGB, range 0..255
 
@@ -77,6 +77,14 @@ class Colour:
         return f"YCbCr {self.matrix.upper()} {self.range} range {self.subsampling} {self.bit_depth} bit"
 
 
+def _with_checked_image(encode: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(encode)
+    def checked(self: Codec, image: Any, *arguments: Any) -> Any:
+        return encode(self, check_image(image), *arguments)
+
+    return checked
+
+
 class Codec:
     """An image codec under test. Subclass it, set the attributes, write ``version``, ``encode`` and ``decode``.
 
@@ -93,7 +101,14 @@ class Codec:
     colour: Colour | None = None  # the conversion it applies; None if it codes RGB or is exactly invertible
     lossless: bool = False
     monotone: bool = True  # rate rises from each point to the next
-    checked: bool = False  # its own format: decode raises BitstreamError on every change of its bytes
+    detects_corruption: bool = False  # decode raises BitstreamError if any byte has changed (a format of its own)
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Every image that reaches a subclass's encoding methods has gone through :func:`check_image`."""
+        super().__init_subclass__(**options)
+        for name in ("encode", "encode_full", "encode_with_reconstruction"):
+            if name in vars(cls):
+                setattr(cls, name, _with_checked_image(vars(cls)[name]))
 
     @cached_property
     def parameters(self) -> tuple[Parameter, ...]:
@@ -101,7 +116,7 @@ class Codec:
 
         A codec that does not has what its points have, as far as their values go.
         """
-        return spanned(point.parameters for point in self.points)
+        return parameters_from_points(point.parameters for point in self.points)
 
     def available(self) -> tuple[bool, str]:
         """Whether it can run here, and if not the reason, which the report shows."""
@@ -129,6 +144,12 @@ class Codec:
 
         A worker calls it once, before the first encode or decode, and times it: the times table keeps loading apart.
         Encoding and decoding must work without it, and calling it again must cost nothing.
+        """
+
+    def forget(self) -> None:
+        """Drops what earlier calls left for later ones with the same input, such as the analysis of the last image.
+
+        The harness calls it before each encode or decode that it times. What ``prepare`` loaded stays.
         """
 
     def encode(self, image: Image, point: Point) -> bytes:
@@ -161,7 +182,7 @@ class Codec:
 
         Raises UsageError that names what is allowed, for a parameter it has not or a value out of its range.
         """
-        refuse(self.name, self.parameters, values)
+        check_values(self.name, self.parameters, values)
         return Point(name, **{**point.parameters, **values})
 
     def _point_names(self) -> str:
@@ -214,7 +235,6 @@ class VariableRate(Codec):
 
     parameter: str  # its name in a point's parameters, and what names of points begin with: "s"
     limits: tuple[float, float]  # the least and the greatest value, both allowed and finite
-    rising: bool = True  # the rate rises with it; False for a step or a factor that coarsens
     meaning: str = "sets the rate"  # of the parameter, in a few words
 
     @cached_property

@@ -13,7 +13,7 @@ from typing import Any
 import codecs_wrappers
 from bench.codec import Codec, VariableRate
 from bench.errors import UsageError
-from bench.parameters import refuse
+from bench.parameters import check_values
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def _check_codec(codec: Codec) -> None:
     for parameter in codec.parameters:
         parameter.check(codec.name)
     for point in codec.points:
-        refuse(codec.name, codec.parameters, point.parameters, f"operating point {point.name}")
+        check_values(codec.name, codec.parameters, point.parameters, f"operating point {point.name}")
     names = [point.name for point in codec.points]
     for point in codec.points:
         try:

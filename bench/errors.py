@@ -58,7 +58,7 @@ _OWN_SIGNALS = frozenset(
 )
 
 
-def may_pass(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether the machine caused ``error``, or anything it was raised from: memory, disk, files, a killed process.
 
     A program that a codec runs tells of a full disk in words only, so the system's words count as well.
@@ -82,7 +82,7 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
 
 
-def killed_from_outside(returncode: int) -> bool:
+def killed_externally(returncode: int) -> bool:
     """Whether a process that ended so was stopped by another: the kernel short of memory, a scheduler, a person.
 
     returncode: as :mod:`subprocess` gives it, or 128 + signal, as a shell gives it. A fault of its own
@@ -93,7 +93,7 @@ def killed_from_outside(returncode: int) -> bool:
     return known and (returncode < 0 or number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
 
 
-def in_words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """One line that says what happened: the message of an error raised on purpose, else with the error's type."""
     text = " ".join(str(error).split())
     if type(error).__name__ == "UnidentifiedImageError":  # Pillow's, which tells an address in memory
@@ -104,7 +104,7 @@ def in_words(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def explained(doing: str, keep: type[RdbenchError] = UsageError) -> Iterator[None]:
+def explain_errors(doing: str, keep: type[RdbenchError] = UsageError) -> Iterator[None]:
     """Whatever a codec's library raises inside becomes one sentence that says what was being done.
 
     Errors of the type ``keep``, which have a sentence of their own, and what is unavailable pass as they are.
@@ -114,6 +114,6 @@ def explained(doing: str, keep: type[RdbenchError] = UsageError) -> Iterator[Non
     except (keep, UsageError, UnavailableError):
         raise
     except Exception as error:
-        text = in_words(error)
+        text = describe_error(error)
         text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
         raise UsageError(f"{doing}: {text}") from error

@@ -58,7 +58,7 @@ def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> 
 
 def _replace(path: Path, data: bytes, sync: bool) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = unfinished(path)
+    part = temp_path(path)
     try:
         with open(part, "wb") as file:
             file.write(data)
@@ -88,7 +88,7 @@ def check_output(path: Path | None, *inputs: Path) -> None:
         raise UsageError(f"writing {shown}: nothing can be written in {printable(str(home))}; choose another place")
 
 
-def unfinished(path: Path) -> Path:
+def temp_path(path: Path) -> Path:
     """The neighbour as which ``path`` is written until it is whole: this process's own, on this of several machines."""
     return path.with_name(file_name(f".{path.name}", f".{socket.gethostname()[:64]}.{os.getpid()}.part"))
 

@@ -17,14 +17,14 @@ OF_ANY_SIZE = 1 << 24  # pixels that a bitstream of however few bytes may have
 PER_BYTE = 1 << 15  # and beyond: an even picture takes x265 a byte for 4096 pixels, a learned codec far less
 
 
-def most_pixels(format_most: int) -> int:
-    """The most pixels of an image here. format_most: what the format holds. Raises UsageError for a wrong setting."""
-    return min(format_most, _set() or DEFAULT)
+def max_pixels(format_limit: int) -> int:
+    """The most pixels of an image here. format_limit: what the format holds. Raises UsageError for a wrong setting."""
+    return min(format_limit, _set() or DEFAULT)
 
 
-def too_many(height: int, width: int, size: int, format_most: int = DEFAULT) -> str:
+def pixel_count_fault(height: int, width: int, size: int, format_limit: int = DEFAULT) -> str:
     """Why a bitstream of ``size`` bytes that claims height x width pixels is not decoded; empty if it is."""
-    pixels, most = height * width, most_pixels(format_most)
+    pixels, most = height * width, max_pixels(format_limit)
     allowed = most if _set() else min(most, max(OF_ANY_SIZE, size * PER_BYTE))
     if 0 < pixels <= allowed:
         return ""

@@ -26,7 +26,7 @@ class Parameter:
     range: tuple[Any, ...]
     meaning: str = ""
 
-    def takes(self, value: Any) -> bool:
+    def accepts(self, value: Any) -> bool:
         """Whether ``value`` is of the type and in the range. Not finite numbers and truth values never are."""
         if self.type is str:
             return isinstance(value, str) and value in self.range
@@ -61,7 +61,7 @@ class Parameter:
             )
 
 
-def refuse(codec: str, allowed: Iterable[Parameter], given: Mapping[str, Any], where: str = "") -> None:
+def check_values(codec: str, allowed: Iterable[Parameter], given: Mapping[str, Any], where: str = "") -> None:
     """Raises UsageError if ``given`` has a parameter that is not ``allowed``, or a value out of its range.
 
     The message names what is allowed; ``where`` says what holds the values, such as an operating point.
@@ -72,11 +72,11 @@ def refuse(codec: str, allowed: Iterable[Parameter], given: Mapping[str, Any], w
         if name not in known:
             has = f"it has {', '.join(map(str, known.values()))}" if known else "it has none"
             raise UsageError(f"{at}: no parameter is called {name!r}; {has}")
-        if not known[name].takes(value):
+        if not known[name].accepts(value):
             raise UsageError(f"{at}: expected {known[name]}, got {value!r}")
 
 
-def spanned(points: Iterable[Mapping[str, Any]]) -> tuple[Parameter, ...]:
+def parameters_from_points(points: Iterable[Mapping[str, Any]]) -> tuple[Parameter, ...]:
     """The parameters that operating points have, as far as their values go: of a codec that declares none.
 
     Raises UsageError for values that are neither all numbers nor all texts.

@@ -1,8 +1,8 @@
-"""Studies: tables beside the RD records that a wrapper family brings for figures of its own.
+"""Studies: tables that a wrapper family adds to the RD records, for figures of its own.
 
-A wrapper module lists them in ``STUDIES``; the workflow runs each on every dataset, figures.yaml draws them. A study is
-what a codec does inside (where its bits go, what another order of its elements would give): what can be had from a
-bitstream alone belongs into the records.
+A wrapper module lists them in ``STUDIES``; the workflow runs each on every dataset, and figures.yaml draws them. A
+study looks inside a codec (where its bits go, what another order of its elements would give). Whatever can be measured
+from a bitstream alone belongs in the records.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bench.codec import Image, check_image
 from bench.data.datasets import Manifest
 from bench.data.images import load_verified
 from bench.discovery import discover, load
-from bench.errors import RdbenchError, UsageError, may_pass
+from bench.errors import RdbenchError, UsageError, is_transient
 from bench.files import to_json, write_if_changed
 from bench.progress import Progress
 
@@ -32,9 +32,9 @@ Rows = Iterable[Mapping[str, Any]]
 class Study:
     """One table. ``run`` gives the rows of one image; every row gets the image's name in the column `image`.
 
-    codec: whose availability, version, code and weights decide when it has to run again. images: how many images of a
-    dataset it takes, evenly spread, where all would take too long; 0 is all. alone: it measures times, so nothing else
-    of the run may go on meanwhile.
+    codec: the study runs again when this codec's availability, version, code or weights change. images: how many images
+    of a dataset it uses, evenly spaced, where all of them would take too long; 0 means all. exclusive: it measures
+    times, so no other job of the run may run at the same time.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Study:
     run: Callable[[Image], Rows]
     description: str = ""
     images: int = 0
-    alone: bool = False
+    exclusive: bool = False
 
 
 def studies() -> dict[str, Study]:
@@ -57,14 +57,16 @@ def studies() -> dict[str, Study]:
 def run_study(
     name: str, manifest: Manifest, out: Path, progress: Progress | None = None, at_most: int = 0
 ) -> dict[str, Any]:
-    """Run the study on the images of a dataset and write it to ``out`` as JSON. at_most: so many images; 0: no limit.
+    """Run the study on a dataset's images and write it to ``out`` as JSON. at_most: the most images; 0 for no limit.
 
     {study, codec, dataset, status (`ok`, `skipped` or `failed`), reason, columns, rows}. Raises UsageError for a name
-    that no wrapper gives.
+    that no wrapper declares.
     """
     known = studies()
     if name not in known:
-        raise UsageError(f"no study is called {name!r}; there are {', '.join(sorted(known)) or 'none'}")
+        raise UsageError(
+            f"running study {name!r}: no wrapper declares it; expected one of {', '.join(sorted(known)) or 'none'}"
+        )
     study = known[name]
     result: dict[str, Any] = {
         "study": name,
@@ -76,8 +78,8 @@ def run_study(
         result |= {"status": "ok", "reason": "", "rows": _rows(study, manifest, progress, at_most)}
     except _Skipped as skipped:
         result |= {"status": "skipped", "reason": str(skipped), "rows": []}
-    except Exception as error:  # whatever a wrapper raises is its study's result; the others go on
-        if may_pass(error):
+    except Exception as error:  # whatever a wrapper raises becomes the result of its study; the others continue
+        if is_transient(error):
             raise
         log.exception("%s on %s", name, manifest.name)
         reason = str(error) if isinstance(error, RdbenchError) else f"{type(error).__name__}: {error}"

@@ -17,12 +17,13 @@ from typing import Any
 from bench.claims.ledger import claimed_codecs
 from bench.claims.validation import validated_pairs
 from bench.data.datasets import FOLDER, read_manifest, source_of
+from bench.device import requested_device
 from bench.errors import UsageError
 from bench.figures.spec import Needs, named_pairs, needs, read_specification
 from bench.files import bare_name, file_name, sha256, to_json, write_if_changed
-from bench.run.codec_state import Status, all_statuses
+from bench.run.codec_state import CodecState, all_codec_states
 from bench.run.contents import write_contents
-from bench.run.devices import requested, usable_gpus
+from bench.run.devices import usable_gpus
 from bench.studies import Study, studies
 
 LONGEST_CODECS = 60  # characters of codecs' names in a folder's name
@@ -32,13 +33,13 @@ LONGEST_CODECS = 60  # characters of codecs' names in a folder's name
 class Plan:
     """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name;
     left_out: codec -> why the configuration leaves it out; studies: by name, those of the configuration; figures: by
-    name, what figures.yaml says of each; device: for codecs with weights, "auto", "cpu" or "cuda"."""
+    name, what figures.yaml says of each; device: for codecs with weights, its name (:mod:`bench.device`)."""
 
     folder: Path
     names: Mapping[str, str]
     pairs: tuple[tuple[str, str], ...]
     left_out: Mapping[str, str]
-    statuses: Mapping[str, Status]
+    statuses: Mapping[str, CodecState]
     studies: Mapping[str, Study]
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     device: str = "auto"
@@ -55,7 +56,7 @@ class Plan:
     def gpus_of(self, codec: str) -> int:
         """How many GPUs a job of a codec asks of Snakemake: 1 or 0."""
         device = self.device_of(codec)
-        return int(device == "cuda" or (device == "auto" and self._has_gpu))
+        return int(device.startswith("cuda") or (device == "auto" and self._has_gpu))
 
     @cached_property
     def _has_gpu(self) -> bool:
@@ -95,7 +96,7 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     """
     names = slugs(config["datasets"])
     folder = Path("results", run_name(config, names, changed))
-    statuses = all_statuses()
+    statuses = all_codec_states()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
     asked = () if config["codecs"] == "all" else wanted
     left_out = {codec: f"left out by the configuration: {reason}" for codec, reason in config["leave_out"].items()}
@@ -117,7 +118,7 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
             statuses[codec].write(folder / "status")
         for dataset, name in names.items():
             _refresh(folder / "datasets", dataset, name)
-    device = config["device"] if config["device"] != "auto" else requested()
+    device = config["device"] if config["device"] != "auto" else requested_device()
     figures = {spec["name"]: spec for spec in specification["figures"]}
     made = Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device)
     if refresh:

@@ -47,7 +47,7 @@ class Template(Codec):
     # colour = Colour("bt601", "full", "4:2:0")  if 8-bit RGB is converted: the report prints what that alone costs
     # lossless = True      if the pixels always come back
     # monotone = False     if a later point may cost fewer bits than the one before
-    checked = True  # the format notices every change of its bytes (a CRC), as a format of your own should
+    detects_corruption = True  # the format notices every change of its bytes (a CRC), as a format of your own should
 
     def available(self) -> tuple[bool, str]:
         """Say (False, "why, and what to install") where it cannot run: it is then shown as skipped, not as failed."""

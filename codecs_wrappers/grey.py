@@ -12,7 +12,7 @@ import numpy as np
 
 from bench.codec import Codec, Image, Point, check_image
 from bench.errors import BitstreamError, UsageError
-from bench.limits import most_pixels
+from bench.limits import max_pixels
 
 MAGIC = b"RDG1"
 MAX_PIXELS = 1 << 28  # a lying header must not take the machine's memory
@@ -27,7 +27,7 @@ class Grey(Codec):
     description = "control: the image's mean colour in 19 bytes"
     points = (Point("mean"),)
     role = "control"
-    checked = True
+    detects_corruption = True
 
     def version(self) -> str:
         return "format 1"
@@ -35,7 +35,7 @@ class Grey(Codec):
     def encode(self, image: Image, point: Point) -> bytes:
         image = check_image(image)
         height, width = image.shape[:2]
-        if height * width > (most := most_pixels(MAX_PIXELS)):
+        if height * width > (most := max_pixels(MAX_PIXELS)):
             raise UsageError(f"grey codes images of at most {most} pixels, this one is {height} x {width}")
         colour = np.rint(image.mean(axis=(0, 1))).astype(np.uint8)
         body = MAGIC + struct.pack(">II", height, width) + colour.tobytes()
@@ -50,7 +50,7 @@ class Grey(Codec):
         actual = crc32(bitstream[:-4])
         if actual != expected:
             raise BitstreamError(f"a damaged grey bitstream: its CRC-32 is {actual:08x}, it says {expected:08x}")
-        most = most_pixels(MAX_PIXELS)
+        most = max_pixels(MAX_PIXELS)
         if not 0 < height * width <= most:
             raise BitstreamError(f"a grey bitstream of {height} x {width} pixels; at most {most} can be decoded")
         return np.full((height, width, 3), (red, green, blue), np.uint8)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from bench.codec import Parameter, Point
-from bench.studies import Study
 from codecs_wrappers.learned import weights
-from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS, SteppedCodec
+from codecs_wrappers.learned.codec import SteppedCodec
 from codecs_wrappers.learned.commands import add_commands  # noqa: F401  (`rdbench train` and its like)
+from codecs_wrappers.learned.study import code_length_study
 
 
 class MeanScale(SteppedCodec):
@@ -46,4 +46,4 @@ class MeanScaleZoo(MeanScale):
 
 
 CODECS = [codec for codec in (MeanScale(), MeanScaleZoo()) if codec.points]
-STUDIES = [Study("code_length_mean_scale", "mean_scale", CODE_LENGTH_COLUMNS, CODECS[0].code_lengths)]
+STUDIES = [code_length_study(CODECS[0])]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 
 from bench.codec import Point, VariableRate
-from bench.studies import Study
-from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS, SteppedCodec
+from codecs_wrappers.learned.codec import SteppedCodec
+from codecs_wrappers.learned.study import code_length_study
 
 STEPS = (16, 12.8, 10, 8, 6.4, 5, 4, 3.2, 2.5, 2, 1.6, 1.25, 1)  # METHODS.md B5, in order of rising rate
 _STEP = struct.Struct(">f")
@@ -22,7 +22,6 @@ class NaiveScaling(SteppedCodec, VariableRate):
     entries = ("mean_scale_0.1538",)
     parameter, meaning = "s", "quantization step of the latent"
     limits = (1.0, 64.0)
-    rising = False
     points = tuple(Point(f"s{step:g}", s=float(step)) for step in STEPS)
 
     def parameters_of(self, point: Point) -> bytes:
@@ -34,4 +33,4 @@ class NaiveScaling(SteppedCodec, VariableRate):
 
 
 CODECS = [NaiveScaling()]
-STUDIES = [Study("code_length_naive_scaling", "naive_scaling", CODE_LENGTH_COLUMNS, CODECS[0].code_lengths)]
+STUDIES = [code_length_study(CODECS[0])]

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import partial
-from typing import Any
-
 from bench.codec import Image, Parameter, check_image
-from bench.studies import Study
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.embedded import AT_PERCENT, LearnedEmbedded
+from codecs_wrappers.learned.plonq import study
 from codecs_wrappers.learned.plonq.commands import add_commands  # noqa: F401
 
 
@@ -87,23 +83,5 @@ class PlonqZoo(Plonq):
         self.entries = tuple(sorted(zoo, key=lambda name: weights.entry(name)["rate_weight"])[-1:])
 
 
-def _rows(study: str, image: Image) -> Iterator[dict[str, Any]]:
-    from codecs_wrappers.learned.plonq import study as plonq_study
-
-    return getattr(plonq_study, study)(CODECS[0].model(CODECS[0].entries[0]), image)
-
-
-def _nesting(image: Image) -> Iterator[dict[str, Any]]:
-    from codecs_wrappers.learned.plonq import nesting
-
-    return nesting.nesting(CODECS[0].model(CODECS[0].entries[0]), image)
-
-
 CODECS = [Plonq(), PlonqAtPercent(), PlonqBest(), PlonqZoo()]
-_CURVE = ("target_bpp", "bpp", "psnr_rgb_db")
-STUDIES = [
-    Study("plonq_orders", "plonq", ("order", *_CURVE), partial(_rows, "orders"), images=8),
-    Study("plonq_levels", "plonq", ("levels", *_CURVE), partial(_rows, "grids"), images=8),
-    Study("plonq_nesting", "plonq", ("levels", "bpp"), _nesting, "ideal rate of nested levels and of others"),
-    Study("plonq_breakdown", "plonq", ("stream", "part", "bpp"), partial(_rows, "breakdown"), images=24),
-]
+STUDIES = study.studies(CODECS[0])

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from bench.codec import Image, Point, VariableRate, check_image
-from bench.studies import Study
+from bench.codec import Point, VariableRate
 from codecs_wrappers.learned import weights
-from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS, SteppedCodec
+from codecs_wrappers.learned.codec import SteppedCodec
+from codecs_wrappers.learned.study import between_study, code_length_study
 
 ENTRY = "qsf"
 _POSITION = struct.Struct(">f")
@@ -56,18 +54,6 @@ class Qsf(SteppedCodec, VariableRate):
         between = np.exp((1 - part) * steps[low] + part * steps[low + 1])
         return (np.rint(between * _STEP_UNIT) / _STEP_UNIT).astype(np.float32)
 
-    def between(self, image: Image) -> Iterator[dict[str, Any]]:
-        """Rows of a study: the rate at every quarter from one trained set to the next, and its rise from the last."""
-        image, before = check_image(image), None
-        image.setflags(write=False)  # one analysis for all positions
-        for quarter in range(4 * int(self.limits[1]) + 1):
-            bpp = 8 * len(self._encode(image, self.at(quarter / 4))[0]) / image[..., 0].size
-            yield {"position": quarter / 4, "bpp": bpp, "rise_bpp": None if before is None else bpp - before}
-            before = bpp
-
 
 CODECS = [Qsf()]
-STUDIES = [
-    Study("code_length_qsf", "qsf", CODE_LENGTH_COLUMNS, CODECS[0].code_lengths),
-    Study("qsf_between", "qsf", ("position", "bpp", "rise_bpp"), CODECS[0].between, images=8),
-]
+STUDIES = [code_length_study(CODECS[0]), between_study(CODECS[0])]

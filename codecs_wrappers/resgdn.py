@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from bench.studies import Study
 from codecs_wrappers.learned.resgdn import study
 from codecs_wrappers.learned.resgdn.codec import ResGdn, ResGdnAllocated, ResGdnBase
 from codecs_wrappers.learned.resgdn.commands import add_commands  # noqa: F401  (`rdbench resgdn-points`)
@@ -41,44 +38,4 @@ CODECS = [
     ),
     _ablation("resgdn_short_relu", "ReLU, random start", "instance norm and ReLU, no GDN, from a random start"),
 ]
-STUDIES = [
-    Study(
-        "resgdn_layers",
-        "resgdn",
-        study.LAYERS,
-        partial(study.layers, CODECS[0]),
-        "rate of ResGDN's two layers",
-    ),
-    Study(
-        "resgdn_times",
-        "resgdn",
-        study.TIMES,
-        partial(study.times, CODECS[0]),
-        "time of ResGDN's encoder, quantizer and decoder",
-        images=3,
-        alone=True,
-    ),
-    Study("resgdn_rounding", "resgdn", study.ROUNDING, study.rounding, "bias of the rounding", images=1),
-    Study(
-        "resgdn_convergence",
-        "resgdn",
-        study.CONVERGENCE,
-        partial(study.convergence, [codec.name for codec in CODECS if codec.name.startswith("resgdn_short")]),
-        "loss of the short trainings at equal steps",
-        images=1,
-    ),
-    Study(
-        "resgdn_channels",
-        "resgdn_short",
-        study.CHANNELS,
-        partial(
-            study.channels,
-            {
-                "8 channels": ResGdnBase("resgdn_short", "", "", "resgdn_short"),
-                "4 channels": ResGdnBase("resgdn_short_n4", "", "", "resgdn_short_n4"),
-            },
-        ),
-        "base layers of 8 and of 4 channels",
-        images=8,
-    ),
-]
+STUDIES = study.studies(CODECS[0], [codec.name for codec in CODECS if codec.name.startswith("resgdn_short")])

@@ -7,7 +7,7 @@ import sys
 
 from bench.codec import Embedded, Image, Point, check_image
 from bench.errors import UsageError
-from bench.limits import most_pixels
+from bench.limits import max_pixels
 from codecs_wrappers.native.spiht.header import FORMAT, MAX_LEVELS, MAX_PIXELS, parse
 
 FULL_BPP = 2.0
@@ -34,7 +34,7 @@ class Spiht(Embedded):
     def encode_full(self, image: Image) -> bytes:
         """The stream at 2 bpp, or to its last bit-plane if that is less."""
         image = check_image(image)
-        if image.shape[0] * image.shape[1] > (most := most_pixels(MAX_PIXELS)):
+        if image.shape[0] * image.shape[1] > (most := max_pixels(MAX_PIXELS)):
             raise UsageError(f"encoding SPIHT: {image.shape[1]} x {image.shape[0]} is more than {most} pixels; tile it")
         from codecs_wrappers.native.spiht import codec
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from bench.studies import Study
-from codecs_wrappers.learned.codec import CODE_LENGTH_COLUMNS
 from codecs_wrappers.learned.stanh import study
 from codecs_wrappers.learned.stanh.codec import ANCHORS, MS_SSIM_ANCHORS, MS_SSIM_LADDER, Stanh
 
@@ -18,16 +14,4 @@ CODECS = [
     Stanh("stanh_ms_ssim", MS_SSIM_ANCHORS, "STanH (1 anchor) for MS-SSIM", "codec", "stanh_ms_ssim", MS_SSIM_LADDER),
 ]
 _BY_ANCHORS = _NUMBERED | {1: CODECS[1], 3: CODECS[0]}
-STUDIES = [
-    *(Study(f"code_length_{c.name}", c.name, CODE_LENGTH_COLUMNS, c.code_lengths) for c in CODECS[:2]),
-    Study("stanh_function", "stanh", study.FUNCTION, study.function, images=1),
-    Study("stanh_quantizers", "stanh", study.QUANTIZERS, partial(study.quantizers, CODECS[0]), images=1),
-    Study("stanh_costs", "stanh", study.COSTS, study.costs, images=1),
-    Study(
-        "stanh_storage",
-        "stanh",
-        study.STORAGE,
-        partial(study.storage, [_BY_ANCHORS[n] for n in sorted(ANCHORS, reverse=True)]),
-        images=1,
-    ),
-]
+STUDIES = study.studies(CODECS[:2], [_BY_ANCHORS[n] for n in sorted(ANCHORS, reverse=True)])

@@ -5,6 +5,31 @@ snakemake --cores all plonq_figures stanh_figures resgdn_figures
 """
 
 
+def needed_records(wildcards):
+    """The parts of the records that a figure is drawn from."""
+    return [
+        RUN / "parts" / dataset / codec / f"{part}.parquet"
+        for codec, dataset in PLAN.needs(wildcards.figure).pairs
+        for part in PARTS
+    ]
+
+
+rule match_figure:
+    """The pictures of one figure, coded at equal rates."""
+    input:
+        "figures.yaml",
+        records=needed_records,
+    output:
+        RUN / "figures" / "by_name" / "{figure}.matched.parquet",
+    log:
+        RUN / "logs" / "match" / "{figure}.log",
+    params:
+        run=RUN,
+    shell:
+        "rdbench match --only {wildcards.figure:q} --folder {params.run:q} --records {input.records:q}"
+        " --out {output:q} --log {log:q}"
+
+
 rule figure:
     """One figure on every dataset it is of; one it cannot be drawn on is a picture that says why."""
     input:
@@ -17,11 +42,12 @@ rule figure:
             RUN / "timing" / dataset / f"{codec}.parquet"
             for codec, dataset in PLAN.needs(wildcards.figure).timed
         ],
-        records=lambda wildcards: [
-            RUN / "parts" / dataset / codec / f"{part}.parquet"
-            for codec, dataset in PLAN.needs(wildcards.figure).pairs
-            for part in PARTS
-        ],
+        records=needed_records,
+        matched=lambda wildcards: (
+            [RUN / "figures" / "by_name" / f"{wildcards.figure}.matched.parquet"]
+            if PLAN.figures[wildcards.figure]["kind"] == "pictures"
+            else []
+        ),
     output:
         RUN / "figures" / "by_name" / "{figure}.json",
     log:
@@ -29,9 +55,12 @@ rule figure:
     params:
         run=RUN,
         datasets=list(PLAN.names),
+        matched=lambda wildcards, input: (
+            ["--matched", *input.matched] if input.matched else []
+        ),
     shell:
         "rdbench figures --only {wildcards.figure:q} --folder {params.run:q} --records {input.records:q}"
-        " --datasets {params.datasets:q} --index {output:q} --log {log:q}"
+        " --datasets {params.datasets:q} {params.matched:q} --index {output:q} --log {log:q}"
 
 
 for figure in PLAN.figures:

@@ -32,7 +32,7 @@ rule study:
         RUN / "studies" / "{dataset}" / "{study}.json",
     log:
         RUN / "logs" / "study" / "{dataset}" / "{study}.log",
-    threads: lambda wildcards: ALL_CORES if PLAN.studies[wildcards.study].alone else 1
+    threads: lambda wildcards: ALL_CORES if PLAN.studies[wildcards.study].exclusive else 1
     resources:
         gpu=lambda wildcards: PLAN.gpus_of(PLAN.studies[wildcards.study].codec),
     params:

@@ -13,7 +13,7 @@ from skimage import data
 from bench.discovery import load
 from bench.files import sha256, sha256_pixels, to_json, write_atomically
 from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
-from bench.run.codec_state import status
+from bench.run.codec_state import codec_state
 
 
 def write(path: Path, text: str) -> None:
@@ -49,7 +49,7 @@ def small_run(
     write(folder / "datasets" / "photos.json", to_json(manifest))
     write(folder / "environment.json", to_json({"git_commit": "a" * 40, "git_dirty": True, "processor": "one"}))
     for codec in codecs:
-        status(load(codec)).write(folder / "status")
+        codec_state(load(codec)).write(folder / "status")
     return folder, rows
 
 

@@ -26,7 +26,7 @@ from conftest import ROOT, shell
 from snakemake.utils import validate
 
 import bench.workflow
-from bench.files import unfinished
+from bench.files import temp_path
 
 DOCKERFILE, DEFINITION = ROOT / "containers" / "Dockerfile", ROOT / "containers" / "rdbench.def"
 NEEDS_SLURM = pytest.mark.skipif(
@@ -97,7 +97,7 @@ def finished(folder: Path, environment: dict[str, str], *options: str) -> str:
 
 def test_the_slurm_profile_asks_for_memory_time_gpus_and_whole_nodes(tmp_path, image_folder):
     pytest.importorskip("snakemake_executor_plugin_slurm", reason="needs the extra rdbench[cluster]")
-    codecs = ["jpeg", "mean_scale"] if bench.workflow.all_statuses()["mean_scale"].available else ["jpeg"]
+    codecs = ["jpeg", "mean_scale"] if bench.workflow.all_codec_states()["mean_scale"].available else ["jpeg"]
     folder = tmp_path / "project"
     folder.mkdir()
     proof.project(folder, settings(image_folder, codecs=codecs, device="cuda", mem_mb=3000, studies=[]))
@@ -171,9 +171,9 @@ def test_a_plan_asks_for_gpus_once(tmp_path, monkeypatch, image_folder):
 
 
 def test_processes_of_one_number_on_two_machines_write_different_files(monkeypatch, tmp_path):
-    mine = unfinished(tmp_path / "piece")
+    mine = temp_path(tmp_path / "piece")
     monkeypatch.setattr("socket.gethostname", lambda: "another")
-    assert mine != unfinished(tmp_path / "piece") and mine.name.endswith(".part")
+    assert mine != temp_path(tmp_path / "piece") and mine.name.endswith(".part")
 
 
 def test_both_containers_install_the_lock():

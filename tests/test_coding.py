@@ -1,4 +1,4 @@
-"""The witness chain: what it measures, what it refuses, and that it goes on where it was killed."""
+"""The two-process round trip: what it measures, what it refuses, and that it resumes where it was killed."""
 
 from __future__ import annotations
 

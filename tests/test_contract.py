@@ -13,9 +13,11 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +26,7 @@ from PIL import Image
 from skimage import data
 
 from bench.author.newcodec import create
-from bench.codec import Codec, Embedded
+from bench.codec import Codec, Embedded, Point
 from bench.discovery import codecs, discover, module_of
 from bench.errors import BitstreamError, UsageError
 from bench.files import sha256, sha256_pixels
@@ -38,10 +40,32 @@ BUDGET_S = 4.0  # of one codec's RD curve; a slow codec is tested at fewer point
 
 AVAILABLE = [name for name, codec in CODECS.items() if codec.available()[0]]
 EMBEDDED = [name for name in AVAILABLE if isinstance(CODECS[name], Embedded)]
+WITH_WEIGHTS = [name for name in AVAILABLE if CODECS[name].weights_digest()]
+CHECKED = [name for name in AVAILABLE if CODECS[name].detects_corruption]
 
 
-@pytest.fixture(params=AVAILABLE)
+def _twin_of(name: str) -> str:
+    """The first codec of the same class, where both have networks: the same code with other weights."""
+    same = [other for other in AVAILABLE if type(CODECS[other]) is type(CODECS[name])]
+    return same[0] if CODECS[name].weights_digest() else name
+
+
+def each(names: list[str], twins_are_slow: bool = False) -> list[Any]:
+    """Parameters for ``codec``; all tests of one codec run in one process, which keeps what they share."""
+    slow = {name for name in names if twins_are_slow and _twin_of(name) != name}
+    marks = {name: [pytest.mark.xdist_group(name), *[pytest.mark.slow] * (name in slow)] for name in names}
+    return [pytest.param(name, marks=marks[name]) for name in names]
+
+
+@pytest.fixture(params=each(AVAILABLE, twins_are_slow=True))
 def codec(request: pytest.FixtureRequest) -> Codec:
+    """Every codec; one that differs from an earlier one by its weights alone is among the slow tests."""
+    return CODECS[request.param]
+
+
+@pytest.fixture(params=each(AVAILABLE))
+def any_codec(request: pytest.FixtureRequest) -> Codec:
+    """Every codec, for what depends on its weights."""
     return CODECS[request.param]
 
 
@@ -156,15 +180,37 @@ def test_a_view_with_strides_is_coded_as_its_copy(codec):
     ],
     ids=["rgba", "grey with alpha", "float", "16 bit", "empty", "5 channels", "batch"],
 )
-def test_what_is_no_rgb_image_is_refused_with_a_clear_error(codec, image, message):
-    with pytest.raises(UsageError, match=message):
-        codec.encode(image, codec.points[0])
+def test_what_is_no_rgb_image_is_refused_with_a_clear_error_before_a_codec_sees_it(image, message):
+    class Careless(Codec):
+        def encode(self, image, point):
+            return b"x"
+
+        def encode_with_reconstruction(self, image, point):
+            return b"x", None
+
+    class CarelessEmbedded(Embedded):
+        def encode_full(self, image):
+            return b"x"
+
+        def truncate(self, bitstream, point):
+            return bitstream
+
+    calls = [Careless().encode, Careless().encode_with_reconstruction, CarelessEmbedded().encode]
+    for call in [*calls, lambda image, _: CarelessEmbedded().encode_full(image)]:
+        with pytest.raises(UsageError, match=message):
+            call(image, Point("p"))
+
+
+def test_an_image_with_alpha_is_refused_by_every_codec(codec):
+    with pytest.raises(UsageError, match="alpha"):
+        codec.encode(np.zeros((16, 16, 4), np.uint8), codec.points[0])
 
 
 # Rate and distortion
 
 
-def test_rate_rises_over_the_points(codec):
+def test_rate_rises_over_the_points(any_codec):
+    codec = any_codec
     sizes = {name: len(bitstream) for name, bitstream in curve(codec.name).items()}
     if codec.monotone:
         assert list(sizes.values()) == sorted(set(sizes.values())), sizes
@@ -172,7 +218,8 @@ def test_rate_rises_over_the_points(codec):
         assert min(sizes.values()) > 0
 
 
-def test_quality_rises_from_the_first_point_to_the_last_and_colours_keep_their_order(codec):
+def test_quality_rises_from_the_first_point_to_the_last_and_colours_keep_their_order(any_codec):
+    codec = any_codec
     bitstreams = list(curve(codec.name).values())
     first, last = (codec.decode(bitstream) for bitstream in (bitstreams[0], bitstreams[-1]))
     assert len(bitstreams) == 1 or squared_error(last) < squared_error(first)
@@ -180,7 +227,7 @@ def test_quality_rises_from_the_first_point_to_the_last_and_colours_keep_their_o
     assert not codec.lossless or squared_error(last) == 0
 
 
-@pytest.mark.parametrize("codec", EMBEDDED, indirect=True)
+@pytest.mark.parametrize("codec", each(EMBEDDED, twins_are_slow=True), indirect=True)
 def test_a_rate_target_of_an_embedded_codec_is_kept_and_gives_a_prefix(codec):
     full = codec.encode_full(photograph())
     for point in codec.points:
@@ -209,7 +256,7 @@ def test_the_same_bytes_give_the_same_pixels_as_the_encoder_says(codec):
     assert own is None or np.array_equal(own, pixels)
 
 
-@pytest.mark.parametrize("codec", [name for name in AVAILABLE if CODECS[name].weights_digest()], indirect=True)
+@pytest.mark.parametrize("codec", each(WITH_WEIGHTS, twins_are_slow=True), indirect=True)
 def test_a_codec_with_a_network_gives_its_own_reconstruction_of_images_larger_than_its_tiles(codec):
     """1100 pixels: two tiles. Tiles that lie differently in memory were once rounded differently."""
     blocks = np.random.default_rng(0).integers(0, 256, (25, 138, 3))
@@ -222,30 +269,24 @@ def test_a_codec_with_a_network_gives_its_own_reconstruction_of_images_larger_th
         assert np.array_equal(codec.decode(bitstream), own), point.name
 
 
-def test_a_fresh_process_encodes_to_the_same_bytes_and_decodes_to_the_same_pixels(codec, tmp_path):
-    streams = {name: curve(codec.name)[name] for name in (codec.points[0].name, codec.points[-1].name)}
-    outcomes = in_a_fresh_process(codec, streams, tmp_path, encode=True)
-    for name, bitstream in streams.items():
-        assert outcomes[name]["pixels"] == sha256_pixels(codec.decode(bitstream))
-        assert outcomes[f"encode {name}"]["bytes"] == sha256(bitstream)
+def test_a_fresh_process_encodes_to_the_same_bytes_and_decodes_to_the_same_pixels(codec):
+    for name in ends(codec):
+        bitstream = curve(codec.name)[name]
+        assert outcomes(codec.name, "whole")[name]["pixels"] == sha256_pixels(codec.decode(bitstream))
+        assert outcomes(codec.name, "encoded")[name]["bytes"] == sha256(bitstream)
 
 
 # Damage
 
 
-def test_a_damaged_bitstream_is_an_error_or_a_picture_of_the_right_size(codec, tmp_path):
-    damaged = {
-        f"{i}: {what}": (what, bitstream)
-        for i, (what, bitstream) in enumerate(damage(codec, middle(codec)))
-        if bitstream != middle(codec)
-    }
-    outcomes = in_a_fresh_process(codec, {name: bitstream for name, (_, bitstream) in damaged.items()}, tmp_path)
-    assert len(outcomes) >= 15  # a very slow decoder is stopped when its time is over
-    peak_mib = max(outcome["peak_rss_mib"] for outcome in outcomes.values())
+def test_a_damaged_bitstream_is_an_error_or_a_picture_of_the_right_size(codec):
+    damaged, found = damaged_streams(codec), outcomes(codec.name, "damaged")
+    assert len(found) >= 15  # a very slow decoder is stopped when its time is over
+    peak_mib = max(outcome["peak_rss_mib"] for outcome in found.values())
     assert peak_mib < 3000, f"a damaged bitstream took {peak_mib:.0f} MiB"
-    for name, outcome in outcomes.items():
+    for name, outcome in found.items():
         what, _ = damaged[name]
-        if codec.checked and not (isinstance(codec, Embedded) and what.startswith("cut")):
+        if codec.detects_corruption and not (isinstance(codec, Embedded) and what.startswith("cut")):
             assert outcome.get("error") == "BitstreamError", (name, outcome)
         elif what.startswith("foreign"):
             assert "error" in outcome, (name, outcome)
@@ -256,20 +297,18 @@ def test_a_damaged_bitstream_is_an_error_or_a_picture_of_the_right_size(codec, t
         assert outcome.get("error") != "BitstreamError" or len(outcome["message"]) > 10, (name, outcome)
 
 
-@pytest.mark.parametrize("codec", EMBEDDED, indirect=True)
-def test_every_prefix_of_an_embedded_bitstream_decodes(codec, tmp_path):
-    full = codec.encode_full(photograph(24, 40))
-    lengths = {*range(min(300, len(full))), *range(300, len(full), 7), len(full)}
-    outcomes = in_a_fresh_process(codec, {str(n): full[:n] for n in sorted(lengths)}, tmp_path)
-    decoded = sorted(int(n) for n, outcome in outcomes.items() if "error" not in outcome)
+@pytest.mark.parametrize("codec", each(EMBEDDED, twins_are_slow=True), indirect=True)
+def test_every_prefix_of_an_embedded_bitstream_decodes(codec):
+    found = outcomes(codec.name, "prefixes")
+    decoded = sorted(int(n) for n, outcome in found.items() if "error" not in outcome)
     header = decoded[0]
     assert header <= 40, "a prefix may be refused only while the header, which has the size, is not complete"
-    assert decoded == [n for n in sorted(map(int, outcomes)) if n >= header]
-    assert all(outcomes[str(n)]["shape"] == [24, 40, 3] for n in decoded)
-    assert {o["error"] for o in outcomes.values() if "error" in o} <= {"BitstreamError"}
+    assert decoded == [n for n in sorted(map(int, found)) if n >= header]
+    assert all(found[str(n)]["shape"] == [24, 40, 3] for n in decoded)
+    assert {o["error"] for o in found.values() if "error" in o} <= {"BitstreamError"}
 
 
-@pytest.mark.parametrize("codec", [name for name in AVAILABLE if CODECS[name].checked], indirect=True)
+@pytest.mark.parametrize("codec", each(CHECKED, twins_are_slow=True), indirect=True)
 def test_every_single_bit_flip_in_a_bitstream_of_a_checked_format_is_found(codec):
     """All of them: random ones missed those in the last bytes, whose change may leave every symbol as it was."""
     bitstream = codec.encode(photograph(8, 8), codec.points[0])
@@ -310,7 +349,27 @@ def damage(codec: Codec, bitstream: bytes):
             yield "foreign", (FIXTURES / entry["file"]).read_bytes()
 
 
-WITNESS = """
+def ends(codec: Codec) -> list[str]:
+    return list(dict.fromkeys([codec.points[0].name, codec.points[-1].name]))
+
+
+def damaged_streams(codec: Codec) -> dict[str, tuple[str, bytes]]:
+    """Name -> kind of damage and bitstream."""
+    return {
+        f"{i}: {what}": (what, bitstream)
+        for i, (what, bitstream) in enumerate(damage(codec, middle(codec)))
+        if bitstream != middle(codec)
+    }
+
+
+def prefixes(codec: Embedded) -> dict[str, bytes]:
+    """Length -> prefix: every one of the first 300 bytes, then every seventh."""
+    full = codec.encode_full(photograph(24, 40))
+    lengths = {*range(min(300, len(full))), *range(300, len(full), 7), len(full)}
+    return {str(n): full[:n] for n in sorted(lengths)}
+
+
+CHILD_PROGRAM = """
 import importlib, json, resource, sys, time
 from pathlib import Path
 import numpy as np
@@ -318,49 +377,84 @@ from bench.files import sha256, sha256_pixels
 folder, module, name, encode = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
 codec = next(c for c in importlib.import_module(module).CODECS if c.name == name)
 codec.prepare()  # loading is not what the time below is for
-start = time.perf_counter()
 def say(key, **outcome):
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(json.dumps({"key": key, "peak_rss_mib": peak, **outcome}), flush=True)
 for point in encode:
-    say(f"encode {point}", bytes=sha256(codec.encode(np.load(folder / "image.npy"), codec.point(point))))
-for path in sorted(folder.glob("*.bin")):
-    if not encode and time.perf_counter() - start > 20:
-        break
-    print(json.dumps({"begin": path.stem}), flush=True)
-    try:
-        pixels = codec.decode(path.read_bytes())
-        say(path.stem, pixels=sha256_pixels(pixels), shape=pixels.shape, dtype=str(pixels.dtype))
-    except Exception as error:
-        say(path.stem, error=type(error).__name__, message=str(error))
+    say(f"encoded/{point}", bytes=sha256(codec.encode(np.load(folder / "image.npy"), codec.point(point))))
+for group in ("whole", "damaged", "prefixes"):
+    start = time.perf_counter()
+    for path in sorted((folder / group).glob("*.bin")):
+        if group != "whole" and time.perf_counter() - start > 20:
+            break
+        key = f"{group}/{path.stem}"
+        print(json.dumps({"begin": key}), flush=True)
+        try:
+            pixels = codec.decode(path.read_bytes())
+            say(key, pixels=sha256_pixels(pixels), shape=pixels.shape, dtype=str(pixels.dtype))
+        except Exception as error:
+            say(key, error=type(error).__name__, message=str(error))
 """
 
 
-def in_a_fresh_process(codec: Codec, streams: dict[str, bytes], folder: Path, encode: bool = False) -> dict[str, dict]:
-    """What decoding each bitstream came to in another process: hash and shape, or error. A crash or hang fails."""
-    for i, bitstream in enumerate(streams.values()):
-        (folder / f"{i:05}.bin").write_bytes(bitstream)
-    np.save(folder / "image.npy", photograph())
-    command = [sys.executable, "-c", WITNESS, str(folder), f"codecs_wrappers.{module_of(codec)}", codec.name]
-    with open(folder / "out", "w") as out, open(folder / "err", "w") as err:
-        try:
-            code = subprocess.run(
-                [*command, *(streams if encode else ())], cwd=ROOT, stdout=out, stderr=err, timeout=300
-            ).returncode
-        except subprocess.TimeoutExpired:
-            code = "none: it hung"
-    lines = [json.loads(line) for line in (folder / "out").read_text().splitlines() if line.startswith("{")]
-    names = dict(zip((f"{i:05}" for i in range(len(streams))), streams, strict=True))
+def outcomes(name: str, group: str) -> dict[str, dict[str, Any]]:
+    """What the bitstreams of a group ("encoded", "whole", "damaged", "prefixes") came to in another process."""
+    return in_a_fresh_process(name)[group]
+
+
+@cache
+def in_a_fresh_process(name: str) -> dict[str, dict[str, dict[str, Any]]]:
+    """group -> name -> hash and shape, or error, of all that is tested apart, in one process for each codec.
+
+    A very slow decoder is stopped when its time is over; a crash or hang fails.
+    """
+    codec = CODECS[name]
+    groups: dict[str, dict[str, bytes]] = {
+        "whole": {point: curve(name)[point] for point in ends(codec)},
+        "damaged": {key: bitstream for key, (_, bitstream) in damaged_streams(codec).items()},
+        "prefixes": prefixes(codec) if isinstance(codec, Embedded) else {},
+    }
+    names: dict[str, tuple[str, str]] = {f"encoded/{point}": ("encoded", point) for point in ends(codec)}
+    with tempfile.TemporaryDirectory() as folder:
+        for group, streams in groups.items():
+            Path(folder, group).mkdir()
+            for i, (key, bitstream) in enumerate(streams.items()):
+                Path(folder, group, f"{i:05}.bin").write_bytes(bitstream)
+                names[f"{group}/{i:05}"] = group, key
+        np.save(Path(folder, "image.npy"), photograph())
+        command = [
+            sys.executable,
+            "-c",
+            CHILD_PROGRAM,
+            folder,
+            f"codecs_wrappers.{module_of(codec)}",
+            name,
+            *ends(codec),
+        ]
+        with open(Path(folder, "out"), "w") as out, open(Path(folder, "err"), "w") as err:
+            try:
+                code: Any = subprocess.run(
+                    [*command, *ends(codec)], cwd=ROOT, stdout=out, stderr=err, timeout=300
+                ).returncode
+            except subprocess.TimeoutExpired:
+                code = "none: it hung"
+        lines = [json.loads(line) for line in Path(folder, "out").read_text().splitlines() if line.startswith("{")]
+        errors = Path(folder, "err").read_text()[-1500:]
     begun = [names[line["begin"]] for line in lines if "begin" in line]
-    errors = (folder / "err").read_text()[-1500:]
     assert code == 0, f"exit status {code} at {begun[-1:] or 'the start'}: {errors}"
-    return {names.get(line["key"], line["key"]): line for line in lines if "key" in line}
+    found: dict[str, dict[str, dict[str, Any]]] = {"encoded": {}, **{group: {} for group in groups}}
+    for line in lines:
+        if "key" in line:
+            group, key = names[line["key"]]
+            found[group][key] = line
+    return found
 
 
 # Stored bitstreams
 
 
-def test_a_stored_bitstream_still_decodes_to_the_stored_pixels(codec):
+def test_a_stored_bitstream_still_decodes_to_the_stored_pixels(any_codec):
+    codec = any_codec
     index = json.loads((FIXTURES / "index.json").read_text())
     assert codec.name in index, f"no stored bitstream: run python tests/fixtures/make_bitstreams.py {codec.name}"
     entry = index[codec.name]

@@ -106,7 +106,7 @@ def test_a_set_is_downloaded_verified_and_listed_in_name_order(web):
 def test_a_set_that_is_here_is_neither_downloaded_nor_read_again(web, monkeypatch):
     first = get(listed(web))
     web.asked.clear()
-    for function in ("wrong", "load_image", "sha256_file"):
+    for function in ("hash_mismatch", "load_image", "sha256_file"):
         monkeypatch.delattr(f"bench.data.store.{function}")
     assert get(listed(web)) == first
     assert web.asked == []

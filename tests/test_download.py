@@ -14,7 +14,7 @@ import zipfile
 import pytest
 from web import serve
 
-from bench.data.archive import ArchiveError, extract_images, extract_one, not_an_archive
+from bench.data.archive import ArchiveError, archive_fault, extract_images, extract_one
 from bench.data.download import Source, obtain
 from bench.data.transfer import MissingError, Transfers
 from bench.errors import RdbenchError, UnavailableError
@@ -310,7 +310,7 @@ def endless(rate_bytes_s=None):
 def test_a_reply_without_an_end_is_cut_off_at_the_file_s_size_and_the_next_source_tried(web, transfers, tmp_path):
     listener, url, sent = endless()
     with listener:
-        sources = [Source(url, digest(CONTENT), most_bytes=2_000_000), Source(f"{web.url}/file", digest(CONTENT))]
+        sources = [Source(url, digest(CONTENT), max_bytes=2_000_000), Source(f"{web.url}/file", digest(CONTENT))]
         get(transfers, tmp_path / "file", *sources)
         assert (tmp_path / "file").read_bytes() == CONTENT
         with pytest.raises(UnavailableError, match="refused, it has more than 2,000,000 bytes"):
@@ -321,10 +321,10 @@ def test_a_reply_without_an_end_is_cut_off_at_the_file_s_size_and_the_next_sourc
 
 def test_a_reply_or_file_that_announces_too_much_is_refused_before_it_is_taken(web, transfers, tmp_path):
     with pytest.raises(UnavailableError, match="more than 1,000 bytes"):
-        get(transfers, tmp_path / "file", Source(f"{web.url}/file", digest(CONTENT), most_bytes=1000))
+        get(transfers, tmp_path / "file", Source(f"{web.url}/file", digest(CONTENT), max_bytes=1000))
     (tmp_path / "source").write_bytes(CONTENT)
     with pytest.raises(UnavailableError, match="more than 1,000 bytes"):
-        get(transfers, tmp_path / "file", Source(str(tmp_path / "source"), most_bytes=1000))
+        get(transfers, tmp_path / "file", Source(str(tmp_path / "source"), max_bytes=1000))
     assert [path.name for path in tmp_path.iterdir()] == ["source"]
 
 
@@ -338,14 +338,14 @@ def test_a_server_that_trickles_is_given_up_after_two_stalls(transfers, tmp_path
 
 
 def test_a_set_bounds_its_downloads(tmp_path, monkeypatch):
-    from bench.data.acquire import MOST_MB, _Collection
+    from bench.data.acquire import MAX_MB, _Acquisition
     from bench.data.store import Store
 
-    entry = {"files": {"a.png": None}, "urls": ["http://x/{file}"], "most_mb": 3}
-    assert {s.most_bytes for s in _Collection("set", entry, Store(tmp_path))._sources("a.png", "")} == {3_000_000}
-    del entry["most_mb"]
-    (source,) = _Collection("set", entry, Store(tmp_path))._sources("a.png", "")
-    assert source.most_bytes == MOST_MB * 1_000_000
+    entry = {"files": {"a.png": None}, "urls": ["http://x/{file}"], "max_mb": 3}
+    assert {s.max_bytes for s in _Acquisition("set", entry, Store(tmp_path))._sources("a.png", "")} == {3_000_000}
+    del entry["max_mb"]
+    (source,) = _Acquisition("set", entry, Store(tmp_path))._sources("a.png", "")
+    assert source.max_bytes == MAX_MB * 1_000_000
 
 
 @pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME])
@@ -361,7 +361,7 @@ def test_a_tar_header_that_takes_the_memory_is_refused(tmp_path, kind):
         with pytest.raises(ArchiveError, match="a header of 50,000,000 bytes"):
             extract_images(path, tmp_path / "out")
         with pytest.raises(ArchiveError, match="a header of 50,000,000 bytes"):
-            not_an_archive(path)
+            archive_fault(path)
         assert tracemalloc.get_traced_memory()[1] < 10_000_000
     finally:
         tracemalloc.stop()

@@ -17,17 +17,17 @@ from test_workflow import project  # noqa: F401  (a fixture)
 
 from bench import records
 from bench.codec import Point
-from bench.data.manifest import ImageFile, Manifest, write_manifest
 from bench.discovery import codecs, load
 from bench.errors import UsageError
 from bench.figures import draw
 from bench.figures.context import Context
+from bench.figures.demands import figure_demands
 from bench.figures.kinds import tables
 from bench.figures.spec import SPECIFICATION, codecs_of, datasets_of, named_pairs, needs, read_specification
 from bench.files import sha256, sha256_pixels
 from bench.metrics import psnr_rgb_db
 from bench.rd import bd_table
-from bench.run import matched
+from bench.run.equal_rates import WANTED, Demand
 
 POINTS = ("p0", "p1", "p2", "p3", "p4")
 
@@ -241,38 +241,24 @@ def _coded(folder: Path, image: np.ndarray) -> pd.DataFrame:
     return records.table(rows)
 
 
-def test_codecs_are_coded_anew_to_the_rate_of_the_one_they_are_compared_with(tmp_path, photographs):
-    image, path = photographs["coffee"], tmp_path / "coffee.png"
-    frame = _coded(tmp_path, image)
+def test_pictures_at_one_rate_are_those_that_the_run_coded_at_it_and_else_the_nearest(tmp_path, photographs):
+    frame = _coded(tmp_path, photographs["coffee"])
     spec = {"name": "pictures", "kind": "pictures", "codecs": ["identity", "webp", "jpeg"], "match": "webp"}
     (entry,) = _draw(tmp_path, spec, frame=frame)
     rows = pd.read_csv(tmp_path / entry["files"]["csv"]).set_index("codec")
-    assert rows.point["jpeg"] in ("q05", "q50", "q95"), "without the image the nearest point of the run has to do"
-    PIL.Image.fromarray(image).save(path)
-    (tmp_path / "datasets").mkdir()
-    manifest = Manifest("kodak", images=[ImageFile("coffee", str(path), *image.shape[1::-1], sha256_pixels(image), "")])
-    write_manifest(manifest, tmp_path / "datasets" / "kodak.json")
+    assert rows.point["jpeg"] in ("q05", "q50", "q95"), "without rows at equal rates the nearest point has to do"
+    (demand,) = figure_demands({"figures": [spec]}, frame)
+    assert demand == Demand("kodak", "coffee", "jpeg", rows.bpp["webp"]), "identity, being lossless, matches any rate"
+    bitstream = load("jpeg").encode(photographs["coffee"], Point("quality30", quality=30))
+    (tmp_path / "equal").write_bytes(bitstream)
+    made = frame[frame.codec == "jpeg"].iloc[0].to_dict() | {"point": "quality30", "bitstream": "equal"}
+    made |= {"bpp": demand.bpp * 1.001, "bitstream_sha256": sha256(bitstream), "wanted_bpp": demand.bpp}
+    made |= {"reconstruction_sha256": sha256_pixels(load("jpeg").decode(bitstream))}
+    records.write(pd.DataFrame([made]), tmp_path / "matched.parquet", WANTED)
     (entry,) = _draw(tmp_path, spec, frame=frame)
     rows = pd.read_csv(tmp_path / entry["files"]["csv"]).set_index("codec")
-    jpeg = rows.loc["jpeg"]
-    quality = int(jpeg.point.removeprefix("quality"))
-    bitstream = load("jpeg").encode(image, Point("q", quality=quality))
-    assert (tmp_path / jpeg.bitstream).read_bytes() == bitstream and jpeg.bitstream_sha256 == sha256(bitstream)
-    assert jpeg.psnr_rgb_db == pytest.approx(psnr_rgb_db(image, load("jpeg").decode(bitstream)))
-    target = rows.bpp["webp"]
-    lengths = [len(load("jpeg").encode(image, Point("q", quality=quality))) for quality in range(5, 96)]
-    distances = [abs(np.log(8 * length / image[..., 0].size / target)) for length in lengths]
-    assert abs(np.log(jpeg.bpp / target)) <= max(min(distances), np.log(1 + matched.TOLERANCE)) + 1e-12
+    assert rows.point["jpeg"] == "quality30" and rows.bitstream["jpeg"] == "equal"
     assert "Original" in _comments(tmp_path, entry)
-
-
-def test_a_rate_outside_a_codec_s_points_is_not_coded(tmp_path, photographs):
-    frame = _coded(tmp_path, photographs["coffee"])
-    jpeg = frame[frame.codec == "jpeg"]
-    assert matched.coded_at(2 * jpeg.bpp.max(), jpeg, photographs["coffee"], tmp_path) is None
-    assert matched.coded_at(jpeg.bpp.min() / 2, jpeg, photographs["coffee"], tmp_path) is None
-    named = jpeg.assign(parameters=[json.dumps({"model": name}) for name in "abc"])
-    assert matched.coded_at(jpeg.bpp.median() * 1.1, named, photographs["coffee"], tmp_path) is None
 
 
 def test_the_page_has_tables_as_tables(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("compressai")
 
+from bench.device import VARIABLE, requested_device
 from bench.errors import UnavailableError, UsageError
 from codecs_wrappers.learned import device, weights
 from codecs_wrappers.learned.entropy.gaussian import SIGMA_UNIT
@@ -275,14 +276,14 @@ def test_an_absent_model_is_unavailable_with_the_cure(own_cache):
 
 
 def test_a_device_is_asked_for_in_the_environment(monkeypatch):
-    monkeypatch.delenv(device.VARIABLE, raising=False)
-    assert device.asked() == "auto"
-    assert device.resolve().type == device.kind()
-    monkeypatch.setenv(device.VARIABLE, "CPU")
-    assert (device.asked(), device.kind(), device.resolve(device.asked()).type) == ("cpu", "cpu", "cpu")
-    monkeypatch.setenv(device.VARIABLE, "tpu")
+    monkeypatch.delenv(VARIABLE, raising=False)
+    assert requested_device() == "auto"
+    assert device.resolve().type == ("cuda" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setenv(VARIABLE, "CPU")
+    assert (requested_device(), device.resolve(requested_device()).type) == ("cpu", "cpu")
+    monkeypatch.setenv(VARIABLE, "tpu")
     with pytest.raises(UsageError, match="expected auto, cpu, cuda or cuda:N, got 'tpu'"):
-        device.asked()
+        requested_device()
 
 
 def test_a_gpu_that_is_not_there_is_a_users_mistake():

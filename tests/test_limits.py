@@ -76,16 +76,16 @@ def test_the_narrowest_picture_that_a_prefix_may_claim_costs_no_more_memory_than
 
 
 def test_the_limit_can_be_set_and_a_wrong_setting_is_refused(monkeypatch):
-    assert limits.too_many(8192, 8192, 24) and not limits.too_many(8192, 8192, 2048)
+    assert limits.pixel_count_fault(8192, 8192, 24) and not limits.pixel_count_fault(8192, 8192, 2048)
     monkeypatch.setenv(limits.VARIABLE, str(1 << 26))
-    assert not limits.too_many(8192, 8192, 24)
+    assert not limits.pixel_count_fault(8192, 8192, 24)
     monkeypatch.setenv(limits.VARIABLE, "1000")
-    assert limits.too_many(40, 40, 10**6)
+    assert limits.pixel_count_fault(40, 40, 10**6)
     with pytest.raises(UsageError, match="1000"):
         load("bpg444").encode(np.zeros((40, 40, 3), np.uint8), load("bpg444").points[0])
     monkeypatch.setenv(limits.VARIABLE, "1 GB")
     with pytest.raises(UsageError, match="RDBENCH_MAX_PIXELS is '1 GB'"):
-        limits.too_many(4, 4, 10)
+        limits.pixel_count_fault(4, 4, 10)
 
 
 def test_a_bpg_file_may_claim_no_more_than_the_limit():

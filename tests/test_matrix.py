@@ -12,14 +12,13 @@ import pandas as pd
 import pytest
 from conftest import ROOT, shell
 
-import bench.run.decode_matrix
 from bench import records
 from bench.cli import main
 from bench.data.datasets import fetch
 from bench.discovery import load
 from bench.run import devices, timing
 from bench.run.decode_matrix import decode_matrix
-from bench.run.devices import CPU, Device, gpus, lent
+from bench.run.devices import CPU, Device, acquire_device, gpus
 from bench.run.job import Job
 
 # A codec with weights whose bitstream holds where it was made, and whose decoder each test changes.
@@ -93,8 +92,7 @@ def two_gpus(tmp_path, monkeypatch):
     program.write_text(NVIDIA_SMI)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", os.pathsep.join([str(program.parent), os.environ["PATH"]]))
-    for module in (devices, bench.run.decode_matrix):
-        monkeypatch.setattr(module, "usable_gpus", gpus)
+    monkeypatch.setattr(devices, "usable_gpus", gpus)
     return [Device("Abacus A", "GPU-0aaa"), Device("Abacus B", "GPU-1bbb")]
 
 
@@ -116,6 +114,7 @@ def seen(tmp_path: Path) -> set[str]:
         (None, "abc", "cuda:GPU-0aaa", "Abacus A"),
         ("auto", "abc", "cuda:GPU-0aaa", "Abacus A"),
         ("cuda", "abc", "cuda:GPU-0aaa", "Abacus A"),
+        ("cuda:1", "abc", "cuda:GPU-1bbb", "Abacus B"),
         ("cpu", "abc", "cpu:", "cpu"),
         ("cuda", "", "cpu:", None),
     ],
@@ -141,9 +140,12 @@ def test_without_a_gpu_auto_is_the_processor_and_cuda_a_failed_row_that_says_why
     monkeypatch.setenv("RDBENCH_DEVICE", "cuda")
     (row,) = rows(image_folder, tmp_path)
     assert row["status"] == "failed" and "nvidia-smi lists no GPU" in row["reason"]
+    monkeypatch.setenv("RDBENCH_DEVICE", "cuda:2")
+    (row,) = rows(image_folder, tmp_path)
+    assert row["status"] == "failed" and "nvidia-smi lists no GPU 2" in row["reason"]
     monkeypatch.setenv("RDBENCH_DEVICE", "tpu")
     (row,) = rows(image_folder, tmp_path)
-    assert "expected one of auto, cpu, cuda" in row["reason"]
+    assert "expected auto, cpu, cuda or cuda:N, got 'tpu'" in row["reason"]
 
 
 def test_pieces_made_on_a_gpu_are_not_taken_for_those_of_the_processor(
@@ -187,19 +189,21 @@ def test_the_choice_of_gpus_is_limited_as_cuda_limits_it(two_gpus, monkeypatch, 
 
 def test_each_gpu_is_lent_to_one_job_at_a_time(two_gpus, monkeypatch):
     monkeypatch.setenv("RDBENCH_DEVICE", "cuda")
-    with lent(True) as first:
-        with lent(True) as second, lent(False) as third:
+    with acquire_device(True) as first:
+        with acquire_device(True) as second, acquire_device(False) as third:
             assert ([first, second], third) == (two_gpus, CPU)
-        with lent(True) as again:
+        with acquire_device(True) as again:
             assert again == second
 
 
 def test_a_job_waits_for_a_gpu_and_gets_it_when_its_holder_is_killed(two_gpus, own_cache):
-    code = "import sys, time; from bench.run.devices import Device, held\n"
-    code += "with held([Device('Abacus A', 'GPU-0aaa')]): print('mine', flush=True); time.sleep(60)"
+    code = "import sys, time; from bench.run.devices import Device, lock_gpu\n"
+    code += "with lock_gpu([Device('Abacus A', 'GPU-0aaa')]): print('mine', flush=True); time.sleep(60)"
     holder = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, env=shell(), stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "mine\n"
-    code = "from bench.run.devices import Device, held\nwith held([Device('Abacus A', 'GPU-0aaa')]): print('mine')"
+    code = (
+        "from bench.run.devices import Device, lock_gpu\nwith lock_gpu([Device('Abacus A', 'GPU-0aaa')]): print('mine')"
+    )
     waiter = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env=shell(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )

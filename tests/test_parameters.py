@@ -17,7 +17,7 @@ from bench.cli import main
 from bench.codec import Codec, Parameter, Point, VariableRate
 from bench.discovery import codecs, discover
 from bench.errors import UsageError
-from bench.parameters import refuse, spanned
+from bench.parameters import check_values, parameters_from_points
 
 CODECS: dict[str, Codec] = codecs() | {c.name: c for c in importlib.import_module("codecs_wrappers._template").CODECS}
 AVAILABLE = [name for name, codec in CODECS.items() if codec.available()[0]]
@@ -33,8 +33,8 @@ QUALITY = Parameter("quality", int, (1, 100), "how good")
     ],
 )
 def test_a_parameter_takes_its_type_and_range_and_nothing_else(parameter, taken, not_taken):
-    assert [value for value in taken if not parameter.takes(value)] == []
-    assert [value for value in not_taken if parameter.takes(value)] == []
+    assert [value for value in taken if not parameter.accepts(value)] == []
+    assert [value for value in not_taken if parameter.accepts(value)] == []
 
 
 @pytest.mark.parametrize(
@@ -61,23 +61,23 @@ def test_a_refusal_names_what_is_allowed():
         ({"quality": 300}, "mine: expected quality (a whole number from 1 to 100), got 300"),
     ):
         with pytest.raises(UsageError) as refused:
-            refuse("mine", [QUALITY], given)
+            check_values("mine", [QUALITY], given)
         assert str(refused.value) == text
     with pytest.raises(UsageError, match="it has none"):
-        refuse("grey", [], {"quality": 1})
+        check_values("grey", [], {"quality": 1})
     with pytest.raises(UsageError, match=r"expected model \(one of a, b\), got 'c'"):
-        refuse("mine", [Parameter("model", str, ("a", "b"))], {"model": "c"})
+        check_values("mine", [Parameter("model", str, ("a", "b"))], {"model": "c"})
 
 
 def test_a_codec_that_declares_none_has_what_its_points_have():
     given = [{"q": 5, "speed": 1, "kind": "a"}, {"q": 40, "speed": 0.5, "kind": "b"}]
-    assert spanned(given) == (
+    assert parameters_from_points(given) == (
         Parameter("q", int, (5, 40)),
         Parameter("speed", float, (0.5, 1)),
         Parameter("kind", str, ("a", "b")),
     )
     with pytest.raises(UsageError, match="'q' is a number or a text"):
-        spanned([{"q": 5}, {"q": "fast"}])
+        parameters_from_points([{"q": 5}, {"q": "fast"}])
 
 
 # Every codec
@@ -90,7 +90,7 @@ def test_every_codec_of_this_project_declares_its_parameters_with_their_meaning(
     assert declared or "parameters" in vars(codec) or isinstance(codec, VariableRate) or not codec.parameters
     assert all(parameter.meaning for parameter in codec.parameters)
     for point in codec.points:
-        refuse(name, codec.parameters, point.parameters)
+        check_values(name, codec.parameters, point.parameters)
         assert {parameter.name for parameter in codec.parameters} == set(point.parameters)
 
 

@@ -16,7 +16,7 @@ from bench import records
 from bench.cli import main
 from bench.data.datasets import fetch, source_of, write_manifest
 from bench.errors import UsageError
-from bench.files import LONGEST_NAME, check_output, file_name, printable, to_json, unfinished, write_atomically
+from bench.files import LONGEST_NAME, check_output, file_name, printable, temp_path, to_json, write_atomically
 from bench.run.job import Job
 from bench.workflow import run_name, slug, slugs
 
@@ -256,8 +256,8 @@ def test_names_stay_within_what_file_systems_take_and_apart():
     assert len(set(long)) == 3 and all(len(name) == LONGEST_NAME and name.endswith(".q95.webp") for name in long)
     cyrillic = file_name("ф" * 200, ".png")
     assert len(cyrillic.encode()) <= LONGEST_NAME and cyrillic.endswith(".png")
-    assert len(os.fsencode(unfinished(Path("n" * 255)).name)) <= LONGEST_NAME
-    assert unfinished(Path("a.png")).name.startswith(".a.png.")
+    assert len(os.fsencode(temp_path(Path("n" * 255)).name)) <= LONGEST_NAME
+    assert temp_path(Path("a.png")).name.startswith(".a.png.")
 
 
 def test_text_that_utf8_cannot_hold_is_written_and_read_again():

@@ -23,7 +23,16 @@ from codecs_wrappers.learned.plonq import coding
 from codecs_wrappers.learned.plonq.levels import levels_of
 from codecs_wrappers.learned.plonq.nesting import GRIDS, bin_of, ideal_bits, nesting
 from codecs_wrappers.learned.plonq.ordering import Order
-from codecs_wrappers.learned.plonq.study import FAMILIES, Measured, grids, measure, orders, parse_levels, summary, title
+from codecs_wrappers.learned.plonq.variants import (
+    FAMILIES,
+    Measured,
+    grids,
+    measure,
+    orders,
+    parse_levels,
+    summary,
+    title,
+)
 
 
 def test_families_are_nested_different_and_begin_with_the_codecs_own():
@@ -69,7 +78,7 @@ def test_an_order_by_slope_is_measured_on_the_middle_and_sent_for_the_whole_imag
 
 def test_the_studies_of_orders_and_levels_take_whole_images_and_at_least_eight(monkeypatch):
     image = data.astronaut()[:320, :384]
-    monkeypatch.setattr("codecs_wrappers.learned.plonq.study.BPP", (0.1,))
+    monkeypatch.setattr("codecs_wrappers.learned.plonq.variants.BPP", (0.1,))
     for rows in (orders(ToyModel(), image), grids(ToyModel(), image)):
         for row in rows:
             assert row["bpp"] == 8 * int(0.1 * 320 * 384 / 8) / (320 * 384)

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from bench.run.codec_state import all_statuses, code_sha256, status
+from bench.run.codec_state import all_codec_states, code_sha256, codec_state
 
 WRAPPER = """
 from codecs_wrappers.helper import SIZE
@@ -48,7 +48,7 @@ def test_a_codec_that_says_no_without_a_reason_or_has_no_version_is_in_error(add
     for body, reason in (("available = lambda self: (False, '')", "not why"), ("version = lambda self: ''", "empty")):
         add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
         add_wrapper("mine", WRAPPER + f"Mine.{body}\n")
-        assert reason in all_statuses()["mine"].error
+        assert reason in all_codec_states()["mine"].error
 
 
 def test_a_status_file_is_touched_only_when_something_changed(add_wrapper, tmp_path):
@@ -56,9 +56,9 @@ def test_a_status_file_is_touched_only_when_something_changed(add_wrapper, tmp_p
     add_wrapper("mine", WRAPPER)
     from bench.discovery import load
 
-    path = status(load("mine")).write(tmp_path)
+    path = codec_state(load("mine")).write(tmp_path)
     os.utime(path, (1, 1))
-    status(load("mine")).write(tmp_path)
+    codec_state(load("mine")).write(tmp_path)
     assert path.stat().st_mtime == 1
 
 
@@ -66,7 +66,7 @@ def test_two_wrappers_that_give_one_name_are_told_apart(add_wrapper):
     add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
     mine = add_wrapper("mine", WRAPPER)
     add_wrapper("other", WRAPPER)
-    found = all_statuses()
+    found = all_codec_states()
     assert found["mine"].available
     assert f"already given by {mine}" in found["other"].error
 
@@ -82,11 +82,11 @@ def test_a_package_that_decides_no_bits_is_left_out(add_wrapper, tmp_path):
         return code_sha256("mine")
 
     assert hashed('"""It."""\n', "SIZE = 3\n") != hashed('"""It."""\n', "SIZE = 4\n")
-    said = '"""It."""\n\nDECIDES_NO_BITS = True  # as its weights have a hash\n'
+    said = '"""It."""\n\nAFFECTS_BITSTREAM = False  # as its weights have a hash\n'
     assert hashed(said, "SIZE = 3\n") == hashed(said, "SIZE = 4\n")
 
 
-def test_a_module_that_decides_no_bits_is_left_out(add_wrapper):
+def test_a_module_that_does_not_affect_the_bitstream_is_left_out(add_wrapper):
     add_wrapper("mine", WRAPPER)
 
     def hashed(helper: str) -> str:
@@ -94,15 +94,15 @@ def test_a_module_that_decides_no_bits_is_left_out(add_wrapper):
         return code_sha256("mine")
 
     assert hashed("SIZE = 3\n") != hashed("SIZE = 4\n")
-    assert hashed("\nDECIDES_NO_BITS = True\nSIZE = 3\n") == hashed("\nDECIDES_NO_BITS = True\nSIZE = 4\n")
+    assert hashed("\nAFFECTS_BITSTREAM = False\nSIZE = 3\n") == hashed("\nAFFECTS_BITSTREAM = False\nSIZE = 4\n")
 
 
 def test_a_status_tells_how_the_weights_came_about():
     from bench.discovery import codecs
 
     known = codecs()
-    assert status(known["jpeg"]).training == ()
-    for facts, entry in zip(status(known["qsf"]).training, known["qsf"].entries, strict=True):
+    assert codec_state(known["jpeg"]).training == ()
+    for facts, entry in zip(codec_state(known["qsf"]).training, known["qsf"].entries, strict=True):
         assert facts["name"] == entry and facts["hours"] > 0 and facts["images"] > 0 and facts["start"]
 
 
@@ -127,11 +127,11 @@ def test_a_status_tells_how_the_weights_came_about():
 def test_a_codec_that_answers_nonsense_is_in_error_and_the_others_are_not(add_wrapper, tmp_path, body, reason):
     add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
     add_wrapper("mine", WRAPPER.replace("\nCODECS", f"\nMine.{body}\nCODECS"))
-    found = all_statuses()
+    found = all_codec_states()
     assert reason in found["mine"].error and found["jpeg"].available
     json.loads(found["mine"].write(tmp_path).read_bytes())
 
 
 def test_a_wrapper_that_ends_the_program_when_imported_is_in_error(add_wrapper):
     add_wrapper("mine", "raise SystemExit(3)\n")
-    assert "SystemExit: 3" in all_statuses()["mine"].error
+    assert "SystemExit: 3" in all_codec_states()["mine"].error

@@ -15,7 +15,7 @@ pytest.importorskip("compressai")
 from bench.codec import Codec, Embedded
 from bench.discovery import codecs, load
 from bench.errors import BitstreamError, RdbenchError
-from bench.run.rate_control import reach
+from bench.run.rate_control import encode_to_rate
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import stored
 
@@ -77,7 +77,7 @@ def test_rate_control_meets_its_target_or_says_where_the_rate_jumps(name):
     codec, image = load(name), columns()
     for target in (0.2, 1.0, 5.0, 12.0, 30.0):
         try:
-            reached = reach(codec, image, target)
+            reached = encode_to_rate(codec, image, target)
         except RdbenchError as error:
             assert "it reaches from" in str(error) or "its rate jumps from" in str(error)
             continue

@@ -20,12 +20,12 @@ pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[le
 
 from compressai.models import MeanScaleHyperprior
 
+from codecs_wrappers.learned.device import resolve
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.training import command, config, trainer
 from codecs_wrappers.learned.training.data import crops as data
 from codecs_wrappers.learned.training.judging.validation import Score, score
 from codecs_wrappers.learned.training.learner import Learner
-from codecs_wrappers.learned.training.process import device_of
 from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
 from codecs_wrappers.learned.training.starts.linear import linear_start
 
@@ -446,13 +446,16 @@ def test_the_package_and_the_command_line_parser_do_not_import_torch():
 
 def test_the_device_is_the_gpu_where_there_is_one_and_its_absence_is_an_error_that_says_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device_of("auto") == torch.device("cpu")
-    with pytest.raises(UsageError, match="torch sees no GPU; use --device cpu"):
-        device_of("cuda")
+    assert resolve("auto") == torch.device("cpu")
+    with pytest.raises(UsageError, match=r"running on cuda: torch .* sees no GPU"):
+        resolve("cuda")
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     monkeypatch.setattr(torch.cuda, "current_device", lambda: 2)
-    assert device_of("auto") == device_of("cuda") == torch.device("cuda:2")
-    assert device_of("cuda:1") == torch.device("cuda:1")
+    assert resolve("auto") == resolve("cuda") == torch.device("cuda:2")
+    assert resolve("cuda:1") == torch.device("cuda:1")
+    with pytest.raises(UsageError, match=r"running on cuda:3: torch .* sees 3 GPUs"):
+        resolve("cuda:3")
 
 
 def test_bf16_keeps_gdn_and_the_outer_layers_exact_enough_for_the_highest_rate(photographs):

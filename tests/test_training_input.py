@@ -18,6 +18,7 @@ from bench.errors import UsageError
 torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench[learned]")
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
+from codecs_wrappers.learned import device
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.training import command, config, logs, process, status, trainer
 from codecs_wrappers.learned.training.data import crops
@@ -118,8 +119,8 @@ def test_options_that_contradict_each_other_or_mean_nothing_are_sentences(home, 
 
 @pytest.mark.parametrize("name", ["foo", "cpu:3", "mps", "cuda:x", ""])
 def test_a_device_that_is_not_known_is_named(name):
-    with pytest.raises(UsageError, match="was asked for"):
-        process.device_of(name)
+    with pytest.raises(UsageError, match="expected auto, cpu, cuda or cuda:N, got"):
+        device.resolve(name)
 
 
 def test_a_branch_finds_the_trunk_of_a_yaml_file(home):
@@ -274,7 +275,7 @@ def test_a_full_disk_is_said_with_the_file_that_found_no_room(tmp_path, monkeypa
 
 def test_what_a_killed_save_left_is_cleared_away_by_the_next_training(home):
     folder = home / "results/training/tiny"
-    left = files.unfinished(folder / "checkpoint.pt")
+    left = files.temp_path(folder / "checkpoint.pt")
     left.parent.mkdir(parents=True)
     left.write_bytes(b"half a checkpoint")
     with process.only_trainer(folder, "tiny"):

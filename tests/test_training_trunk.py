@@ -429,8 +429,8 @@ def test_the_queue_trains_for_a_while_and_stops_when_told(models, folders, tmp_p
     outcome = queues.train_on(*images, tmp_path / "trained", minutes=0.05, queue=tmp_path / "queue.yaml", **folders)
     assert outcome.status == "paused"
     (found, waiting) = queues.shares(tmp_path / "trained", tmp_path / "queue.yaml")
-    assert found.had > 0
-    assert waiting.had == 0
+    assert found.hours_done > 0
+    assert waiting.hours_done == 0
 
 
 def test_the_commands_own_mistakes_are_sentences(tmp_path, photographs):

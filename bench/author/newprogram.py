@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.codec import Codec, Image
 from bench.errors import RdbenchError, UsageError
-from bench.parameters import spanned
+from bench.parameters import parameters_from_points
 
 IMAGES = ("png", "ppm")  # that programs may take; of what the decoder writes, the content decides the format
 SOURCE = '''"""{title}: two programs, wrapped by `rdbench new-codec`. Say here what they are and whose."""
@@ -164,7 +164,7 @@ def _source(title: str, members: dict[str, Any], settings: list[str], points: tu
     lines.insert(4, f"    points = {listed}  # in order of rising rate")
     contract = "Point"
     if settings:
-        (parameter,) = spanned([{settings[0]: value} for value in points])
+        (parameter,) = parameters_from_points([{settings[0]: value} for value in points])
         values = parameter.range if parameter.type is not str else tuple(sorted(parameter.range))
         declared = f'Parameter("{parameter.name}", {parameter.type.__name__}, {values!r}, "as the encoder takes it")'
         lines.insert(5, f"    parameters = ({declared},)  # wider, if the encoder takes more")

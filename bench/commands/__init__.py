@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
+from bench.device import check_device
+from bench.errors import UsageError
 from bench.files import printable
 
 if TYPE_CHECKING:
@@ -43,10 +45,19 @@ def duration(text: str) -> float:
     raise argparse.ArgumentTypeError(f"expected seconds above 0, got {text!r}")
 
 
+def device(text: str) -> str:
+    """The name of a device; argparse reports a wrong one with the option's name."""
+    try:
+        return check_device(text)
+    except UsageError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
 DEVICE = argument(
     "--device",
-    choices=("auto", "cpu", "cuda"),
-    help="where networks run; RDBENCH_DEVICE if absent, else auto: a GPU if there is one",
+    type=device,
+    metavar="DEVICE",
+    help="where networks run: auto (a GPU if there is one), cpu, cuda or cuda:N (default: RDBENCH_DEVICE, else auto)",
 )
 
 

@@ -54,6 +54,7 @@ def _figures(args: argparse.Namespace) -> None:
         args.records if args.only else None,
         args.datasets,
         args.processes,
+        args.matched,
     )
     if args.index:
         write_atomically(args.index, to_json(entries))
@@ -68,7 +69,13 @@ def _report(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     rates = tuple(args.gallery_bpp)
-    page = build(args.folder, gallery_bpp=rates, gallery_images=args.gallery_images, processes=args.processes)
+    page = build(
+        args.folder,
+        gallery_bpp=rates,
+        gallery_images=args.gallery_images,
+        gallery_count=args.gallery_count,
+        processes=args.processes,
+    )
     show(args, [{"page": page.resolve()}], str(page.resolve()))
 
 
@@ -123,6 +130,7 @@ def add(commands: Commands) -> None:
         argument(
             "--datasets", nargs="*", default=[], help="with --only: the run's datasets, where its records do not tell"
         ),
+        argument("--matched", type=Path, help="pictures coded at equal rates (the run's matched.parquet)"),
         argument("--index", type=Path, help="write what each figure is as JSON"),
         argument("--processes", type=count, default=1, help="figures drawn at the same time (%(default)s)"),
         log,
@@ -136,6 +144,7 @@ def add(commands: Commands) -> None:
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
         argument("--gallery-images", nargs="+", metavar="IMAGE", help="images shown (default: all of up to 8, or 4)"),
+        argument("--gallery-count", type=count, help="how many images of a set are shown, where none is named"),
         argument("--processes", type=count, default=2, help="codecs that decode at the same time (%(default)s)"),
         DEVICE,
         log,

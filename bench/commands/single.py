@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from bench.commands import DEVICE, Commands, add_command, argument, show
-from bench.errors import RdbenchError, UsageError, explained, in_words
+from bench.errors import RdbenchError, UsageError, describe_error, explain_errors
 from bench.progress import say
 
 
 def _list(args: argparse.Namespace) -> None:
     from dataclasses import asdict
 
-    from bench.run.codec_state import all_statuses
+    from bench.run.codec_state import all_codec_states
 
-    statuses = all_statuses()
+    statuses = all_codec_states()
     lines = []
     for name, status in statuses.items():
         state = status.version if status.available else f"NOT AVAILABLE: {status.error or status.reason}"
@@ -42,7 +42,7 @@ def _encode(args: argparse.Namespace) -> None:
         name = "-".join(text.replace("=", "") for text in args.set)
         point = codec.changed(point, name, **dict(_assignment(text) for text in args.set))
     image = check_image(load_image(args.image))
-    with explained(f"encoding {args.image} as {codec.name} at {point.name}"):
+    with explain_errors(f"encoding {args.image} as {codec.name} at {point.name}"):
         bitstream = codec.encode(image, point)
         _must_decode(codec, bitstream, image)
     write_atomically(args.bitstream, bitstream)
@@ -56,7 +56,7 @@ def _must_decode(codec: Any, bitstream: bytes, image: Any) -> Any:
     try:
         pixels = codec.decode(bitstream)
     except Exception as error:
-        raise RdbenchError(f"its own decoder cannot read the result: {in_words(error)}") from error
+        raise RdbenchError(f"its own decoder cannot read the result: {describe_error(error)}") from error
     if pixels.shape != image.shape:
         raise RdbenchError(f"expected a picture of {image.shape} from its own decoder, got {pixels.shape}")
     return pixels
@@ -100,7 +100,7 @@ def _decode(args: argparse.Namespace) -> None:
         raise
     except Exception as error:  # libraries raise what they like on a foreign or broken file
         hint = _of_other_codecs(args.bitstream, codec)
-        raise UsageError(f"decoding {args.bitstream} as {args.codec}: {in_words(error)}{hint}") from None
+        raise UsageError(f"decoding {args.bitstream} as {args.codec}: {describe_error(error)}{hint}") from None
     write_atomically(args.image, as_file(pixels, args.image))
     height, width = pixels.shape[:2]
     size = {"height": height, "width": width, "bytes": len(bitstream), "bpp": 8 * len(bitstream) / (height * width)}
@@ -130,16 +130,16 @@ def _rate(args: argparse.Namespace) -> None:
     from bench.data.datasets import load_image
     from bench.discovery import load_available
     from bench.files import check_output, write_atomically
-    from bench.metrics.psnr import psnr_rgb_db
-    from bench.run.rate_control import reach
+    from bench.metrics import psnr_rgb_db
+    from bench.run.rate_control import encode_to_rate
 
     codec = load_available(args.codec)
     check_output(args.out, args.image)
     image = check_image(load_image(args.image))
     codec.prepare()
     start = time.perf_counter()
-    with explained(f"encoding {args.image} as {codec.name} to {args.bpp:g} bpp", keep=RdbenchError):
-        reached = reach(codec, image, args.bpp, args.tolerance / 100)
+    with explain_errors(f"encoding {args.image} as {codec.name} to {args.bpp:g} bpp", keep=RdbenchError):
+        reached = encode_to_rate(codec, image, args.bpp, args.tolerance / 100)
         seconds = time.perf_counter() - start
         coded, decoded = reached.coded, _must_decode(codec, reached.coded.bitstream, image)
     psnr_db = psnr_rgb_db(image, decoded)

@@ -51,9 +51,11 @@ def _manifest(args: argparse.Namespace) -> Any:
 
 def _run(args: argparse.Namespace) -> None:
     from bench import records
+    from bench.metrics import extra
     from bench.run.job import Job, part_of
 
     log_to(args.log)
+    wanted = extra(args.metrics)
     _must_exist(args.codec)
     manifest = _manifest(args)
     folder = args.folder or args.out.parent
@@ -62,8 +64,8 @@ def _run(args: argparse.Namespace) -> None:
     images = part_of(manifest.images, args.part)
     refused = manifest.refused if args.part.startswith("1-") else []
     job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads)
-    job.on_progress, job.accept_failures = progress, args.accept_failures
-    frame = records.table(job.rows())
+    job.on_progress, job.accept_failures, job.metrics = progress, args.accept_failures, wanted
+    frame = records.table(job.rows(), wanted)
     records.write(frame, args.out)
     for status, rows in frame[frame.status != "ok"].groupby("status"):
         say(f"{args.codec} on {manifest.name}: {len(rows)} {status}: {rows.reason.iloc[0]}")
@@ -137,11 +139,11 @@ def _decode_matrix(args: argparse.Namespace) -> None:
 def _codecs_with_weights(names: list[str]) -> list[Any]:
     """The codecs of these names, which must be available; where none is named, all that have weights here."""
     from bench.discovery import codecs, load_available
-    from bench.run.codec_state import status
+    from bench.run.codec_state import codec_state
 
     if names:
         return [load_available(name) for name in names]
-    found = [codec for codec in codecs().values() if status(codec).weights_sha256 and codec.role == "codec"]
+    found = [codec for codec in codecs().values() if codec_state(codec).weights_sha256 and codec.role == "codec"]
     if not found:
         raise UsageError(
             "decode-matrix: no codec with weights is available here (`rdbench list` says why); name codecs"
@@ -181,6 +183,7 @@ def add(commands: Commands) -> None:
         argument("--folder", type=Path, help="where bitstreams are linked; beside --out if absent"),
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
         argument("--leave-out", default="", metavar="WHY", help="do not run it; the row says why"),
+        argument("--metrics", nargs="*", default=[], metavar="METRIC", help="extra ones to measure (docs/metrics.md)"),
         argument("--timeout", type=duration, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=count, default=1, help="for the codec's libraries (%(default)s)"),
         argument(

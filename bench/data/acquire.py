@@ -10,33 +10,33 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
-from bench.data.archive import extract_images, is_archive, not_an_archive
+from bench.data.archive import archive_fault, extract_images, is_archive
 from bench.data.download import Source, is_url, obtain
 from bench.data.images import BrokenImageError, load_image
-from bench.data.store import Store, digest_of, set_aside, wrong
+from bench.data.store import Store, digest_of, hash_mismatch, quarantine
 from bench.errors import RdbenchError, UnavailableError, UsageError
 from bench.files import remove_folder
 
 if TYPE_CHECKING:
     from bench.data.transfer import Transfers
 
-MOST_MB, MOST_ARCHIVE_MB = 100, 16_000  # of a file, of an archive, where datasets.yaml says nothing
+MAX_MB, MAX_ARCHIVE_MB = 100, 16_000  # of a file, of an archive, where datasets.yaml says nothing
 
 log = logging.getLogger(__name__)
 
 
-def collect(name: str, entry: Mapping[str, Any], store: Store, *, quiet: bool, wait_s: float) -> list[Path]:
+def acquire(name: str, entry: Mapping[str, Any], store: Store, *, quiet: bool, wait_s: float) -> list[Path]:
     """The paths of the set's files, all present and verified. Raises UnavailableError or RdbenchError."""
-    return _Collection(name, entry, store).complete(quiet, wait_s)
+    return _Acquisition(name, entry, store).complete(quiet, wait_s)
 
 
-class _Collection:
+class _Acquisition:
     """One set on its way into its data folder. published: name -> hash, or "" where there is none."""
 
     def __init__(self, name: str, entry: Mapping[str, Any], store: Store):
         self.name, self.store = name, store
         self.urls: list[str] = entry.get("urls", [])
-        self.most_bytes = 1_000_000 * entry.get("most_mb", MOST_MB if "archive" not in entry else MOST_ARCHIVE_MB)
+        self.max_bytes = 1_000_000 * entry.get("max_mb", MAX_MB if "archive" not in entry else MAX_ARCHIVE_MB)
         self.archive: Mapping[str, Any] = entry.get("archive", {})
         self.mirror = mirror_root()
         self.below = entry.get("mirror", name)
@@ -73,7 +73,7 @@ class _Collection:
                 got = self.store.check(path, expected)
                 if not got:
                     continue
-                self.notes[name] = f"{path}: expected {expected}, got {got}, kept as {set_aside(path)}"
+                self.notes[name] = f"{path}: expected {expected}, got {got}, kept as {quarantine(path)}"
                 log.warning("%s", self.notes[name])
             missing.append(name)
         return missing
@@ -85,7 +85,7 @@ class _Collection:
             sources = self._sources(name, expected)
             notes = [self.notes[name]] if name in self.notes else []
             try:
-                obtain(transfers, path, sources, self._what(name), notes=notes, complaint=broken)
+                obtain(transfers, path, sources, self._what(name), notes=notes, validate=image_fault)
             except RdbenchError as error:
                 if not self.archive:
                     raise self._advice(error, name) from error
@@ -93,7 +93,7 @@ class _Collection:
                     self.notes[name] = str(error)
                 return False
             if expected:
-                self.store.found_right(path, expected)
+                self.store.record_match(path, expected)
         return True
 
     def _sources(self, name: str, digest: str) -> list[Source]:
@@ -101,10 +101,10 @@ class _Collection:
         urls = [url.format(file=quote(name)) for url in self.urls]
         sources = []
         if self.mirror:
-            sources.append(Source(self._mirrored(f"{self.below}/{name}"), digest, False, self.most_bytes))
+            sources.append(Source(self._mirrored(f"{self.below}/{name}"), digest, False, self.max_bytes))
             packed = [self._mirrored(base_name(url)) for url in urls if is_archive(url)]
-            sources += [Source(archive, digest, True, self.most_bytes) for archive in packed]
-        return sources + [Source(url, digest, is_archive(url), self.most_bytes) for url in urls]
+            sources += [Source(archive, digest, True, self.max_bytes) for archive in packed]
+        return sources + [Source(url, digest, is_archive(url), self.max_bytes) for url in urls]
 
     def _unpack(self, transfers: Transfers) -> None:
         """The whole set from its archive: every image is checked before the first one is put in place."""
@@ -114,13 +114,13 @@ class _Collection:
         if self.mirror:
             for below in (f"{self.below}/", ""):
                 places_here = {self._mirrored(below + name): digest for name, digest in digests.items()}
-                sources += [Source(place, digest, False, self.most_bytes) for place, digest in places_here.items()]
-        sources += [Source(url, digests[base_name(url)], False, self.most_bytes) for url in places]
+                sources += [Source(place, digest, False, self.max_bytes) for place, digest in places_here.items()]
+        sources += [Source(url, digests[base_name(url)], False, self.max_bytes) for url in places]
         path = self.store.folder / next(iter(digests))
-        if not path.is_file() or wrong(path, digests[path.name]):  # one left by a process that was killed will do
+        if not path.is_file() or hash_mismatch(path, digests[path.name]):  # a killed process may have left it
             notes = self.notes.values()
             try:
-                obtain(transfers, path, sources, self._what(path.name), notes=notes, complaint=not_an_archive)
+                obtain(transfers, path, sources, self._what(path.name), notes=notes, validate=archive_fault)
             except RdbenchError as error:
                 raise self._advice(error, path.name) from error
         scratch = self.store.folder / ".unpacked"
@@ -140,8 +140,8 @@ class _Collection:
             raise RdbenchError(f"dataset {self.name}: expected {count} images in its archive, found {len(images)}")
         for image in images:
             expected = self._expected(image.name)
-            got = wrong(image, expected)
-            fault = f"expected {expected}, got {got}" if got else "" if expected else broken(image)
+            got = hash_mismatch(image, expected)
+            fault = f"expected {expected}, got {got}" if got else "" if expected else image_fault(image)
             if fault:
                 aside = image.replace(self.store.folder / f"{image.name}.bad")
                 error = RdbenchError(f"fetching {self._what(image.name)}: {fault}, kept as {aside}")
@@ -154,7 +154,7 @@ class _Collection:
         if not self._expected(name):
             path = self.store.folder / name
             self.store.trust(name, digest_of(path))
-            self.store.found_right(path, self.store.lock[name])
+            self.store.record_match(path, self.store.lock[name])
 
     def _advice(self, error: RdbenchError, name: str) -> RdbenchError:
         """``error``, with what to do about it where that is not plain."""
@@ -179,7 +179,7 @@ class _Collection:
         return f"{self.mirror}/{quote(file) if is_url(self.mirror) else file}"
 
 
-def broken(path: Path) -> str:
+def image_fault(path: Path) -> str:
     """Says how ``path`` is no image, or a damaged one; an image that is merely refused is one."""
     try:
         load_image(path)

@@ -52,7 +52,7 @@ def is_archive(name: str) -> bool:
     return name.lower().endswith(ARCHIVE_SUFFIXES)
 
 
-def not_an_archive(path: Path) -> str:
+def archive_fault(path: Path) -> str:
     """Says that ``path`` is neither a zip nor a tar archive (a page of apology, say); empty if it is one."""
     if zipfile.is_zipfile(path) or _is_tar(path):
         return ""
@@ -130,7 +130,7 @@ def _members(archive: Path) -> Iterator[_Member]:
                 if entry.isreg():
                     yield _Member(entry.name, entry.size, partial(tar.extractfile, entry))
     else:
-        raise ArchiveError(f"unpacking {archive.name}: {not_an_archive(archive)}")
+        raise ArchiveError(f"unpacking {archive.name}: {archive_fault(archive)}")
 
 
 def _check(archive: Path, name: str, special: bool) -> None:

@@ -16,10 +16,10 @@ from typing import Any
 
 import yaml
 
-from bench.data.acquire import collect
+from bench.data.acquire import acquire
 from bench.data.images import RULES_VERSION, SUFFIXES, load_image
 from bench.data.manifest import ImageFile, Manifest, read_manifest, write_manifest
-from bench.data.store import Store, alone, data_folder, folder_store, stamp
+from bench.data.store import Store, data_folder, folder_store, locked_store, stamp
 from bench.errors import RdbenchError, UnavailableError, UsageError
 from bench.files import printable, root_file
 
@@ -44,7 +44,7 @@ FIELDS = frozenset(
         "urls",
         "archive",
         "mirror",
-        "most_mb",
+        "max_mb",
         "package",
         "distribution",
         "folder",
@@ -66,13 +66,13 @@ def fetch(name: str, spec_file: str | Path = SPECIFICATION, *, quiet: bool = Fal
     entry = _entry(name, spec_file)
     if "of" in entry:
         base = fetch(entry["of"], spec_file, quiet=quiet, wait_s=wait_s)
-        with alone(data_folder(name)) as store:
+        with locked_store(data_folder(name)) as store:
             return _variant(name, entry, base, store)
-    with alone(data_folder(name)) as store:
+    with locked_store(data_folder(name)) as store:
         if "package" in entry:
             paths, source = _in_package(name, entry, store)
         else:
-            paths = collect(name, entry, store, quiet=quiet, wait_s=wait_s)
+            paths = acquire(name, entry, store, quiet=quiet, wait_s=wait_s)
             source = _origin(entry)
         named = [(path, path.stem) for path in paths]
         return _listed(Manifest(name, licence=entry.get("licence", ""), source=source), named, entry, store)
@@ -209,7 +209,7 @@ def _own_folder(name: str) -> Manifest:
         else:
             readable.append((path, image))
     manifest = Manifest(name, licence="the user's own", source=printable(str(folder)), refused=refused)
-    with alone(folder_store(folder)) as store:
+    with locked_store(folder_store(folder)) as store:
         return _listed(manifest, readable, {}, store)
 
 

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.data.archive import ArchiveError, extract_one
-from bench.data.store import set_aside, wrong
+from bench.data.store import hash_mismatch, quarantine
 from bench.errors import RdbenchError, UnavailableError
 
 if TYPE_CHECKING:
     from bench.data.transfer import Transfers  # the HTTP library takes a while to import
 
-MOST_BYTES = 16_000_000_000  # of a download of which nothing more is known
+MAX_BYTES = 16_000_000_000  # of a download of which nothing more is known
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,13 @@ class Source:
     """One place a file can be had from. location: URL or path; digest: "sha256:..." or "" if unknown.
 
     unpack: the location is an archive that holds the file; the digest is then that of the file, not of the archive.
-    most_bytes: what comes is refused above it.
+    max_bytes: what comes is refused above it.
     """
 
     location: str
     digest: str = ""
     unpack: bool = False
-    most_bytes: int = MOST_BYTES
+    max_bytes: int = MAX_BYTES
 
 
 def is_url(location: str) -> bool:
@@ -46,18 +46,18 @@ def obtain(
     what: str,
     *,
     notes: Iterable[str] = (),
-    complaint: Callable[[Path], str] = lambda path: "",
+    validate: Callable[[Path], str] = lambda path: "",
 ) -> None:
     """``path``, whole and with the right hash, from the first source that gives it.
 
-    what: the file in words, for messages; notes: what was already found wrong; complaint(path) says what is wrong with
+    what: the file in words, for messages; notes: what was already found wrong; validate(path) says what is wrong with
     a file no hash is known of, or nothing. A wrong file is kept as ``<name>.bad`` and the next source tried. Raises
     RdbenchError, with both hashes, if all that was got was wrong, and UnavailableError if nothing was got.
     """
     bad, unreachable = list(notes), []
     for source in sources:
         try:
-            fault = _from(transfers, path, source, complaint)
+            fault = _from(transfers, path, source, validate)
         except ArchiveError as error:
             fault = str(error)
         except UnavailableError as error:
@@ -78,26 +78,26 @@ def obtain(
     raise UnavailableError(f"unreachable: {what}: {tried or 'no source is known'}")
 
 
-def _from(transfers: Transfers, path: Path, source: Source, complaint: Callable[[Path], str]) -> str:
+def _from(transfers: Transfers, path: Path, source: Source, validate: Callable[[Path], str]) -> str:
     """Puts the file at ``path``; or says what is wrong with what was got, and keeps that aside."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     packed = path.with_name(f".{path.name}.archive.part") if source.unpack else part
     while True:
-        resumed = transfers.get(source.location, packed, source.most_bytes)
+        resumed = transfers.get(source.location, packed, source.max_bytes)
         if source.unpack:
             try:
                 extract_one(packed, path.name, part)
             finally:
                 packed.unlink(missing_ok=True)
-        got = wrong(part, source.digest)
-        fault = "" if source.digest else complaint(part)
+        got = hash_mismatch(part, source.digest)
+        fault = "" if source.digest else validate(part)
         if got:
             fault = f"expected {source.digest}, got {got}"
         if not fault:
             part.replace(path)
             return ""
         if not resumed:
-            return f"{fault}, kept as {set_aside(part, path.name)}"
+            return f"{fault}, kept as {quarantine(part, path.name)}"
         log.warning("%s: wrong after a resumed download, starting over", source.location)
         part.unlink()

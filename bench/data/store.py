@@ -37,7 +37,7 @@ def digest_of(path: Path, algorithm: str = "sha256") -> str:
         return f"{algorithm}:{hashlib.file_digest(file, algorithm).hexdigest()}"
 
 
-def wrong(path: Path, digest: str) -> str:
+def hash_mismatch(path: Path, digest: str) -> str:
     """The digest ``path`` really has if it is not ``digest``; empty if it is right or nothing is known of it."""
     if not digest:
         return ""
@@ -45,13 +45,13 @@ def wrong(path: Path, digest: str) -> str:
     return "" if got == digest.lower() else got
 
 
-def set_aside(path: Path, name: str = "") -> Path:
+def quarantine(path: Path, name: str = "") -> Path:
     """Renames a wrong file to ``<name>.bad``, for a person to look at; returns its new path."""
     return path.replace(path.with_name(f"{name or path.name}.bad"))
 
 
 class Store:
-    """The two records of one data folder, read once, written by :meth:`save`. Use it inside :func:`alone`."""
+    """The two records of one data folder, read once, written by :meth:`save`. Use it inside :func:`locked_store`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -83,12 +83,12 @@ class Store:
         """The hash ``path`` has instead of ``digest``; empty if it is right. A file seen before is not read again."""
         if not digest or digest in self._known(path).get("right", ()):
             return ""
-        got = wrong(path, digest)
+        got = hash_mismatch(path, digest)
         if not got:
-            self.found_right(path, digest)
+            self.record_match(path, digest)
         return got
 
-    def found_right(self, path: Path, digest: str) -> None:
+    def record_match(self, path: Path, digest: str) -> None:
         known = self._known(path)
         self.record[self._key(path)] = {**known, **stamp(path), "right": sorted({digest, *known.get("right", ())})}
 
@@ -169,7 +169,7 @@ def folder_store(folder: Path) -> Path:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[Store]:
+def locked_store(folder: Path) -> Iterator[Store]:
     """The store of a data folder, while no other process works on it. What was found is saved even after an error."""
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -17,7 +17,7 @@ import httpx
 import tenacity
 
 from bench import __version__
-from bench.data.download import MOST_BYTES, is_url
+from bench.data.download import MAX_BYTES, is_url
 from bench.errors import UnavailableError
 
 CONNECT_TIMEOUT_S = 5.0
@@ -64,21 +64,21 @@ class Transfers(AbstractContextManager):
     def __exit__(self, *error: Any) -> None:
         self.stack.close()
 
-    def get(self, location: str, part: Path, most_bytes: int = MOST_BYTES) -> bool:
+    def get(self, location: str, part: Path, max_bytes: int = MAX_BYTES) -> bool:
         """All bytes of ``location`` in ``part``; True if it went on from what an interrupted transfer had left.
 
-        Raises MissingError, TooLargeError for more than ``most_bytes``, or UnavailableError.
+        Raises MissingError, TooLargeError for more than ``max_bytes``, or UnavailableError.
         """
         if not is_url(location):
             if not Path(location).is_file():
                 raise MissingError(f"{location}: no such file")
-            _check_size(location, Path(location).stat().st_size, most_bytes)
+            _check_size(location, Path(location).stat().st_size, max_bytes)
             shutil.copyfile(location, part)
             return False
         host = urlsplit(location).netloc
         if host in self.dead:
             raise UnavailableError(f"{location}: {self.dead[host]}")
-        transfer = _Transfer(self, location, part, most_bytes)
+        transfer = _Transfer(self, location, part, max_bytes)
         attempts = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type((httpx.TransportError, _TryAgain)),
             stop=transfer.give_up,
@@ -95,9 +95,9 @@ class Transfers(AbstractContextManager):
             raise UnavailableError(f"{location}: {reason}") from error
 
 
-def _check_size(location: str, size: int, most_bytes: int) -> None:
-    if size > most_bytes:
-        raise TooLargeError(f"{location}: refused, it has more than {most_bytes:,} bytes, and its file cannot have")
+def _check_size(location: str, size: int, max_bytes: int) -> None:
+    if size > max_bytes:
+        raise TooLargeError(f"{location}: refused, it has more than {max_bytes:,} bytes, and its file cannot have")
 
 
 class _TryAgain(Exception):
@@ -111,8 +111,8 @@ class _Stalled(_TryAgain):
 class _Transfer:
     """One URL into one file, over as many attempts as it takes."""
 
-    def __init__(self, transfers: Transfers, url: str, part: Path, most_bytes: int):
-        self.transfers, self.url, self.part, self.most_bytes = transfers, url, part, most_bytes
+    def __init__(self, transfers: Transfers, url: str, part: Path, max_bytes: int):
+        self.transfers, self.url, self.part, self.max_bytes = transfers, url, part, max_bytes
         self.note = part.with_name(part.name + ".json")  # whose bytes the part holds
         self.furthest = self._size()
         self.idle = self.stalls = 0
@@ -179,9 +179,9 @@ class _Transfer:
 
     def _allow(self, size: int) -> None:
         """Raises TooLargeError, and keeps nothing, for more bytes than the file can have."""
-        if size > self.most_bytes:
+        if size > self.max_bytes:
             self._forget()
-            _check_size(self.url, size, self.most_bytes)
+            _check_size(self.url, size, self.max_bytes)
 
     def _validator(self) -> str:
         """What the server called this very version of the file; without it, a part cannot be continued safely."""

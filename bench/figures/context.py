@@ -23,7 +23,8 @@ class Context:
     """One run, ready to be drawn.
 
     compared: rows of bench.rd.bd_table.compare; names: dataset -> how titles call it; folder: where its files lie;
-    studies: (study, dataset) -> what bench.studies.run_study wrote; datasets: of the run, measured or not.
+    studies: (study, dataset) -> what bench.studies.run_study wrote; datasets: of the run, measured or not; matched:
+    rows of bench.run.equal_rates.WANTED, coded for pictures at equal rates.
     """
 
     records: pd.DataFrame
@@ -35,6 +36,7 @@ class Context:
     folder: Path = Path()
     studies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
+    matched: pd.DataFrame | None = None
 
     def style(self, codec: str) -> Style:
         return self.styles[codec]

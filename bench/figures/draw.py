@@ -51,6 +51,7 @@ def draw_all(
     parts: Sequence[str | Path] | None = None,
     datasets: Sequence[str] = (),
     processes: int = 1,
+    matched: str | Path | None = None,
 ) -> list[dict[str, Any]]:
     """Draws every figure of a run's ``folder`` (or those that ``only`` names) into ``folder/figures``.
 
@@ -62,10 +63,12 @@ def draw_all(
 
     progress: is called with the number of figures done and of all. parts: Parquet files of records to draw from, in
     place of the run's records and its BD table. datasets: of the run, where its records do not tell. processes: that
-    draw at the same time. Raises UsageError for a name in ``only`` that no figure has.
+    draw at the same time. matched: rows coded at equal rates, by default the run's matched.parquet. Raises UsageError
+    for a name in ``only`` that no figure has.
     """
     folder = Path(folder)
-    source = (folder, Path(figures_yaml), None if parts is None else tuple(map(Path, parts)), tuple(datasets))
+    matched = Path(matched or folder / "matched.parquet")
+    source = (folder, Path(figures_yaml), None if parts is None else tuple(map(Path, parts)), tuple(datasets), matched)
     wanted = _wanted(*_read(*source), only)
     processes = min(processes, len(wanted))
     if progress:
@@ -87,7 +90,7 @@ def draw_all(
 
 @cache
 def _read(
-    folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, datasets: tuple[str, ...]
+    folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, datasets: tuple[str, ...], matched: Path
 ) -> tuple[dict[str, Any], Context]:
     """The specification and what it is drawn from, read once in each process that draws."""
     specification = read_specification(figures_yaml)
@@ -111,6 +114,7 @@ def _read(
         styles=styles(set(frame.codec) | named | claimed, specification["styles"], labels),
         names=specification["datasets"],
         datasets=tuple(sorted({*datasets, *frame.dataset})),
+        matched=pd.read_parquet(matched) if matched.is_file() else None,
     )
     return specification, context
 

@@ -25,6 +25,7 @@ from bench.codec import Image, check_image
 from bench.errors import RdbenchError, UsageError
 from bench.metrics import ms_ssim, psnr, ssimulacra2
 from bench.metrics.metric import Metric, NoValue
+from bench.metrics.psnr import psnr_rgb_db as psnr_rgb_db
 
 DEFAULT: tuple[Metric, ...] = (psnr.METRIC, ms_ssim.METRIC, ssimulacra2.METRIC)
 METRICS: dict[str, str | None] = {column: metric.version() for metric in DEFAULT for column in metric.columns}

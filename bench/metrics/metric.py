@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from bench.codec import Image
-from bench.errors import TransientError, killed_from_outside
+from bench.errors import TransientError, killed_externally
 
 # Sums may be reordered, so that they vectorise; NaN and infinity keep their meaning.
 FAST_SUMS = {"reassoc", "contract", "nsz", "arcp"}
@@ -77,7 +77,7 @@ def answer(command: Sequence[str], given: bytes = b"") -> bytes:
         done = subprocess.run(command, input=given, capture_output=True, timeout=_LONGEST_S, check=False)
     except subprocess.TimeoutExpired as error:
         raise TransientError(f"measuring: {command[0]} took longer than {_LONGEST_S} s") from error
-    if killed_from_outside(done.returncode):
+    if killed_externally(done.returncode):
         raise TransientError(f"measuring: {command[0]} was killed (exit code {done.returncode})")
     if done.returncode:
         said = done.stderr.decode("utf-8", "replace").strip().splitlines() or [f"exit code {done.returncode}"]

@@ -45,6 +45,7 @@ def build(
     *,
     gallery_bpp: Sequence[float] = (0.25, 0.75),
     gallery_images: Sequence[str] | None = None,
+    gallery_count: int | None = None,
     offline: bool = True,
     out: str | Path | None = None,
     published: bool = False,
@@ -54,7 +55,8 @@ def build(
     """The page made from the run in ``folder``: ``out``/index.html, by default ``folder``/report/index.html.
 
     gallery_bpp: rates at which images are compared; gallery_images: their names (default: all of a set of up to eight,
-    else the first four). offline: plotly.min.js lies beside the page; otherwise it is loaded from plotly's CDN, pinned
+    else the first four); gallery_count: how many, in place of eight and four. offline: plotly.min.js lies beside the
+    page; otherwise it is loaded from plotly's CDN, pinned
     by its hash. published: the page will be moved away from its run, so nothing links to bitstreams or logs, only the
     embedded dataset's pictures are shown, and plotly.min.js lies one folder up, where several reports share it.
     processes: that decode pictures at the same time. Raises UsageError if ``folder`` holds no records.
@@ -65,7 +67,7 @@ def build(
     def may_show(dataset: str) -> bool:
         return not published or dataset == EMBEDDED
 
-    originals = load_originals(run, gallery_images)
+    originals = load_originals(run, gallery_images, gallery_count)
     pictures: dict[str, Any] = {
         "published": published,
         "may_show": may_show,

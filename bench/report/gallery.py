@@ -20,10 +20,11 @@ import numpy as np
 import pandas as pd
 import PIL.Image
 
-from bench.errors import RdbenchError, may_pass
+from bench.errors import RdbenchError, is_transient
 from bench.files import sha256_pixels, write_atomically
 from bench.report.originals import Originals
 from bench.report.run import Run
+from bench.run.equal_rates import nearest_row
 from bench.run.job import decode_files
 
 PNG_LEVEL = 3
@@ -83,10 +84,10 @@ def build_gallery(
 
 
 def nearest_rows(run: Run, dataset: str, image: str, bpp: float) -> list[Any]:
-    """For each codec the row of the records whose rate is nearest to ``bpp``, as a ratio."""
+    """For each codec the row whose rate is nearest to ``bpp``, as a ratio: one coded at it, or one of the records."""
     rows = run.measured[(run.measured.dataset == dataset) & (run.measured.image == image)]
     rows = rows[rows.role == "codec"]
-    return [part.iloc[np.abs(np.log(part.bpp / bpp)).argmin()] for _, part in rows.groupby("codec")]
+    return [nearest_row(part, run.matched, bpp) for _, part in rows.groupby("codec")]
 
 
 def picture_path(folder: Path, row: Any) -> Path:
@@ -142,7 +143,7 @@ def _make_codec(run: Run, codec: str, pictures: list[Picture]) -> tuple[int, dic
             else:
                 reasons[picture.path] = f"decoded again it has pixels {found[:12]}, recorded are {expected[:12]}"
     except RdbenchError as error:
-        if may_pass(error):
+        if is_transient(error):
             raise  # the page would say so as long as it stands
         reasons |= {picture.path: f"decoding again failed: {error}" for picture in waiting}
     return len(pictures), reasons

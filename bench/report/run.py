@@ -27,6 +27,7 @@ class Run:
     records: pd.DataFrame
     bd: pd.DataFrame | None
     timing: pd.DataFrame | None
+    matched: pd.DataFrame | None  # rows of bench.run.equal_rates.WANTED
     validation: pd.DataFrame | None
     claims: dict[str, Any] | None
     environment: dict[str, Any]
@@ -81,13 +82,14 @@ def read_run(folder: Path, figures_yaml: Path = SPECIFICATION) -> Run:
         raise UsageError(
             f"building a report: {path} is missing; a run writes it: snakemake --cores all (or rdbench collect)"
         )
-    figures = folder / "figures" / "index.json"
+    figures, matched = folder / "figures" / "index.json", folder / "matched.parquet"
     specification = yaml.safe_load(figures_yaml.read_text(encoding="utf-8")) if figures_yaml.is_file() else None
     return Run(
         folder=folder,
         records=records.read(path),
         bd=_csv(folder / "bd.csv"),
         timing=_timing(folder),
+        matched=pd.read_parquet(matched) if matched.is_file() else None,
         validation=_csv(folder / "validation.csv"),
         claims=_json(folder / "claims.json"),
         environment=_json(folder / "environment.json") or {},

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from bench.codec import Codec, Point
 from bench.files import cache_dir, sha256, sha256_file, to_json, write_atomically
-from bench.metrics import METRIC_VERSIONS_JSON
-from bench.run.codec_state import Status
+from bench.metrics import of_set
+from bench.run.codec_state import CodecState
 
-CHAIN_VERSION = 1  # of the witness chain: a change of what it does to the bits or the pixels raises it
+CHAIN_VERSION = 1  # of the two-process round trip: raise it when the bits or pixels it gives change
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 class Entry:
     """One piece in the cache: a bitstream and beside it a JSON file with its hash and measurements."""
 
-    def __init__(self, codec: Codec, state: Status, image_sha256: str, point: Point, device: str = "cpu"):
+    def __init__(self, codec: Codec, state: CodecState, image_sha256: str, point: Point, device: str = "cpu"):
         key = {
             "chain": CHAIN_VERSION,
             "image": image_sha256,
@@ -40,8 +41,11 @@ class Entry:
         self.bitstream = folder / f"{digest}{codec.extension}"
         self.facts = folder / f"{digest}.json"
 
-    def read(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    def read(self, extra: Iterable[str] = ()) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
         """What is known of the bitstream, and its measurements if made by the present metrics; None for what is not.
+
+        extra: metrics beyond the default set that the measurements have to have. Those that nobody asks for stay in the
+        cache.
 
         A damaged entry is named in the log and treated as absent.
         """
@@ -51,13 +55,13 @@ class Entry:
             stored = json.loads(self.facts.read_bytes())
             if stored.pop("digest") != sha256(to_json(stored).encode()):
                 raise ValueError("the facts do not match their digest")
-            coded, measured = stored["coded"], stored["measured"]
+            coded, measured = stored["coded"], of_set(stored["measured"], extra)
             if sha256_file(self.bitstream) != coded["bitstream_sha256"]:
                 raise ValueError("the bitstream does not match its hash")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("cache entry %s is damaged (%s): made again", self.facts, error)
             return None, None
-        return coded, measured if measured["metric_versions"] == METRIC_VERSIONS_JSON else None
+        return coded, measured
 
     def write(self, coded: dict[str, Any], measured: dict[str, Any]) -> None:
         stored = {"coded": coded, "measured": measured}

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.errors import RdbenchError, TransientError, killed_from_outside
+from bench.errors import RdbenchError, TransientError, killed_externally
 
 LONGEST_LOG, KEPT_OF_LOG = 16 << 20, 1 << 20  # bytes
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,7 +76,7 @@ class Worker:
             except _CrashError as error:
                 raise WorkerError(f"{self.side}: {error}") from None
         if "error" in answer:
-            kind = WorkerStoppedError if answer.get("may_pass") else WorkerError
+            kind = WorkerStoppedError if answer.get("transient") else WorkerError
             raise kind(f"{self.side}: {answer['error']}")
         return answer
 
@@ -90,7 +90,7 @@ class Worker:
             answer = json.loads(self._read_line(process))
         except (BrokenPipeError, EOFError):
             how = self._stop()
-            if killed_from_outside(process.returncode):
+            if killed_externally(process.returncode):
                 raise WorkerStoppedError(f"{self.side}: {how}") from None
             raise _CrashError(how) from None
         except TimeoutError:

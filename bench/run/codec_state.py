@@ -26,7 +26,7 @@ TRAINING_NUMBERS = (
 
 
 @dataclass(frozen=True)
-class Status:
+class CodecState:
     """The state of one codec. ``error`` is set for a wrapper that could not be imported or asked."""
 
     codec: str
@@ -64,7 +64,7 @@ class Status:
         return path
 
 
-def status(codec: Codec) -> Status:
+def codec_state(codec: Codec) -> CodecState:
     """The state of ``codec``. A wrapper that raises when asked is in error, not an exception here."""
     fields: dict[str, Any] = {
         "codec": codec.name,
@@ -95,7 +95,7 @@ def status(codec: Codec) -> Status:
         told = plain_text(f"{type(error).__name__}: {error}")
         nothing = {"reason": "", "version": "", "weights_sha256": "", "training": ()}
         fields |= {"available": False, "error": told, **nothing}
-    return Status(**fields)
+    return CodecState(**fields)
 
 
 def _check_types(fields: dict[str, Any]) -> None:
@@ -114,16 +114,16 @@ def _check_types(fields: dict[str, Any]) -> None:
                 raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, it gives {value!r}")
 
 
-def all_statuses() -> dict[str, Status]:
+def all_codec_states() -> dict[str, CodecState]:
     """The state of every codec found, by name; a wrapper that cannot be imported stands under its module's name."""
     found = {}
     for wrapper in discover():
         if wrapper.error:
             reason = f"{wrapper.path} could not be imported: {wrapper.error}"
-            found[wrapper.module] = Status(
+            found[wrapper.module] = CodecState(
                 wrapper.module, wrapper.module, error=reason, code_sha256=code_sha256(wrapper.module)
             )
-        found |= {codec.name: status(codec) for codec in wrapper.codecs}
+        found |= {codec.name: codec_state(codec) for codec in wrapper.codecs}
     return found
 
 
@@ -131,8 +131,8 @@ def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
     What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
-    Left out is a module that says ``DECIDES_NO_BITS = True`` (commands), and all of a package whose ``__init__.py``
-    says it (training: its weights have a hash of their own).
+    A module that declares ``AFFECTS_BITSTREAM = False`` (commands) is left out, as is a whole package whose
+    ``__init__.py`` declares it (training: the weights have a hash of their own).
     Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
     """
     if _file(module) is None:
@@ -144,7 +144,7 @@ def code_sha256(module: str) -> str:
     while queue:
         name = queue.pop(0)
         path = _file(name)
-        if name in seen or path is None or any(_decides_no_bits(package) for package in _packages(name)):
+        if name in seen or path is None or not all(map(_affects_bitstream, _packages(name))):
             continue
         seen.add(name)
         code, imports = _parsed(path.read_bytes(), name, name if path.stem == "__init__" else name.rpartition(".")[0])
@@ -159,9 +159,9 @@ def _packages(module: str) -> list[str]:
     return [".".join(parts[: depth + 1]) for depth in range(len(parts))]
 
 
-def _decides_no_bits(module: str) -> bool:
+def _affects_bitstream(module: str) -> bool:
     path = _file(module)
-    return path is not None and b"\nDECIDES_NO_BITS = True" in path.read_bytes()
+    return path is None or b"\nAFFECTS_BITSTREAM = False" not in path.read_bytes()
 
 
 @cache  # codecs share most of what they import

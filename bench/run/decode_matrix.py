@@ -19,8 +19,9 @@ import pandas as pd
 
 from bench.codec import Codec, Point
 from bench.data.datasets import ImageFile
+from bench.device import requested_device
 from bench.run.client import Worker, WorkerError
-from bench.run.devices import CPU, Device, held, requested, usable_gpus
+from bench.run.devices import CPU, Device, gpus_for, lock_gpu
 from bench.run.job import decode_file
 from bench.run.timing import spread
 
@@ -85,8 +86,8 @@ class Cell:
 
 
 def places() -> list[Place]:
-    """The processor with one thread and with two, and the GPUs, unless RDBENCH_DEVICE says ``cpu``."""
-    gpus = [] if requested() == "cpu" else usable_gpus()
+    """The CPU with one thread and with two, and the GPUs that RDBENCH_DEVICE allows."""
+    gpus = gpus_for(requested_device())
     return [Place(CPU, 1), Place(CPU, 2), *(Place(gpu, 1, number) for number, gpu in enumerate(gpus))]
 
 
@@ -109,7 +110,7 @@ def decode_matrix(
         at = places()
         for place in at:
             if place.device.uuid:
-                stack.enter_context(held([place.device]))
+                stack.enter_context(lock_gpu([place.device]))
         encoders, decoders = (
             [
                 stack.enter_context(Worker(side, codec.name, log, timeout_s, place.threads, place.device.environment()))

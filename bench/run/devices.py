@@ -1,8 +1,9 @@
-"""Where networks run: on the processor, or on a GPU that no other job of this machine has at the time.
+"""Where networks run: on the CPU, or on a GPU that no other job on this machine is using.
 
-`--device`, the configuration's ``device``, or RDBENCH_DEVICE says ``auto``, ``cpu`` or ``cuda``. The harness settles it
-for each job whose codec has weights, and tells both worker processes by RDBENCH_DEVICE and CUDA_VISIBLE_DEVICES. GPUs
-are found by nvidia-smi and lent by file locks in the cache folder; CUDA_VISIBLE_DEVICES limits the choice, as ever.
+`--device`, the configuration's ``device``, or RDBENCH_DEVICE names the device (:mod:`bench.device`). The harness
+chooses one for each job whose codec has weights, and passes it to both worker processes in RDBENCH_DEVICE and
+CUDA_VISIBLE_DEVICES. GPUs are listed by nvidia-smi, limited by CUDA_VISIBLE_DEVICES as usual, and shared out through
+lock files in the cache folder.
 """
 
 from __future__ import annotations
@@ -17,12 +18,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from bench.device import VARIABLE, gpu_index, requested_device
 from bench.errors import UsageError
 from bench.files import cache_dir
 from bench.progress import say
 from bench.run.environment import output_lines
 
-CHOICES = ("auto", "cpu", "cuda")
 POLL_S = 0.5
 
 
@@ -35,20 +36,10 @@ class Device:
 
     def environment(self) -> dict[str, str]:
         """What tells a process to run there, and hides every other GPU from it."""
-        return {"RDBENCH_DEVICE": "cuda" if self.uuid else "cpu", "CUDA_VISIBLE_DEVICES": self.uuid}
+        return {VARIABLE: "cuda" if self.uuid else "cpu", "CUDA_VISIBLE_DEVICES": self.uuid}
 
 
 CPU = Device()
-
-
-def requested() -> str:
-    """The device asked for: RDBENCH_DEVICE, which `--device` sets, or "auto". Raises UsageError for what it is not."""
-    choice = os.environ.get("RDBENCH_DEVICE") or "auto"
-    if choice not in CHOICES:
-        raise UsageError(
-            f"RDBENCH_DEVICE is {choice!r}; expected one of {', '.join(CHOICES)} (CUDA_VISIBLE_DEVICES picks a GPU)"
-        )
-    return choice
 
 
 def gpus() -> list[Device]:
@@ -81,28 +72,40 @@ def usable_gpus() -> list[Device]:
     return gpus()
 
 
+def gpus_for(choice: str) -> list[Device]:
+    """The GPUs that a device's name (:mod:`bench.device`) allows: none for "cpu", for "auto" those torch can use."""
+    if choice == "cpu":
+        return []
+    if choice == "auto":
+        return usable_gpus()
+    index = gpu_index(choice)
+    return gpus() if index is None else gpus()[index : index + 1]
+
+
 @contextmanager
-def lent(has_weights: bool) -> Iterator[Device]:
+def acquire_device(has_weights: bool) -> Iterator[Device]:
     """The device for one job: the processor, or a GPU that is the caller's alone until the block ends.
 
     A codec without weights gets the processor; so does ``auto`` where torch can use no GPU. Waits for a GPU while all
     are lent. Raises UsageError where ``cuda`` is asked for and there is none.
     """
-    choice = requested() if has_weights else "cpu"
-    there = {"auto": usable_gpus, "cpu": list, "cuda": gpus}[choice]()
+    choice = requested_device() if has_weights else "cpu"
+    there = gpus_for(choice)
     if not there:
-        if choice == "cuda":
+        if choice.startswith("cuda"):
             visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-            which = "" if visible is None else f" of CUDA_VISIBLE_DEVICES={visible!r}"
-            raise UsageError(f"device cuda was asked for, and nvidia-smi lists no GPU{which}; use --device cpu or auto")
+            which = "" if visible is None else f" that CUDA_VISIBLE_DEVICES={visible!r} leaves"
+            index = gpu_index(choice)
+            what = "GPU" if index is None else f"GPU {index}"
+            raise UsageError(f"device {choice} was asked for, but nvidia-smi lists no {what}{which}; use cpu or auto")
         yield CPU
         return
-    with held(there) as gpu:
+    with lock_gpu(there) as gpu:
         yield gpu
 
 
 @contextmanager
-def held(there: list[Device]) -> Iterator[Device]:
+def lock_gpu(there: list[Device]) -> Iterator[Device]:
     """One of these GPUs, the caller's alone until the block ends; waits while other jobs have them all."""
     waiting = False
     while True:

@@ -1,4 +1,4 @@
-"""The witness chain: encode to disk, decode in another process, compare hashes, measure.
+"""The two-process round trip: encode to disk, decode in another process, compare hashes, measure.
 
 Every finished piece (image, codec, point) is kept in a cache whose key holds all that decides it, so that a run that
 was killed goes on where it stood and nothing half-written is taken for whole.
@@ -21,13 +21,13 @@ from bench.codec import Codec, Point
 from bench.data.datasets import ImageFile, Manifest
 from bench.data.images import load_verified
 from bench.discovery import load
-from bench.errors import RdbenchError, TransientError, UsageError, may_pass
-from bench.files import file_name, unfinished
-from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
+from bench.errors import RdbenchError, TransientError, UsageError, is_transient
+from bench.files import file_name, temp_path
+from bench.metrics import Reference, measure, versions_json
 from bench.run.cache import Entry
 from bench.run.client import Worker, WorkerError
-from bench.run.codec_state import Status, status
-from bench.run.devices import lent
+from bench.run.codec_state import CodecState, codec_state
+from bench.run.devices import acquire_device
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class Job:
     folder: the run's folder, where bitstreams are linked and logs lie; refused: name and reason of images that cannot
     be loaded; left_out: why the configuration does not want this codec, if it does not; on_progress(done, total,
     from_cache) is called after each piece; timeout_s: for one encode or decode; accept_failures: a failure that may
-    pass at the next try is a row as well.
+    pass at the next try is a row as well; metrics: names of those to measure beyond the default set.
     """
 
     codec: str
@@ -52,6 +52,7 @@ class Job:
     timeout_s: float = 600.0
     threads: int = 1
     accept_failures: bool = False
+    metrics: tuple[str, ...] = ()
     on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
 
     def rows(self) -> list[dict[str, Any]]:
@@ -64,7 +65,7 @@ class Job:
             codec = load(self.codec)
         except UsageError as error:
             return [{**whole, "status": "failed", "reason": str(error)}]
-        state = status(codec)
+        state = codec_state(codec)
         whole["role"] = codec.role
         if state.error:
             return [{**whole, "status": "failed", "reason": state.error}]
@@ -73,26 +74,23 @@ class Job:
         if self.manifest.status != "ok":
             return [{**whole, "status": "skipped", "reason": self.manifest.reason}]
         refused = [{"image": image["name"], "status": "skipped", "reason": image["reason"]} for image in self.refused]
-        chain = _Chain(self, codec, state)
+        pieces = Pieces(self, codec, state)
         try:
-            rows = list(chain.rows())
+            with pieces:
+                rows = list(pieces.rows())
         except UsageError as error:  # a device that is not there
             return [{**whole, "status": "failed", "reason": str(error)}]
-        if chain.undone and not self.accept_failures:
-            raise TransientError(
-                f"{self.codec} on {self.manifest.name}: {len(chain.undone)} of {chain.total} pieces failed for reasons "
-                f"that may pass: {chain.undone[0]}. The others are done and kept; the same command redoes only these. "
-                "If it happens every time: --accept-failures (accept_failures in the configuration) makes them rows"
-            )
+        pieces.raise_undone()
         return [*rows, *({**whole, **row} for row in refused)]
 
 
-class _Chain:
-    """The pieces of one job, in image order, with the two workers they need."""
+class Pieces:
+    """The pieces of one job, with the two workers they need while it is entered."""
 
-    def __init__(self, job: Job, codec: Codec, state: Status):
+    def __init__(self, job: Job, codec: Codec, state: CodecState):
         self.job, self.codec, self.state = job, codec, state
         self.done = self.cached = 0
+        self.reference: tuple[str, Reference] | None = None  # of the last image, by its hash
         self.undone: list[str] = []  # why, for each piece that the machine failed at
         self.total = len(job.images) * len(codec.points)
         self.common = {
@@ -104,10 +102,11 @@ class _Chain:
             "weights_sha256": state.weights_sha256 or None,
         }
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def __enter__(self) -> Pieces:
+        """Takes the device and makes both workers. Raises UsageError for a device that is not there."""
         job, has_weights = self.job, bool(self.state.weights_sha256)
         with ExitStack() as stack:
-            self.device = stack.enter_context(lent(has_weights))
+            self.device = stack.enter_context(acquire_device(has_weights))
             if has_weights:
                 self.common["device"] = self.device.name
             self.encoder, self.decoder = (
@@ -116,14 +115,32 @@ class _Chain:
                 )
                 for side in ("encode", "decode")
             )
-            for image in self.job.images:
-                self.reference: Reference | None = None  # made for the first point that is not in the cache
-                for index, point in enumerate(self.codec.points):
-                    yield self._row(image, point, index)
-                    self.done += 1
-                    self.job.on_progress(self.done, self.total, self.cached)
+            self.stack = stack.pop_all()
+        return self
 
-    def _row(self, image: ImageFile, point: Point, index: int) -> dict[str, Any]:
+    def __exit__(self, *error: Any) -> None:
+        self.stack.__exit__(*error)
+
+    def rows(self) -> Iterator[dict[str, Any]]:
+        """The rows of all the job's images at all the codec's operating points, in image order."""
+        for image in self.job.images:
+            for index, point in enumerate(self.codec.points):
+                yield self.row(image, point, index)
+                self.done += 1
+                self.job.on_progress(self.done, self.total, self.cached)
+
+    def raise_undone(self) -> None:
+        """Raises TransientError where the machine and not the codec failed, unless the job accepts such rows."""
+        job = self.job
+        if self.undone and not job.accept_failures:
+            raise TransientError(
+                f"{job.codec} on {job.manifest.name}: {len(self.undone)} of {self.total} pieces failed for reasons "
+                f"that may pass: {self.undone[0]}. The others are done and kept; the same command redoes only these. "
+                "If it happens every time: --accept-failures (accept_failures in the configuration) makes them rows"
+            )
+
+    def row(self, image: ImageFile, point: Point, index: int | None) -> dict[str, Any]:
+        """The row of an image at an operating point, from the cache or made now. index: its place on the curve."""
         row = {
             **self.common,
             "image": image.name,
@@ -141,7 +158,7 @@ class _Chain:
             _link(bitstream, link)
         except (RdbenchError, OSError) as error:
             log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)
-            if not isinstance(error, WorkerError) or may_pass(error):  # an error here, and no codec's
+            if not isinstance(error, WorkerError) or is_transient(error):  # an error here, and no codec's
                 self.undone.append(f"{image.name}, point {point.name}: {error}")
             relative = os.path.relpath(self.job.log, self.job.folder)
             return {**row, "status": "failed", "reason": str(error), "log": relative}
@@ -152,7 +169,7 @@ class _Chain:
     def _piece(self, image: ImageFile, point: Point) -> tuple[dict[str, Any], Path]:
         """The measurements of one piece and the path of its bitstream, from the cache or made now."""
         entry = Entry(self.codec, self.state, image.sha256, point, self.device.name)
-        coded, measured = entry.read()
+        coded, measured = entry.read(self.job.metrics)
         if coded is None:
             entry.bitstream.parent.mkdir(parents=True, exist_ok=True)
             request = {
@@ -182,10 +199,11 @@ class _Chain:
             raise WorkerError(
                 f"decode: the decoder's pixels ({other[:12]}) differ from the encoder's reconstruction ({own[:12]})"
             )
-        if self.reference is None:
-            self.reference = Reference(load_verified(image.path, image.sha256))
-        metrics = measure(self.reference, pixels)
-        return {"reconstruction_sha256": other, **metrics, "metric_versions": METRIC_VERSIONS_JSON}
+        if self.reference is None or self.reference[0] != image.sha256:
+            original = load_verified(image.path, image.sha256)
+            self.reference = image.sha256, Reference(original, self.job.metrics)
+        metrics = measure(self.reference[1], pixels)
+        return {"reconstruction_sha256": other, **metrics, "metric_versions": versions_json(self.job.metrics)}
 
 
 def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.ndarray]:
@@ -203,7 +221,7 @@ def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.nd
 def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) -> Iterator[np.ndarray]:
     """The reconstructions (uint8, H x W x 3) of bitstream files, decoded in another process. Raises WorkerError."""
     with (
-        lent(bool(load(codec).weights_digest())) as device,
+        acquire_device(bool(load(codec).weights_digest())) as device,
         Worker("decode", codec, log, device=device.environment()) as decoder,
     ):
         for path in paths:
@@ -228,7 +246,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
 def _link(source: Path, target: Path) -> None:
     """``target`` as a hard link to ``source``, or a copy across file systems; whole or absent."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    part = unfinished(target)
+    part = temp_path(target)
     try:
         os.link(source, part)
     except OSError as error:

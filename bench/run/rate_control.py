@@ -27,7 +27,7 @@ class Coded:
 
 
 @dataclass(frozen=True)
-class Reached:
+class RateResult:
     """What a search came to: ``coded``, how many bitstreams it made, and whether the codec can meet any rate at all."""
 
     coded: Coded
@@ -42,7 +42,7 @@ class Reached:
         return abs(self.coded.bpp / self.target_bpp - 1) <= self.tolerance
 
 
-def reach(codec: Codec, image: Image, target_bpp: float, tolerance: float = TOLERANCE) -> Reached:
+def encode_to_rate(codec: Codec, image: Image, target_bpp: float, tolerance: float = TOLERANCE) -> RateResult:
     """``image`` (uint8, H x W x 3) coded by ``codec`` to ``target_bpp`` bits per pixel.
 
     A VariableRate codec comes within ``tolerance`` (0.02 is 2 %) of it; an Embedded one to the byte below it; any other
@@ -59,7 +59,7 @@ def reach(codec: Codec, image: Image, target_bpp: float, tolerance: float = TOLE
     else:
         coded = search.nearest(codec)
     continuous = isinstance(codec, Embedded | VariableRate)
-    return Reached(coded, target_bpp, tolerance, search.evaluations, continuous)
+    return RateResult(coded, target_bpp, tolerance, search.evaluations, continuous)
 
 
 class _Search:

@@ -18,10 +18,10 @@ import pyarrow as pa
 from bench.codec import Point
 from bench.data.datasets import ImageFile, Manifest
 from bench.discovery import load
-from bench.errors import UsageError, may_pass
+from bench.errors import UsageError, is_transient
 from bench.run.client import Worker, WorkerError
-from bench.run.codec_state import status
-from bench.run.devices import lent
+from bench.run.codec_state import codec_state
+from bench.run.devices import acquire_device
 from bench.run.environment import device_name
 
 _S, _I, _F = pa.string(), pa.int64(), pa.float64()
@@ -61,12 +61,12 @@ def time_codec(
     Raises WorkerError where the machine failed (a killed process, a timeout, a full disk): no row would say so rightly.
     """
     codec = load(name)
-    state = status(codec)
+    state = codec_state(codec)
     rows = []
     if state.available and manifest.status == "ok":
         about = {"dataset": manifest.name, "codec": name, "repeats": repeats, "threads": threads}
         try:
-            with lent(bool(state.weights_sha256)) as device:
+            with acquire_device(bool(state.weights_sha256)) as device:
                 about["device"] = f"{device.name}, {device_name()}" if device.uuid else device_name()
                 for image in manifest.images[:images]:
                     with (
@@ -98,7 +98,7 @@ def _time_point(encoder: Worker, decoder: Worker, image: ImageFile, point: Point
         encoded = encoder.ask(do="time", **of, **at, repeats=repeats, out=bitstream)
         decoded = decoder.ask(do="time", bitstream=bitstream, repeats=repeats)
     except WorkerError as error:
-        if may_pass(error):
+        if is_transient(error):
             raise
         return {"status": "failed", "reason": str(error)}
     row = {"status": "ok", "pixels": encoded["height"] * encoded["width"]}

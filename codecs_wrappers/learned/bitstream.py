@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.errors import BitstreamError, UsageError
-from bench.limits import most_pixels, too_many
+from bench.limits import max_pixels, pixel_count_fault
 
 MAGIC = b"rdL"
 FORMAT = 1
@@ -85,10 +85,10 @@ class Header:
 
 def check_size(height: int, width: int) -> None:
     """Raises UsageError for an image that a header cannot describe."""
-    if max(height, width) > MAX_SIDE or height * width > most_pixels(MAX_PIXELS):
+    if max(height, width) > MAX_SIDE or height * width > max_pixels(MAX_PIXELS):
         raise UsageError(
             f"encoding with a learned codec: {width} x {height} is too large; the format holds sides up to {MAX_SIDE} "
-            f"and {most_pixels(MAX_PIXELS)} pixels; tile the image"
+            f"and {max_pixels(MAX_PIXELS)} pixels; tile the image"
         )
 
 
@@ -120,7 +120,7 @@ def read(bitstream: bytes, scheme: str) -> Header:
         raise BitstreamError(
             f"decoding {scheme}: the header claims a stored picture as no encoder of {scheme} writes one"
         )
-    if fault := too_many(height, width, len(bitstream), MAX_PIXELS):
+    if fault := pixel_count_fault(height, width, len(bitstream), MAX_PIXELS):
         raise BitstreamError(f"decoding {scheme}: {fault}")
     return Header(found, height, width, model, tables, bitstream[_FIELDS.size : end], payload, stored)
 

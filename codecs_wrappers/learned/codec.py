@@ -6,16 +6,16 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import struct
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from bench.codec import Codec, Image, Point, check_image
+from bench.device import requested_device
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, stored, weights
+from codecs_wrappers.learned import stored, weights
+from codecs_wrappers.learned.analysiscache import ANALYSES
 
 if TYPE_CHECKING:
-    from codecs_wrappers.learned.codelength import CodeLength
     from codecs_wrappers.learned.hyperprior.coding import Step
     from codecs_wrappers.learned.hyperprior.model import Model
 
@@ -27,7 +27,7 @@ class LearnedCodec(Codec):
 
     scheme: str  # of its bitstreams
     entries: tuple[str, ...] = ()  # of the weights manifest, the model's and any others it needs
-    checked = True
+    detects_corruption = True
 
     def available(self) -> tuple[bool, str]:
         """Whether the packages and all weights are there; nothing is imported or downloaded to find out."""
@@ -60,6 +60,9 @@ class LearnedCodec(Codec):
         for entry in self.models():
             self.model(entry)
 
+    def forget(self) -> None:
+        ANALYSES.clear()
+
     def models(self) -> tuple[str, ...]:
         """The entries that are whole models; the others (factors, quantizers) build on them."""
         return self.entries[:1]
@@ -68,7 +71,7 @@ class LearnedCodec(Codec):
         """The model of a manifest entry on the device asked for (cached)."""
         from codecs_wrappers.learned.hyperprior.model import Model
 
-        return Model.load(entry, device.asked())
+        return Model.load(entry, requested_device())
 
     def model_of(self, header: stream.Header) -> Model:
         """The model a bitstream names. Raises BitstreamError if it is none of this codec's."""
@@ -80,21 +83,6 @@ class LearnedCodec(Codec):
             f"decoding {self.name}: the bitstream was made with model {header.model.hex()}, this installation has "
             f"{known}; get the weights it was made with"
         )
-
-    def code_length(self, image: Image, point: Point) -> CodeLength:
-        """What the bitstream of ``image`` at ``point`` spends on what, beside the ideal lengths."""
-        raise NotImplementedError(f"{type(self).__name__} must know its code lengths")
-
-    def code_lengths(self, image: Image) -> Iterator[dict[str, Any]]:
-        """Rows of a study: bytes of each part of the bitstream at every point, beside their ideal lengths."""
-        image = check_image(image)
-        image.setflags(write=False)  # one analysis for all points
-        for point in self.points:
-            length = self.code_length(image, point)
-            parts = {"header and checksum": length.header + length.checksum}
-            parts |= {"z, ideal": length.ideal_z, "y, ideal": length.ideal_y, "coder's excess": length.excess}
-            for part, size in parts.items():
-                yield {"point": point.name, "part": part, "bytes": size, "bpp": 8 * size / image[..., 0].size}
 
 
 class SteppedCodec(LearnedCodec):
@@ -113,17 +101,18 @@ class SteppedCodec(LearnedCodec):
         return 1.0
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return stored.instead_of(self._encode(image, point)[0], check_image(image), self.scheme)
+        return stored.instead_of(self.encode_network(image, point)[0], check_image(image), self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         image = check_image(image)
-        bitstream, latent = self._encode(image, point)
+        bitstream, latent = self.encode_network(image, point)
         shorter = stored.instead_of(bitstream, image, self.scheme)
         if shorter is not bitstream:
             return shorter, image.copy()
         return bitstream, self.model(self.entry_of(point)).synthesise(latent, *image.shape[:2])
 
-    def _encode(self, image: Image, point: Point) -> tuple[bytes, Any]:
+    def encode_network(self, image: Image, point: Point) -> tuple[bytes, Any]:
+        """The network's bitstream, which `encode` may replace by a stored picture, and the latent it stands for."""
         from codecs_wrappers.learned.hyperprior import coding
 
         parameters = self.parameters_of(point)
@@ -142,11 +131,3 @@ class SteppedCodec(LearnedCodec):
         except (struct.error, UsageError) as error:
             raise BitstreamError(f"decoding {self.name}: the header's parameters make no step: {error}") from error
         return coding.decode(self.model_of(header), bitstream, header, step)
-
-    def code_length(self, image: Image, point: Point) -> CodeLength:
-        from codecs_wrappers.learned import codelength
-
-        return codelength.code_length(self, image, point)
-
-
-CODE_LENGTH_COLUMNS = ("point", "part", "bytes", "bpp")

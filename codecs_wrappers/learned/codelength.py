@@ -14,14 +14,15 @@ from scipy.special import ndtr
 
 from bench.codec import Image, Point, check_image
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned.entropy.gaussian import SIGMA_UNIT
+from codecs_wrappers.learned.entropy.gaussian import SIGMA_MIN, SIGMA_UNIT
 from codecs_wrappers.learned.hyperprior import coding
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codec import SteppedCodec
 
-SIGMA_MIN = 0.11  # CompressAI's lower bound of sigma
-LIKELIHOOD_MIN = 1e-9  # and of a likelihood
+DECIDES_NO_BITS = True
+
+LIKELIHOOD_MIN = 1e-9  # CompressAI's lower bound of a likelihood
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def code_length(codec: SteppedCodec, image: Image, point: Point) -> CodeLength:
     """The lengths of ``image`` (uint8, H x W x 3) coded at ``point``."""
     image = check_image(image)
     model, step = codec.model(codec.entry_of(point)), codec.step_of(codec.parameters_of(point))
-    bitstream, _ = codec._encode(image, point)  # the network's, though the codec may store the picture instead
+    bitstream, _ = codec.encode_network(image, point)
     header = stream.read(bitstream, codec.scheme)
     latent = coding.quantize(model, image, step)
     _, sigma = model.hyper(latent.z)
@@ -75,6 +76,6 @@ def ideal_z_bits(model: coding.Model, z: np.ndarray) -> float:
     prior = model.network.entropy_bottleneck
     medians = prior.quantiles[:, 0, 1].detach().cpu()
     with torch.inference_mode():
-        values = torch.from_numpy(z).float()[None] + medians[:, None, None]
+        values = torch.from_numpy(z.astype(np.float32))[None] + medians[:, None, None]
         _, likelihood = prior.cpu()(values, training=False)
     return float(-likelihood.double().log2().sum())

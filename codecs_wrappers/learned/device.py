@@ -1,67 +1,31 @@
-"""Which device the networks run on: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``, from $RDBENCH_DEVICE."""
+"""The torch device behind a name such as ``cuda:1`` (bench/device.py says which names there are)."""
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import importlib.metadata
-import os
-import re
 from typing import TYPE_CHECKING
 
+from bench.device import VARIABLE, check_device, gpu_index
 from bench.errors import UsageError
 
 if TYPE_CHECKING:
     import torch
 
-VARIABLE = "RDBENCH_DEVICE"
-
-
-def asked() -> str:
-    """What the user asked for, "auto" if nothing. Raises UsageError for a name that is no device."""
-    return _check(os.environ.get(VARIABLE, "").strip().lower() or "auto")
-
 
 def resolve(name: str = "auto") -> torch.device:
-    """The device called ``name``; "auto" is the first GPU, or the CPU where there is none.
+    """The device called ``name``. "auto" is torch's current GPU, or the CPU where there is none; "cuda" insists on it.
 
-    Raises UsageError if it is not here.
+    Raises UsageError for another name, and for a GPU that torch does not see.
     """
     import torch
 
+    name = check_device(name)
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if _check(name) == "cpu" or (name == "auto" and not gpus):
+    if name == "cpu" or (name == "auto" and not gpus):
         return torch.device("cpu")
-    index = int(name.partition(":")[2] or 0)
+    index = gpu_index(name)
+    if index is None:
+        index = torch.cuda.current_device() if gpus else 0
     if index >= gpus:
-        there = f"torch {torch.__version__} sees {gpus} GPUs" if gpus else f"torch {torch.__version__} sees no GPU"
+        there = f"torch {torch.__version__} sees {gpus or 'no'} GPU{'' if gpus == 1 else 's'}"
         raise UsageError(f"running on {name}: {there}; ask for cpu or auto ({VARIABLE} or --device)")
     return torch.device("cuda", index)
-
-
-def kind(name: str | None = None) -> str:
-    """ "cpu" or "cuda": what :func:`resolve` will give, found out without torch. name: as asked for by default."""
-    name = asked() if name is None else _check(name)
-    return ("cuda" if _cuda() else "cpu") if name == "auto" else name.partition(":")[0]
-
-
-def _check(name: str) -> str:
-    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
-        raise UsageError(
-            f"choosing a device: expected auto, cpu, cuda or cuda:N, got {name!r} ({VARIABLE} or --device)"
-        )
-    return name
-
-
-@functools.cache
-def _cuda() -> bool:
-    """Whether the driver shows this process a GPU that the installed torch can use."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-        cpu_only = importlib.metadata.version("torch").endswith("+cpu")
-    except (OSError, importlib.metadata.PackageNotFoundError):
-        return False
-    count = ctypes.c_int(0)
-    return (
-        not cpu_only and driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-    )

@@ -19,7 +19,7 @@ class LearnedEmbedded(LearnedCodec, Embedded):
     scheme: str
     points = AT_BPP
     monotone = False  # images whose whole bitstream is shorter than the last points are cut nowhere
-    checked = False  # only the whole bitstream has its checksum
+    detects_corruption = False  # the checksum covers the whole bitstream, not its prefixes
 
     def truncate(self, bitstream: bytes, point: Point) -> bytes:
         """The prefix of a whole bitstream that ``point`` asks for, by bpp or percent; the header is never cut."""

@@ -33,7 +33,7 @@ COMMITTED = Path(__file__).with_name("weights")
 VARIABLE = "RDBENCH_WEIGHTS"
 SOURCES = {"committed": "file", "zoo": "url", "file": "file"}  # and what says where the file is
 HASH_DIGITS = 8
-MOST_BYTES = 2_000_000_000  # of a download whose entry gives no `bytes`
+MAX_BYTES = 2_000_000_000  # of a download whose entry gives no `bytes`
 
 
 @dataclass(frozen=True)
@@ -160,12 +160,12 @@ def fetch(name: str, *, quiet: bool = False, wait_s: float = 0.5) -> Path:
     from bench.data.download import Source, obtain
     from bench.data.transfer import Transfers
 
-    def complaint(part: Path) -> str:
+    def validate(part: Path) -> str:
         return _wrong_hash(sha256_file(part), found["sha256"])
 
     with Transfers(quiet=quiet, wait_s=wait_s) as transfers:
-        source = Source(found["url"], most_bytes=found.get("bytes", MOST_BYTES))
-        obtain(transfers, file, [source], f"weights {name}", complaint=complaint)
+        source = Source(found["url"], max_bytes=found.get("bytes", MAX_BYTES))
+        obtain(transfers, file, [source], f"weights {name}", validate=validate)
     return file
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image as PillowImage
 
 from bench.codec import Codec, Image, Point, check_image
-from bench.errors import BitstreamError, RdbenchError, TransientError, UnavailableError, killed_from_outside
+from bench.errors import BitstreamError, RdbenchError, TransientError, UnavailableError, killed_externally
 
 LONGEST_OUTPUT = 300  # characters of a program's output in an error
 
@@ -108,7 +108,7 @@ class CommandCodec(Codec):
                 f"{self.name}, {doing}: no result after {self.timeout_s:g} s: {' '.join(command)}"
             ) from error
         if check and result.returncode:
-            kind = TransientError if killed_from_outside(result.returncode) else RdbenchError
+            kind = TransientError if killed_externally(result.returncode) else RdbenchError
             error = kind(
                 f"{self.name}, {doing}: exit status 0 expected, got {result.returncode} from {Path(command[0]).name}: "
                 f"{_tail(result.stderr or result.stdout)}"

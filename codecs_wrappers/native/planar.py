@@ -8,7 +8,7 @@ import numpy as np
 
 from bench.codec import Image
 from bench.errors import BitstreamError
-from bench.limits import most_pixels
+from bench.limits import max_pixels
 from codecs_wrappers.native.bpg import colour as ycbcr
 from codecs_wrappers.native.bpg import container
 from codecs_wrappers.native.command import CommandCodec
@@ -63,7 +63,7 @@ class PlanarCommand(CommandCodec):
     def unpack(self, bitstream: bytes) -> tuple[bytes, dict]:
         width, at = container.read_ue7(bitstream, 0, "the width", self.name)
         height, at = container.read_ue7(bitstream, at, "the height", self.name)
-        most = min(most_pixels(container.MAX_PIXELS), len(bitstream) * container.MAX_PIXELS_PER_BYTE)
+        most = min(max_pixels(container.MAX_PIXELS), len(bitstream) * container.MAX_PIXELS_PER_BYTE)
         if not 0 < width * height <= most:
             raise BitstreamError(
                 f"{self.name}, decoding: {len(bitstream)} bytes claim {width} x {height} pixels; no picture"

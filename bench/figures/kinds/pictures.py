@@ -16,10 +16,11 @@ import PIL.ImageDraw
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
+from bench.figures.demands import measured_rows, rates_of
 from bench.figures.style import GREY, titles
 from bench.files import sha256_pixels
+from bench.run.equal_rates import nearest_row
 from bench.run.job import decode_files
-from bench.run.matched import coded_at, original
 
 COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb_db", "bitstream", "bitstream_sha256"]
 COLUMNS += ["reconstruction_sha256"]
@@ -30,48 +31,29 @@ FRAME_MS = 700  # of an animation
 
 
 def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
-    """COLUMNS: for each codec and rate (bit/pixel) the bitstream whose rate is nearest, as a ratio.
+    """COLUMNS: for each codec and rate (bit/pixel) the bitstream that was coded at it, else the run's nearest.
 
     The image is the one ``spec`` names, or the first of the set. Instead of `rates`, `match` names a codec: the rate is
-    that of its operating point which the others come nearest to, of those `between` two rates if there are any, and the
-    others are coded anew at that rate where their points allow it and the image is here.
+    that of one of its operating points (see :func:`bench.figures.demands.rates_of`).
     """
-    rows = context.records[(context.records.dataset == dataset) & (context.records.status == "ok")]
-    wanted = spec.get("images", {}).get(dataset) or min(rows.image)
-    rows = rows[rows.image == wanted]
-    found = []
+    rows = measured_rows(spec, context.records, dataset)
     codecs = context.codecs(spec, dataset)
-    rates = spec["rates"] if "rates" in spec else [_matched(rows, codecs, spec)]
-    pixels = original(context.folder, dataset, wanted) if "match" in spec else None
+    rates = [] if rows.empty else rates_of(spec, rows, codecs)
+    if not rates:
+        raise Missing(f"{spec.get('match', 'no codec of this figure')} was not measured on {dataset}")
+    found = []
     for codec in codecs:
         for rate in rates:
-            part = rows[rows.codec == codec]
-            if part.empty:
-                continue
-            row = part.iloc[int(np.abs(np.log(part.bpp / rate)).argmin())]
-            if pixels is not None and codec != spec["match"] and not row.identical:
-                row = coded_at(rate, part, pixels, context.folder) or row
-            found.append({**{key: row[key] for key in COLUMNS if key in row}, **_labels(context, codec, rate)})
+            row = nearest_row(rows[rows.codec == codec], context.matched, rate)
+            if row is not None:
+                found.append({**{key: row[key] for key in COLUMNS if key in row}, **_labels(context, codec, rate)})
     if not found:
-        raise Missing(f"none of {', '.join(spec['codecs'])} was measured on image {wanted} of {dataset}")
+        raise Missing(f"none of {', '.join(spec['codecs'])} was measured on image {rows.image.iloc[0]} of {dataset}")
     return pd.DataFrame(found, columns=COLUMNS)
 
 
 def _labels(context: Context, codec: str, rate: float) -> dict[str, Any]:
     return {"label": context.style(codec).label, "rate": rate}
-
-
-def _matched(rows: pd.DataFrame, codecs: list[str], spec: dict[str, Any]) -> float:
-    """The rate of spec["match"] for which the worst match of the other codecs is best; lossless rows match any."""
-    rates = {name: np.log(part.bpp) for name, part in rows[~rows.identical.eq(True)].groupby("codec")}
-    own = rates.pop(spec["match"], None)
-    if own is None:
-        raise Missing(f"{spec['match']}, whose rate the others are to match, was not measured on {rows.image.iloc[0]}")
-    low, high = np.log(spec.get("between", (0.0001, 10000)))
-    others = [rates[name] for name in codecs if name in rates]
-    mismatch = {rate: max((np.abs(other - rate).min() for other in others), default=0.0) for rate in own}
-    wanted = [rate for rate in mismatch if low <= rate <= high] or list(mismatch)
-    return float(np.exp(min(wanted, key=mismatch.__getitem__)))
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.codec import Image
 from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned.analysiscache import ANALYSES
 from codecs_wrappers.learned.bitstream import CHECKSUM_BYTES, Header
 from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
 from codecs_wrappers.learned.entropy.gaussian import gaussian_tables, scale_index
@@ -58,17 +59,10 @@ def mean_values(means: np.ndarray) -> np.ndarray:
 def analysis(model: Model, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(y, z, means, sigma) of ``image`` (uint8, H x W x 3), as Model.analyse and Model.hyper give them.
 
-    That of the last read-only array is kept: it is what coding one image at many points has in common.
+    Kept for the next call: it is what all operating points of an image have in common.
     """
-    global _kept
-    if image.flags.writeable:
-        return _analysis(model, image)
-    if _kept is None or _kept[0] is not model or _kept[1] is not image:
-        _kept = (model, image, _analysis(model, image))
-    return _kept[2]
-
-
-_kept: tuple[Model, Image, tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] | None = None
+    y, z, means, sigma = ANALYSES.get(model, image, lambda: _analysis(model, image))
+    return y, z, means, sigma
 
 
 def _analysis(model: Model, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.codec import Image
-from codecs_wrappers.learned.codelength import LIKELIHOOD_MIN, SIGMA_MIN
-from codecs_wrappers.learned.entropy.gaussian import SIGMA_UNIT, bin_mass
+from codecs_wrappers.learned.codelength import LIKELIHOOD_MIN
+from codecs_wrappers.learned.entropy.gaussian import SIGMA_MIN, SIGMA_UNIT, bin_mass
 from codecs_wrappers.learned.hyperprior.coding import analysis, mean_values
 from codecs_wrappers.learned.plonq.coding import LEVELS
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import av
 
 from bench.codec import Image, Parameter, Point, check_image
+from bench.device import requested_device
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device
 from codecs_wrappers.learned.codec import LearnedCodec
 from codecs_wrappers.learned.resgdn import points as resgdn_points
 from codecs_wrappers.native import codemap
@@ -46,7 +46,7 @@ class ResGdnBase(LearnedCodec):
     def model(self, entry: str) -> Model:
         from codecs_wrappers.learned.resgdn.coding import Model
 
-        return Model.load(entry, device.asked())
+        return Model.load(entry, requested_device())
 
     def encode(self, image: Image, point: Point) -> bytes:
         return self.base(check_image(image), point).bitstream

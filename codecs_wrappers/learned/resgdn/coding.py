@@ -57,7 +57,7 @@ class Model:
 
     @staticmethod
     def load(entry: str, device: str = "auto") -> Model:
-        """The model of a manifest entry on ``device`` (see :mod:`device`), kept for the next call.
+        """The model of a manifest entry on ``device`` (names: bench/device.py), kept for the next call.
 
         Raises UnavailableError without the weights, UsageError without the device or for another architecture.
         """

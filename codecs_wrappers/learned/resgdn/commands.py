@@ -11,15 +11,16 @@ import numpy as np
 
 from bench.codec import Image, check_image
 from bench.commands import add_command, argument, count
+from bench.device import requested_device
 from bench.errors import UsageError
 from bench.files import write_atomically
-from codecs_wrappers.learned import device, weights
+from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.resgdn.points import PATH, QPS
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.resgdn.coding import Model
 
-DECIDES_NO_BITS = True  # of any codec (bench/run/codec_state.py): what it finds is a file
+AFFECTS_BITSTREAM = False  # so no codec hash covers this code (bench/run/codec_state.py)
 SHARES = (0.02, 0.34, 0.52, 0.68, 0.76)  # of the residual in the rate, at the paper's five points
 BITS = (2, 3, 4, 5, 6)  # METHODS.md C3
 ALLOCATED_QPS = (51, 45, 39, 34, 30, 27, 24, 21)
@@ -141,7 +142,7 @@ def main(args: argparse.Namespace) -> int:
 
     files = crops.image_files(args.images)[:: args.every]
     images = [check_image(image.permute(1, 2, 0).numpy()) for image in crops.read_images(files)]
-    model = Model.load(args.entry, device.asked())
+    model = Model.load(args.entry, requested_device())
     points, allocated = choose(model, images, args.bits, args.shares), allocate(model, images, args.bits)
     facts = {
         "entry": args.entry,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from bench.codec import Image
+from bench.studies import Study
 from codecs_wrappers.learned.resgdn import points
 from codecs_wrappers.learned.resgdn.codec import ResGdn, ResGdnBase
+
+DECIDES_NO_BITS = True
 
 LAYERS = ("point", "base_bpp", "residual_bpp", "bpp", "residual_share", "paper_share")
 TIMES = ("part", "point", "ms", "ms_least", "ms_most", "pixels", "threads", "device")
@@ -21,6 +25,43 @@ CHANNELS = ("channels", "bits", "target_bpp", "bpp", "psnr_rgb_db")
 REPEATS = 5  # after one warm-up call
 DRAWS = 10_000  # of a rounding: the mean of so many lies within 0.02 steps of the expected value
 CURVES = Path(__file__).parents[1] / "weights" / "curves"
+
+
+def studies(codec: ResGdn, short: Sequence[str]) -> list[Study]:
+    """The studies of ``codec``. short: the manifest's entries of the short trainings, which also name codecs."""
+    by_channels = {
+        "8 channels": ResGdnBase("resgdn_short", "", "", "resgdn_short"),
+        "4 channels": ResGdnBase("resgdn_short_n4", "", "", "resgdn_short_n4"),
+    }
+    return [
+        Study("resgdn_layers", codec.name, LAYERS, partial(layers, codec), "rate of ResGDN's two layers"),
+        Study(
+            "resgdn_times",
+            codec.name,
+            TIMES,
+            partial(times, codec),
+            "time of ResGDN's encoder, quantizer and decoder",
+            images=3,
+            exclusive=True,
+        ),
+        Study("resgdn_rounding", codec.name, ROUNDING, rounding, "bias of the rounding", images=1),
+        Study(
+            "resgdn_convergence",
+            codec.name,
+            CONVERGENCE,
+            partial(convergence, short),
+            "loss of the short trainings at equal steps",
+            images=1,
+        ),
+        Study(
+            "resgdn_channels",
+            "resgdn_short",
+            CHANNELS,
+            partial(channels, by_channels),
+            "base layers of 8 and of 4 channels",
+            images=8,
+        ),
+    ]
 
 
 def layers(codec: ResGdn, image: Image) -> Iterator[dict[str, Any]]:
@@ -99,7 +140,7 @@ def rounding(image: Image) -> Iterator[dict[str, Any]]:
             yield dict(zip(ROUNDING, row, strict=True))
 
 
-def convergence(entries: list[str], image: Image) -> Iterator[dict[str, Any]]:
+def convergence(entries: Sequence[str], image: Image) -> Iterator[dict[str, Any]]:
     """Rows of the validation loss of trainings at the steps, past the start, that all of them were validated at."""
     curves: dict[str, dict[int, float]] = {}
     for entry in entries:

@@ -75,16 +75,7 @@ class MeanScaleBackbone:
 
     def __init__(self, model: Model):
         self.model, self.name, self.id = model, model.name, model.id
-        self.synthesise, self.latent_shapes = model.synthesise, model.latent_shapes
-        self._kept: tuple[Image, tuple[np.ndarray, np.ndarray]] | None = None
-
-    def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
-        """Those of the last read-only image are kept: all rates of one network have them in common."""
-        if image.flags.writeable:
-            return self.model.latents(image)
-        if self._kept is None or self._kept[0] is not image:
-            self._kept = (image, self.model.latents(image))
-        return self._kept[1]
+        self.latents, self.synthesise, self.latent_shapes = model.latents, model.synthesise, model.latent_shapes
 
     def parts(self, z_hat: np.ndarray) -> Iterator[Part]:
         means, sigma = self.model.hyper(z_hat)

@@ -8,13 +8,13 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from bench.codec import Image, Point, VariableRate, check_image
+from bench.device import requested_device
 from bench.errors import BitstreamError
 from codecs_wrappers.learned import bitstream as stream
-from codecs_wrappers.learned import device, stored, weights
+from codecs_wrappers.learned import stored, weights
 from codecs_wrappers.learned.codec import LearnedCodec
 
 if TYPE_CHECKING:
-    from codecs_wrappers.learned.codelength import CodeLength
     from codecs_wrappers.learned.stanh.backbones import Backbone
     from codecs_wrappers.learned.stanh.coding import Pair
 
@@ -102,7 +102,7 @@ class Stanh(LearnedCodec, VariableRate):
         """The network of a manifest entry, ready to be coded with (cached)."""
         from codecs_wrappers.learned.stanh.backbones import load_backbone
 
-        return load_backbone(entry, device.asked())
+        return load_backbone(entry, requested_device())
 
     def pair(self, number: int, fraction: float = 0.0) -> Pair:
         """The quantizers of a rate, or ``fraction`` of the way from it to the next (cached)."""
@@ -112,27 +112,28 @@ class Stanh(LearnedCodec, VariableRate):
         return coding.load_pair(*((name, weights.sha256(name)) for name in names), fraction=fraction)
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return stored.instead_of(self._encode(image, point)[0], check_image(image), self.scheme)
+        return stored.instead_of(self.encode_network(image, point)[0], check_image(image), self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         image = check_image(image)
-        bitstream, backbone, latent = self._encode(image, point)
+        bitstream, backbone, latent = self.encode_network(image, point)
         shorter = stored.instead_of(bitstream, image, self.scheme)
         if shorter is not bitstream:
             return shorter, image.copy()
         return bitstream, backbone.synthesise(latent, *image.shape[:2])
 
-    def _encode(self, image: Image, point: Point) -> tuple[bytes, Backbone, Any]:
+    def encode_network(self, image: Image, point: Point) -> tuple[bytes, Backbone, Any]:
+        """The network's bitstream, which `encode` may replace by a stored picture; its network; its latent."""
         from codecs_wrappers.learned.stanh import coding
 
-        backbone, number, fraction = self._place(point)
+        backbone, number, fraction = self.setting_of(point)
         ids = [bytes.fromhex(weights.sha256(name))[:4] for name in self.quantizers[number : number + 2]]
         parameters = _BETWEEN.pack(*ids, round(fraction * _FRACTION_UNIT)) if fraction else ids[0]
         pair = self.pair(number, fraction)
         bitstream, latent = coding.encode(backbone, pair, check_image(image), self.scheme, parameters)
         return bitstream, backbone, latent
 
-    def _place(self, point: Point) -> tuple[Backbone, int, float]:
+    def setting_of(self, point: Point) -> tuple[Backbone, int, float]:
         """The network of an operating point, the rate at or below it, and the way from there to the next."""
         position = self.at(point["position"])["position"]
         number = math.floor(position)
@@ -178,10 +179,3 @@ class Stanh(LearnedCodec, VariableRate):
                 f"{ids[1]}, which are not neighbours of one anchor here"
             )
         return number, fraction
-
-    def code_length(self, image: Image, point: Point) -> CodeLength:
-        from codecs_wrappers.learned.stanh import coding
-
-        backbone, number, fraction = self._place(point)
-        bitstream = self._encode(image, point)[0]
-        return coding.code_length(backbone, self.pair(number, fraction), check_image(image), bitstream)

@@ -19,11 +19,11 @@ from bench.codec import Image
 from bench.errors import UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.analysiscache import ANALYSES
 from codecs_wrappers.learned.bitstream import Header
-from codecs_wrappers.learned.codelength import LIKELIHOOD_MIN, SIGMA_MIN, CodeLength
 from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
 from codecs_wrappers.learned.entropy.factorised import cumulative_logits
-from codecs_wrappers.learned.entropy.gaussian import SCALES, SIGMA_UNIT, bin_mass, scale_index
+from codecs_wrappers.learned.entropy.gaussian import SCALES, bin_mass, scale_index
 from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperprior.coding import channels_of, mean_values
 from codecs_wrappers.learned.hyperprior.hyperdecoder import ACTIVATION_UNIT
@@ -164,7 +164,7 @@ class Latent:
 
 def quantize(backbone: Backbone, pair: Pair, image: Image) -> Latent:
     """The latent of ``image`` (uint8, H x W x 3): the levels of z and of y minus its mean."""
-    y, z = backbone.latents(image)
+    y, z = ANALYSES.get(backbone, image, lambda: backbone.latents(image))
     z_symbols = pair.z.symbols(z)
     parts, symbols = [], []
     for part in backbone.parts(pair.z.values(z_symbols)):
@@ -216,18 +216,3 @@ def decode(backbone: Backbone, pair: Pair, bitstream: bytes, header: Header) -> 
     latent = Latent(z_symbols, parts, symbols)
     stream.check_checksum(bitstream, header, *latent.integers())
     return backbone.synthesise(latent.y_hat(), header.height, header.width)
-
-
-def code_length(backbone: Backbone, pair: Pair, image: Image, bitstream: bytes) -> CodeLength:
-    """What ``bitstream`` of ``image`` spends on what, beside the ideal length under the bins' own densities."""
-    latent, header = quantize(backbone, pair, image), stream.read(bitstream, "stanh")
-    edges = pair.y.edges()
-    y_bits = 0.0
-    for symbols, part in zip(latent.symbols, latent.parts, strict=True):
-        sigma, number = np.maximum(part.sigma / SIGMA_UNIT, SIGMA_MIN), symbols + pair.y.middle
-        likelihood = bin_mass(edges[number] / sigma, edges[number + 1] / sigma)
-        y_bits -= np.log2(np.maximum(likelihood, LIKELIHOOD_MIN)).sum()
-    tables = PairTables.build(pair, backbone).z
-    z_bits = tables.ideal_bits(latent.z.ravel(), channels_of(latent.z.shape)).sum()
-    payload = len(bitstream) - header.size - stream.CHECKSUM_BYTES
-    return CodeLength(header.size, payload, stream.CHECKSUM_BYTES, z_bits / 8, y_bits / 8)

@@ -5,17 +5,43 @@ None of them looks at an image's pixels; their rows are the same for every image
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-from bench.codec import Image
+from bench.codec import Image, Point
+from bench.studies import Study
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.stanh.codec import LADDER, Stanh
+from codecs_wrappers.learned.study import code_length_study_with
+
+if TYPE_CHECKING:
+    from codecs_wrappers.learned.codelength import CodeLength
+
+DECIDES_NO_BITS = True
 
 FUNCTION = ("beta", "x", "STanH(x)")
 QUANTIZERS = ("quantizer", "number", "level", "threshold above")
 COSTS = ("weights", "trains", "trained_scalars", "bytes", "steps", "hours", "device")
 STORAGE = ("kept", "rates", "networks", "scalars", "bytes", "hours", "missing")
+
+
+def studies(codecs: Sequence[Stanh], by_anchors: Sequence[Stanh]) -> list[Study]:
+    """The studies of ``codecs``, the first of them the main one. by_anchors: what the study of storage compares."""
+    first = codecs[0]
+    return [
+        *(code_length_study_with(codec, _code_length) for codec in codecs),
+        Study("stanh_function", first.name, FUNCTION, function, images=1),
+        Study("stanh_quantizers", first.name, QUANTIZERS, partial(quantizers, first), images=1),
+        Study("stanh_costs", first.name, COSTS, costs, images=1),
+        Study("stanh_storage", first.name, STORAGE, partial(storage, by_anchors), images=1),
+    ]
+
+
+def _code_length(codec: Stanh, image: Image, point: Point) -> CodeLength:
+    from codecs_wrappers.learned.stanh.codelength import code_length
+
+    return code_length(codec, image, point)
 
 
 def function(image: Image) -> Iterator[dict[str, Any]]:

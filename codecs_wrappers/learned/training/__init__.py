@@ -3,4 +3,4 @@
 Importing this package does not import torch; ``trainer.train`` is the function behind the command.
 """
 
-DECIDES_NO_BITS = True  # of any codec: its code stays out of their hashes (bench/run/codec_state.py)
+AFFECTS_BITSTREAM = False  # so no codec hash covers this code (bench/run/codec_state.py)

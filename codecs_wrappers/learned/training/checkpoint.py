@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from bench.errors import RdbenchError, UsageError
-from bench.files import unfinished
+from bench.files import temp_path
 
 FORMAT = 2
 
@@ -45,7 +45,7 @@ def save(path: str | Path, state: Mapping[str, Any]) -> int:
     The file that was there becomes the previous one. Raises RdbenchError on a full disk: both stay as they are.
     """
     path = Path(path)
-    part = unfinished(path)
+    part = temp_path(path)
     try:
         with open(part, "wb") as file:
             torch.save({"format": FORMAT, **state}, file)

@@ -1,4 +1,4 @@
-"""What a training leaves: its best average as safetensors, and the manifest entry that says what it had."""
+"""What a training leaves: its best average as safetensors, and the manifest entry that describes the training."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> byte
     return save(tensors, metadata={"about": json.dumps(dict(metadata), sort_keys=True)})
 
 
-def manifest_entry(config: Config, described: Mapping[str, Any], had: Mapping[str, Any]) -> dict[str, Any]:
-    """What the weights manifest says of a training: the model, its configuration, and what it ``had`` (steps, data)."""
+def manifest_entry(config: Config, described: Mapping[str, Any], training_facts: Mapping[str, Any]) -> dict[str, Any]:
+    """The manifest entry of a training: the model, its configuration, and ``training_facts`` (steps, data, hours)."""
     settings = {key: getattr(config, key) for key in ("batch", "crop", "lr", "optimiser", "seed", "precision")}
     return {
         "source": "committed",
         "scheme": config.scheme,
         **described,
-        "crops": had["pixels"] // config.crop**2,
+        "crops": training_facts["pixels"] // config.crop**2,
         **settings,
         "torch": str(torch.__version__),
-        **had,
+        **training_facts,
     }
 
 

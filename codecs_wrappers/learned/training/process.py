@@ -1,4 +1,4 @@
-"""What a training needs of the process around it: a device, a precision, memory, priority, a lock, a stop."""
+"""What a training needs of the process around it: a precision, memory, priority, a lock, a stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -19,23 +18,6 @@ if TYPE_CHECKING:
     import torch
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD = -1, -2, -3  # of glibc's mallopt
-
-
-def device_of(name: str) -> torch.device:
-    """The device "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N". Raises UsageError if it is not there."""
-    import torch
-
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise UsageError(f"device {name!r} was asked for, but torch sees no GPU; use --device cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise UsageError(f"device {name!r} was asked for; known are auto, cpu, cuda and cuda:N")
-    device = torch.device(name)
-    count = torch.cuda.device_count()
-    if device.index and 0 < count <= device.index:
-        raise UsageError(f"device {name!r} was asked for, but torch sees {count} GPUs, from cuda:0 on")
-    return torch.device("cuda", torch.cuda.current_device()) if name == "cuda" else device
 
 
 def device_name(device: torch.device) -> str:

@@ -16,22 +16,22 @@ SLICE_MINUTES = 30.0  # a model trains before the next choice
 
 @dataclass(frozen=True)
 class Share:
-    """A model's place in the queue. hours: its share; had: what it has trained here, in hours; after: the model that
-    has to have had its own share first."""
+    """A model's place in the queue. hours: its share; hours_done: how long it has trained here; after: the model
+    whose share must be used up first."""
 
     name: str
     hours: float
-    had: float
+    hours_done: float
     after: str | None
     finished: bool  # has a budget, and has used it
 
     @property
     def part(self) -> float:
-        return self.had / self.hours
+        return self.hours_done / self.hours
 
 
 def shares(trained: Path, queue: Path = QUEUE) -> list[Share]:
-    """The queue as it stands, with what the trainings in the folder ``trained`` have had."""
+    """The queue as it stands, with the hours that the trainings in the folder ``trained`` have run."""
     import yaml
 
     found = []
@@ -46,9 +46,9 @@ def shares(trained: Path, queue: Path = QUEUE) -> list[Share]:
 
 
 def next_of(queue: Sequence[Share]) -> Share:
-    """The model with the smallest part of its share, among those whose predecessor has had all of its own.
+    """The model with the smallest part of its share, among those whose predecessor has used up its own.
 
-    A training with a budget that is used up has had its share; trunks never end. Raises UsageError for an empty choice.
+    A training whose budget is used up counts as finished; trunks never end. Raises UsageError for an empty choice.
     """
     parts = {share.name: share.part for share in queue}
     ready = [s for s in queue if not s.finished and (s.after is None or parts.get(s.after, 1.0) >= 1)]
@@ -75,7 +75,7 @@ def train_on(
     began = time.monotonic()
     while True:
         share = next_of(shares(trained, queue))
-        say(f"{share.name}: {share.had:.2f} of its {share.hours:g} hours")
+        say(f"{share.name}: {share.hours_done:.2f} of its {share.hours:g} hours")
         left = None if minutes is None else minutes - (time.monotonic() - began) / 60
         pause_after = SLICE_MINUTES if left is None else min(SLICE_MINUTES, left)
         slice_began = time.monotonic()

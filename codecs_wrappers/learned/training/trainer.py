@@ -16,6 +16,7 @@ import torch
 
 from bench.errors import RdbenchError, UsageError
 from bench.files import to_json, write_atomically
+from codecs_wrappers.learned.device import resolve
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.training import checkpoint, export
 from codecs_wrappers.learned.training.config import Config, load, weights_file
@@ -27,7 +28,6 @@ from codecs_wrappers.learned.training.judging.validation import Score, tf32
 from codecs_wrappers.learned.training.logs import Logs
 from codecs_wrappers.learned.training.process import (
     device_name,
-    device_of,
     keep_freed_memory,
     only_trainer,
     stop_signals,
@@ -92,7 +92,7 @@ def train(
         raise UsageError(f"training {name}: the budget must be above 0 minutes, it is {minutes}")
     if pause_after is not None and not pause_after >= 0:
         raise UsageError(f"training {name}: a pause comes after 0 minutes or more, not after {pause_after}")
-    target = device_of(device)
+    target = resolve(device)
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True
     folder = Path(out) if out else weights_file(config.name).parent
@@ -334,7 +334,7 @@ class _Training:
         model = networks.load_weights(self.learner.averages[0], networks.read_weights(best), str(best))
         shipped = self.learner.as_shipped(model)
         measured = self.judge.scores(self.learner, shipped)
-        had = {
+        training_facts = {
             "steps": int(networks.read_metadata(best)["step"]),
             "steps_run": self.learner.step,
             "pixels": self.learner.pixels,
@@ -344,7 +344,7 @@ class _Training:
             "started_from": self.started_from,
             **self.facts,
         }
-        entry = export.manifest_entry(config, self.learner.described(), had)
+        entry = export.manifest_entry(config, self.learner.described(), training_facts)
         export.write(self.learner.tensors(shipped), path, entry, measured, self._anchors)
         logs.say(f"{path}: {measured[VALIDATION]} as shipped, {path.stat().st_size:,} bytes")
         return path

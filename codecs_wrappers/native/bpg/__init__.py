@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.errors import BitstreamError, UsageError
-from bench.limits import most_pixels
+from bench.limits import max_pixels
 
 from . import colour, container, hevc, sps
 from .container import C420, C444, Header
@@ -24,7 +24,7 @@ def encode(image: np.ndarray, qp: int, subsampling: str = "4:4:4") -> bytes:
     if subsampling not in _SUBSAMPLINGS or isinstance(qp, bool) or qp not in range(52):
         raise UsageError(f"encoding BPG: qp 0..51 and 4:4:4 or 4:2:0 expected, got {qp!r} and {subsampling!r}")
     height, width = image.shape[:2]
-    if width * height > (most := most_pixels(container.MAX_PIXELS)):
+    if width * height > (most := max_pixels(container.MAX_PIXELS)):
         raise UsageError(
             f"encoding BPG: {most} pixels at most (RDBENCH_MAX_PIXELS), this image has {width} x {height}; tile it"
         )

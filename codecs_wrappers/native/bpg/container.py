@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import BitstreamError
-from bench.limits import most_pixels
+from bench.limits import max_pixels
 
 from . import bits
 
@@ -108,7 +108,7 @@ def read(data: bytes) -> tuple[Header, bytes, list[bytes]]:
     end = at + picture_length if picture_length else len(data)
     if at > len(data) or end > len(data):
         raise BitstreamError(f"decoding BPG: {max(at, end)} bytes announced, {len(data)} there; the file is truncated")
-    most = most_pixels(MAX_PIXELS)
+    most = max_pixels(MAX_PIXELS)
     if not 0 < width * height <= most:
         raise BitstreamError(
             f"decoding BPG: the header claims {width} x {height} pixels, 1 to {most} are decoded (RDBENCH_MAX_PIXELS)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.errors import BitstreamError
-from bench.limits import too_many
+from bench.limits import pixel_count_fault
 
 MAGIC = b"SP"
 FORMAT = 1
@@ -62,7 +62,7 @@ def parse(bitstream: bytes) -> tuple[Header, int]:
         raise _cut(bitstream)
     if bitstream[at] != _crc8(bitstream[:at]):
         raise BitstreamError("decoding SPIHT: the header's CRC-8 does not match: the file is corrupted or not SPIHT")
-    if fault := too_many(height, width, len(bitstream), MAX_PIXELS):
+    if fault := pixel_count_fault(height, width, len(bitstream), MAX_PIXELS):
         raise BitstreamError(f"decoding SPIHT: {fault}")
     if levels != levels_for(height, width) or planes > MAX_PLANES:
         raise BitstreamError(
