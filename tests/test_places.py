@@ -197,8 +197,8 @@ def test_another_codecs_bitstream_is_a_sentence_that_names_it(capsys):
     [
         ("webp", (8, 16384), "16383"),
         ("heic", (8, 16384), "x265"),
-        ("bpg444", (8, 16384), "x265 takes no picture of 16384"),
-        ("resgdn", (8, 16384), "x265 takes no picture of 16384"),
+        ("bpg444", (8, 16384), "x265 refuses a picture of 16384"),
+        ("resgdn", (8, 16384), "x265 refuses a picture of 16384"),
         ("jpeg", (1, 70000), "encoding in.png as jpeg at q50"),
         ("avif", (1, 70000), "encoding in.png as avif at q48"),
         ("avif", (65536, 2), "its own decoder cannot decode the result"),

@@ -71,7 +71,7 @@ class Model:
         return -(-rows // resgdn.STRIDE), -(-columns // resgdn.STRIDE), self.channels
 
     def analyse(self, image: Image) -> Tensor:
-        """The code map, float32 (1, n, h, w) on the CPU. image: uint8, H x W x 3; its edges are replicated as needed."""
+        """The code map, float32 (1, n, h, w) on the CPU. image: uint8, H x W x 3; edges are replicated as needed."""
         height, width, channels = self.code_shape(*image.shape[:2])
         wanted = (height * resgdn.STRIDE, width * resgdn.STRIDE)
         padding = [(0, side - size) for side, size in zip(wanted, image.shape[:2], strict=True)]
@@ -137,7 +137,7 @@ def encode_base(model: Model, image: Image, bits: int, seed: int | None = None) 
 
 
 def enhance(base: Base, image: Image, qp: int) -> tuple[bytes, Image]:
-    """The whole bitstream and its picture: ``base``, and the residual between ``image`` and its picture, coded at ``qp``.
+    """The whole bitstream and its picture: ``base``, and the residual of ``image`` to its picture coded at ``qp``.
 
     qp: BPG's, 0 (best) .. 51.
     """
