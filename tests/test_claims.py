@@ -551,7 +551,7 @@ def test_numbers_of_a_study_are_means_with_intervals_or_exact_facts(make_run, tm
 
 def test_a_curve_that_nobody_published_says_where_its_points_would_go(make_run):
     (claim,) = verdicts(make_run(), "resgdn_above_cai2018").values()
-    assert claim["verdict"] == NOT_TESTABLE and "bench/published has no resgdn_fig4.csv" in claim["reason"]
+    assert claim["verdict"] == NOT_TESTABLE and "bench/rd/published has no resgdn_fig4.csv" in claim["reason"]
 
 
 def test_a_metric_without_values_says_why(make_run, tmp_path):

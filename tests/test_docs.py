@@ -47,6 +47,7 @@ PROGRAMS = {
     "mkdir",
     "export",
     "true",
+    "uv",
 }
 PROGRAMS |= {".", "exit", "bash", "apptainer", "cd", "docker", "gh", "mkdocs"}
 NUMBER = re.compile(r"\b[0-9a-f]{12}\b|[-+]?\d+(\.\d+)?| +")

@@ -55,5 +55,5 @@ def test_the_blend_is_in_the_stream_and_changes_prefixes_only():
 
 def test_only_elements_have_an_order_by_gain_and_only_it_has_a_blend():
     for wrong in (("channel", "gain", 0), ("element", "gain", 17), ("element", "sigma", 3)):
-        with pytest.raises(UsageError, match="only elements are ordered by gain"):
+        with pytest.raises(UsageError, match="only elements can be ordered by gain"):
             Order(*wrong)

@@ -492,9 +492,9 @@ def test_streams_of_another_rate_anchor_or_network_are_refused_by_name(workshop,
         codec.decode(dataclasses.replace(found, model=bytes(4)).write() + coded[found.size :])
     with pytest.raises(BitstreamError, match="not in the manifest"):
         codec.decode(dataclasses.replace(found, parameters=b"\0\0\0\1").write() + coded[found.size :])
-    with pytest.raises(BitstreamError, match="name no rate"):
+    with pytest.raises(BitstreamError, match="bytes of parameters"):
         codec.decode(dataclasses.replace(found, parameters=b"\0").write() + coded[found.size :])
-    with pytest.raises(BitstreamError, match="not neighbours"):
+    with pytest.raises(BitstreamError, match="not neighbouring rates"):
         swapped = found.parameters * 2 + b"\0\1"
         codec.decode(dataclasses.replace(found, parameters=swapped).write() + coded[found.size :])
 

@@ -55,6 +55,18 @@ METRICS = {
     "ms_ssim_db": ("MS-SSIM (RGB)", "dB"),
     "ms_ssim_db_of_mean": ("MS-SSIM (RGB)", "dB"),
     "ssimulacra2": ("SSIMULACRA 2", ""),
+    "psnr_hvs_m_db": ("PSNR-HVS-M (Y)", "dB"),
+    "fsim": ("FSIM (colour)", ""),
+    "vif": ("VIF (pixel domain, Y)", ""),
+    "nlpd": ("−NLPD (Y)", ""),
+    "iw_ssim": ("IW-SSIM (Y)", ""),
+    "vmaf": ("VMAF", ""),
+    "vmaf_neg": ("VMAF-NEG", ""),
+    "ciede2000": ("CIEDE2000", "dB"),
+    "butteraugli": ("−Butteraugli", ""),
+    "lpips": ("−LPIPS (AlexNet)", ""),
+    "lpips_vgg": ("−LPIPS (VGG16)", ""),
+    "dists": ("−DISTS", ""),
 }
 
 

@@ -14,14 +14,16 @@ AFFECTS_BITSTREAM = False  # so no codec hash covers this code (bench/run/codec_
 def _ship(args: argparse.Namespace) -> None:
     from codecs_wrappers.learned.training.ship import ship
 
-    print(f"{ship(args.name, args.folder)}: committed weights, their entry and curve are as trained; commit them")
+    print(f"{ship(args.name, args.folder)}: weights, manifest entry and curve are in place; commit them")
 
 
 def _fetch(args: argparse.Namespace) -> None:
+    from bench.metrics import network_weights
     from codecs_wrappers.learned import weights
 
     for name in args.names:
-        print(weights.fetch(name))
+        for path in network_weights.fetch(name) if name in network_weights.FETCHED else [weights.fetch(name)]:
+            print(path)
 
 
 def add_commands(subparsers: Any) -> None:
@@ -35,7 +37,7 @@ def add_commands(subparsers: Any) -> None:
         subparsers,
         "ship-weights",
         _ship,
-        "Put a finished training's weights, manifest entry and curve where they are committed.",
+        "Copy a finished training's weights, manifest entry and curve into the repository.",
         argument("name", metavar="NAME", help="of the model"),
         argument("folder", nargs="?", type=Path, help="of the training (default: results/training/NAME)"),
         example="rdbench ship-weights mean_scale_0.0154",
@@ -45,6 +47,6 @@ def add_commands(subparsers: Any) -> None:
         "fetch-weights",
         _fetch,
         "Download published weights that the manifest knows into the cache; nothing else ever downloads weights.",
-        argument("names", nargs="+", metavar="NAME", help="of the weights manifest"),
+        argument("names", nargs="+", metavar="NAME", help="of the weights manifest, or of a metric: lpips, dists"),
         example="rdbench fetch-weights mbt2018_mean_1",
     )

@@ -34,7 +34,8 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         common = [image for image in base.images if image in other.images]
         if not common:
             continue
-        pairs = (np.stack(arrays) for side in (base, other) for arrays in zip(*_curves(side.of(common)), strict=True))
+        curves = (_curves(side.select(common)) for side in (base, other))
+        pairs = (np.stack(arrays) for side in curves for arrays in zip(*side, strict=True))
         about = {"kind": "measured", "codec": codec, "label": context.style(codec).label, "at_quality": quality}
         for image, value in zip(common, bd_rates(*pairs), strict=True):
             if np.isfinite(value):
