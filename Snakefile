@@ -9,7 +9,7 @@ images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> me
 
 from snakemake.utils import validate
 
-from bench.metrics import METRIC_VERSIONS_JSON
+from bench.metrics import extra, versions_json
 from bench.workflow import plan
 
 # Only without --configfile: Snakemake would merge the keys of this file into the user's.
@@ -93,14 +93,17 @@ rule code:
     params:
         run=RUN,
         device=lambda wildcards: PLAN.device_of(wildcards.codec),
-        metrics=METRIC_VERSIONS_JSON,
+        metrics=versions_json(extra(config["metrics"])),
+        extra=extra(config["metrics"]),
+        points=config["points"],
         timeout=config["timeout_s"],
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
         accept=["--accept-failures"] if config["accept_failures"] else [],
     shell:
         "rdbench run {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
-        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --timeout {params.timeout:q}"
-        " --device {params.device:q} {params.accept:q} --log {log:q}"
+        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --points {params.points:q}"
+        " --metrics {params.extra:q} --timeout {params.timeout:q} --device {params.device:q} {params.accept:q}"
+        " --log {log:q}"
 
 
 rule collect:

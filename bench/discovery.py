@@ -1,7 +1,7 @@
-"""Which codecs there are.
+"""Finds the codecs.
 
-Their wrapper modules are found by listing codecs_wrappers/ and the folders of RDBENCH_WRAPPERS, and by asking what
-installed packages register (:mod:`bench.installed`).
+Wrapper modules are the files in codecs_wrappers/ and in the folders of RDBENCH_WRAPPERS, and the entry points of
+installed packages (:mod:`bench.installed`).
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from bench.parameters import check_values
 
 @dataclass(frozen=True)
 class Found:
-    """One wrapper module that discovery found: its codecs, or why it could not be imported.
+    """A wrapper module: its codecs, or the reason why it could not be imported.
 
-    module: the name of its row where it could not be: a file's name without .py, or an entry point's. key: what
-    :func:`bench.run.codec_state.code_sha256` calls it. path: of its file, or of which package it is, as messages call
-    it. imported: the module itself. A module without CODECS that defines no codec either has none: a helper.
+    module: the name of its row if it could not be: a file's name without .py, or an entry point's name. key: its name
+    for :func:`bench.run.codec_state.code_sha256`. path: its file or its package, for messages. imported: the module
+    itself. A module that neither has CODECS nor defines a codec is a helper, without codecs.
     """
 
     module: str
@@ -41,7 +41,7 @@ class Found:
 
 @dataclass(frozen=True)
 class _Source:
-    """A wrapper module to import. refusal: why it is not imported at all."""
+    """A wrapper module to import. refusal: the reason for not importing it."""
 
     name: str
     key: str
@@ -51,10 +51,10 @@ class _Source:
 
 
 def discover() -> list[Found]:
-    """Every wrapper module there is, importable or not: the files in name order, then those of installed packages.
+    """Every wrapper module, importable or not: files sorted by name, then those of installed packages.
 
-    Files beginning with ``_`` are left out. Raises UsageError for a folder of RDBENCH_WRAPPERS that is none, and for
-    two files of one name. Whatever an installed package does wrong is its own row.
+    Files whose names begin with ``_`` are left out. Raises UsageError for a folder of RDBENCH_WRAPPERS that does not
+    exist, and for two files with the same name. Errors in an installed package become rows of their own.
     """
     found = []
     owners: dict[str, str] = {}
@@ -70,23 +70,23 @@ def discover() -> list[Found]:
 
 
 def _files() -> list[_Source]:
-    """Every wrapper file, in name order."""
+    """Every wrapper file, sorted by name."""
     files: dict[str, Path] = {}
     for folder in map(Path, codecs_wrappers.__path__):
         if not folder.is_dir():
-            raise UsageError(f"RDBENCH_WRAPPERS names {folder}, which is no folder; correct it, or unset it")
+            raise UsageError(f"RDBENCH_WRAPPERS names {folder}, which is not a folder; correct it, or unset it")
         for file in folder.glob("*.py"):
             if file.stem.startswith("_"):
                 continue
             if file.stem in files:
-                raise UsageError(f"{_shown(files[file.stem])} and {file} have one name; rename the second")
+                raise UsageError(f"{_shown(files[file.stem])} and {file} have the same name; rename the second")
             files[file.stem] = file
     home = codecs_wrappers.__name__
     return [_Source(stem, stem, f"{home}.{stem}", _shown(file)) for stem, file in sorted(files.items())]
 
 
 def _registered(files: list[_Source]) -> list[_Source]:
-    """Every wrapper module that installed packages register; one whose name is taken says by whom."""
+    """Every wrapper module of installed packages; one whose name is taken is refused."""
     owners = {source.name: source.owner for source in files}
     sources = []
     for it in registered():
@@ -97,13 +97,13 @@ def _registered(files: list[_Source]) -> list[_Source]:
                 f"its entry point {it.name!r} has the name of {owner}; rename one of the two, or uninstall a package"
             )
         elif not it.names_a_module:
-            refusal = f"expected its entry point {it.name!r} to name a module, it names {it.entry.value!r}"
+            refusal = f"expected its entry point {it.name!r} to name a module, got {it.entry.value!r}"
         sources.append(_Source(name, it.key, it.module, it.owner, refusal))
     return sources
 
 
 def _shown(path: Path) -> str:
-    """A wrapper's file as messages call it: in this project's folder from there on, elsewhere its whole path."""
+    """A wrapper's file for messages: relative to this project if it is inside, otherwise the whole path."""
     home = Path(codecs_wrappers.__file__ or "").parent
     return str(path.relative_to(home.parent)) if path.is_relative_to(home) else str(path)
 
@@ -114,11 +114,11 @@ def _import(source: _Source) -> Found:
     try:
         module = importlib.import_module(source.module)
         if not (":" in source.key or hasattr(module, "CODECS") or _own_codecs(module)):
-            return Found(source.name, path=source.owner, key=source.key, imported=module)  # a helper's file
+            return Found(source.name, path=source.owner, key=source.key, imported=module)  # a helper file
         codecs = tuple(module.CODECS)
         for codec in codecs:
             _check_codec(codec)
-    except (Exception, SystemExit) as error:  # a broken wrapper must not take the others with it; it becomes a row
+    except (Exception, SystemExit) as error:  # a broken wrapper becomes a row and must not affect the others
         where = traceback.extract_tb(error.__traceback__)[-1]
         return _failed(source, f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
     return Found(source.name, codecs, path=source.owner, key=source.key, imported=module)
@@ -129,7 +129,7 @@ def _failed(source: _Source, why: str) -> Found:
 
 
 def _own_codecs(module: Any) -> list[type]:
-    """The codec classes that a module defines: with one it is a wrapper, which lacks its CODECS."""
+    """The codec classes that a module defines; with one, it is a wrapper that lacks CODECS."""
     kinds = (kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Codec))
     return [kind for kind in kinds if kind.__module__ == module.__name__]
 
@@ -139,7 +139,9 @@ def _check_codec(codec: Codec) -> None:
         if not getattr(codec, attribute, None):
             raise UsageError(f"{type(codec).__name__} has no {attribute}")
     if isinstance(codec, VariableRate) and not (codec.parameter and -inf < codec.limits[0] < codec.limits[1] < inf):
-        raise UsageError(f"{codec.name} needs a parameter and two finite limits, the lower first: {codec.limits}")
+        raise UsageError(
+            f"{codec.name} needs a parameter and two finite limits, the lower one first; got {codec.limits}"
+        )
     for parameter in codec.parameters:
         parameter.check(codec.name)
     for point in codec.points:
@@ -150,19 +152,19 @@ def _check_codec(codec: Codec) -> None:
             point.to_json()
         except (TypeError, ValueError) as error:
             raise UsageError(
-                f"{codec.name}: the parameters of point {point.name} are no JSON values: {error}"
+                f"{codec.name}: the parameters of point {point.name} are not JSON values: {error}"
             ) from error
     if len(set(names)) < len(names):
-        raise UsageError(f"{codec.name} has two operating points of one name: {names}")
+        raise UsageError(f"{codec.name} has two operating points with the same name: {names}")
     for name in (codec.name, *names):
         if not all(c.isalnum() or c in "._-" for c in name):
             raise UsageError(
-                f"{name!r} is no name for a codec or point: letters, digits and ._- only (it becomes a path)"
+                f"{name!r} cannot name a codec or point, as it becomes part of a path: use letters, digits and ._- only"
             )
 
 
 def family_commands() -> list[Any]:
-    """The `add_commands` functions of the wrappers that bring commands of their own (`plonq-levels`)."""
+    """The `add_commands` functions of the wrappers that add commands (`plonq-levels`)."""
     return [found.imported.add_commands for found in discover() if hasattr(found.imported, "add_commands")]
 
 
@@ -172,9 +174,9 @@ def codecs() -> dict[str, Codec]:
 
 
 def load(name: str) -> Codec:
-    """The codec called ``name``. Imports the likely wrapper first, so that a process pays for one library only.
+    """The codec called ``name``. Imports the likely wrapper first, so that a process loads only one library.
 
-    Raises UsageError that lists the names there are, or says why the wrapper of that name is broken.
+    Raises UsageError that lists the known names, or states the error in the wrapper of that name.
     """
     for source in _likely_first(name):
         for codec in _import(source).codecs:
@@ -189,7 +191,7 @@ def load(name: str) -> Codec:
 
 
 def _likely_first(name: str) -> Iterator[_Source]:
-    """Every wrapper module, those first whose name the codec's begins with, files before packages."""
+    """Every wrapper module, first those whose names the codec's name begins with, files before packages."""
     files = _files()
     yield from (source for source in files if name.startswith(source.name))
     installed = _registered(files)
@@ -198,7 +200,7 @@ def _likely_first(name: str) -> Iterator[_Source]:
 
 
 def load_available(name: str) -> Codec:
-    """The codec of that name. Raises UsageError if there is none, or with the reason where it cannot run here."""
+    """The codec of that name. Raises UsageError if there is none, or with the reason if it cannot run here."""
     codec = load(name)
     runs, reason = codec.available()
     if not runs:
@@ -207,7 +209,7 @@ def load_available(name: str) -> Codec:
 
 
 def module_of(codec: Codec) -> str:
-    """The key of the wrapper module that gives ``codec``; its class may be defined elsewhere.
+    """The key of the wrapper module whose CODECS contains ``codec``; its class may be defined elsewhere.
 
     A file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package.
     """

@@ -1,6 +1,6 @@
-"""Wrapper modules that installed packages bring, registered as entry points of the group ``rdbench.codecs``.
+"""Wrapper modules in installed packages, registered as entry points of the group ``rdbench.codecs``.
 
-In the package's pyproject.toml, with the import name of a module that has CODECS, as a file in codecs_wrappers/ has::
+In the package's pyproject.toml, give the import name of a module with CODECS, like those in codecs_wrappers/::
 
     [project.entry-points."rdbench.codecs"]
     palette = "rdbench_palette.wrapper"
@@ -30,17 +30,17 @@ class Registered:
 
     @property
     def name(self) -> str:
-        """The entry point's name, as a part of a path: its row is called so if the module cannot be imported."""
+        """The entry point's name as part of a path, which names its row if the module cannot be imported."""
         return re.sub(r"[^\w.-]", "-", self.entry.name).lstrip(".") or "unnamed"
 
     @property
     def module(self) -> str:
-        """The import name of the wrapper module; of an entry point that is malformed, all it says."""
+        """The import name of the wrapper module; the whole value of a malformed entry point."""
         return self.entry.module if self._is_well_formed else self.entry.value
 
     @property
     def names_a_module(self) -> bool:
-        """Whether the entry point names a module, as it must, and not an object in one."""
+        """Whether the entry point names a module, as it must, rather than an object in one."""
         return self._is_well_formed and not self.entry.attr
 
     @property
@@ -49,22 +49,22 @@ class Registered:
 
     @property
     def distribution(self) -> Distribution:
-        assert self.entry.dist is not None  # entry_points() reads them from distributions
+        assert self.entry.dist is not None  # entry_points() gives only those of distributions
         return self.entry.dist
 
     @property
     def key(self) -> str:
-        """What a status calls the module: ``DISTRIBUTION:MODULE``. A file in codecs_wrappers/ has no colon."""
+        """The module's name in a codec's state, ``DISTRIBUTION:MODULE``; that of a file has no colon."""
         return f"{self.distribution.name}:{self.module}"
 
     @property
     def owner(self) -> str:
-        """What messages call it, such as "rdbench_palette.wrapper of rdbench-palette 0.1.0"."""
+        """Its name in messages, such as "rdbench_palette.wrapper of rdbench-palette 0.1.0"."""
         return f"{self.module} of {self.distribution.name} {self.distribution.version}"
 
     @cached_property
     def top_level(self) -> frozenset[str]:
-        """The top-level modules of the distribution. Of an editable one, which lists none: all next to its own."""
+        """The distribution's top-level modules; for an editable one, which lists none, all those next to its own."""
         own = self.module.partition(".")[0]
         files = self.distribution.files or ()
         listed = {file.parts[0] if len(file.parts) > 1 else inspect.getmodulename(file) or "" for file in files}
@@ -80,18 +80,18 @@ class Registered:
 
 
 def registered() -> tuple[Registered, ...]:
-    """Every entry point of the group, in the order of the entry points' and their distributions' names."""
+    """Every entry point of the group, sorted by its own and its distribution's name."""
     return _registered(tuple(sys.path))
 
 
-@lru_cache(maxsize=1)  # reading what 200 installed packages register takes 25 ms
+@lru_cache(maxsize=1)  # reading the entry points of 200 installed packages takes 25 ms
 def _registered(path: tuple[str, ...]) -> tuple[Registered, ...]:
     found = [Registered(entry) for entry in entry_points(group=GROUP)]
     return tuple(sorted(found, key=lambda it: (it.name, it.key)))
 
 
 def source_file(module: str) -> Path | None:
-    """The file of an installed module, Python or compiled, found without importing it; None if there is none."""
+    """The file of an installed module, Python or compiled, found without importing it, or None."""
     top, *rest = module.split(".")
     try:
         spec = importlib.util.find_spec(top)

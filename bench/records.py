@@ -64,27 +64,54 @@ SCHEMA = pa.schema(
     ]
 )
 
+# Columns behind the others, each only in a table of a run that asked for it: what `metrics:` may name beyond the above.
+EXTRA_METRICS = (
+    "psnr_hvs_m_db",  # +inf for an identical reconstruction
+    "fsim",
+    "vif",
+    "nlpd",  # smaller is better, 0 for an identical reconstruction
+    "iw_ssim",
+    "vmaf",  # 97.4 for an identical reconstruction
+    "vmaf_neg",
+    "ciede2000",  # dB; +inf for an identical reconstruction
+    "butteraugli",  # smaller is better
+    "lpips",  # smaller is better
+    "lpips_vgg",  # smaller is better
+    "dists",  # smaller is better
+)
+
 KEY = ["dataset", "codec", "image", "point_index"]
 
 
-def table(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a DataFrame with every column of SCHEMA, sorted by KEY. Raises ValueError for unknown columns."""
+def table(rows: Iterable[Mapping[str, Any]], extra: Iterable[str] = ()) -> pd.DataFrame:
+    """Rows as a DataFrame with every column of SCHEMA and those of EXTRA_METRICS that ``extra`` or a row has.
+
+    Columns and rows have a fixed order. Unknown columns raise ValueError.
+    """
     rows = list(rows)
-    unknown = {name for row in rows for name in row} - set(SCHEMA.names)
-    if unknown:
+    given = {name for row in rows for name in row} | set(extra)
+    if unknown := given - {*SCHEMA.names, *EXTRA_METRICS}:
         raise ValueError(f"records have no column {sorted(unknown)}; SCHEMA in {__name__} lists them")
-    columns = {name: [_storable(row.get(name)) for row in rows] for name in SCHEMA.names}
-    return pa.table(columns, schema=SCHEMA).to_pandas().sort_values(KEY, ignore_index=True)
+    schema = schema_of(given)
+    columns = {name: [_storable(row.get(name)) for row in rows] for name in schema.names}
+    return pa.table(columns, schema=schema).to_pandas().sort_values(KEY, ignore_index=True)
+
+
+def schema_of(names: Iterable[str]) -> pa.Schema:
+    """SCHEMA, and behind it the columns of EXTRA_METRICS that ``names`` has."""
+    named = set(names)
+    return pa.schema([*SCHEMA, *((name, _F) for name in EXTRA_METRICS if name in named)])
 
 
 def _storable(value: Any) -> Any:
     return plain_text(value) if isinstance(value, str) else value
 
 
-def write(frame: pd.DataFrame, path: str | Path, schema: pa.Schema = SCHEMA) -> None:
-    """``frame`` as Parquet, atomically. Same rows, same bytes."""
+def write(frame: pd.DataFrame, path: str | Path, schema: pa.Schema | None = None) -> None:
+    """``frame`` as Parquet, atomically. Same rows, same bytes. schema: that of the records if absent."""
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata(), buffer)
+    table = pa.Table.from_pandas(frame, schema=schema or schema_of(frame.columns), preserve_index=False)
+    pq.write_table(table.replace_schema_metadata(), buffer)
     write_atomically(path, buffer.getvalue())
 
 
@@ -142,16 +169,21 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def read(*paths: str | Path) -> pd.DataFrame:
-    """The records in the given Parquet files, concatenated and sorted. Raises UsageError for any other file."""
+    """The records in the given Parquet files, concatenated and sorted. Raises UsageError for what is no such file.
+
+    A column of EXTRA_METRICS that only some of the files have is null in the rows of the others.
+    """
     tables = []
     for path in paths:
         try:
-            tables.append(pq.read_table(path, schema=SCHEMA))
+            tables.append(pq.read_table(path, schema=schema_of(pq.read_schema(path).names)))
         except (OSError, pa.ArrowInvalid) as error:
             raise UsageError(
                 f"reading records: expected a Parquet file from `rdbench run` or a whole run, got {path} ({error})"
             ) from error
-    return pa.concat_tables(tables).to_pandas().sort_values(KEY, ignore_index=True)
+    names = {name for part in tables for name in part.column_names}
+    whole = pa.concat_tables(tables, promote_options="default").select(schema_of(names).names)
+    return whole.to_pandas().sort_values(KEY, ignore_index=True)
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:

@@ -411,7 +411,7 @@ def row_of(table: pd.DataFrame, averaging: str, method: str = "pchip") -> pd.Ser
 def test_the_averaged_curve_is_the_mean_over_images_at_each_point():
     frame = make_records({"a": 1.0})
     curve = averaged_curve(frame, "set", "a", "psnr_rgb_db")
-    assert list(curve.columns) == ["point", "point_index", "bpp", "value", "n_images", "n_identical"]
+    assert list(curve.columns) == ["point", "point_index", "bpp", "value", "n_images", "n_identical", "worst"]
     means = frame.groupby("point_index")[["bpp", "psnr_rgb_db"]].mean()
     assert curve.bpp.to_numpy() == pytest.approx(means.bpp.to_numpy())
     assert curve.value.to_numpy() == pytest.approx(means.psnr_rgb_db.to_numpy())

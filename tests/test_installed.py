@@ -129,8 +129,8 @@ def made(name: str, imports: str = "") -> str:
         ("mine = plugin_b.wrapper", "raise SystemExit(3)\n", "SystemExit: 3 (wrapper.py, line 1)"),
         ("mine = plugin_b.wrapper", "LEVEL = 3\n", "has no attribute 'CODECS'"),
         ("mine = plugin_b.absent", "", "No module named 'plugin_b.absent'"),
-        ("mine = plugin_b.wrapper:CODECS", made("mine"), "names 'plugin_b.wrapper:CODECS'"),
-        ("mine = plugin_b!", "", "expected its entry point 'mine' to name a module, it names 'plugin_b!'"),
+        ("mine = plugin_b.wrapper:CODECS", made("mine"), "to name a module, got 'plugin_b.wrapper:CODECS'"),
+        ("mine = plugin_b!", "", "expected its entry point 'mine' to name a module, got 'plugin_b!'"),
     ],
 )
 def test_a_broken_package_is_a_row_with_its_reason_and_costs_no_other(install, entry, source, reason):

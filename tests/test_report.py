@@ -22,17 +22,19 @@ from bench import records
 from bench.claims.ledger import NOT_TESTABLE, REPRODUCED
 from bench.discovery import load
 from bench.errors import UsageError
+from bench.figures.colour import contrast
+from bench.figures.fitting import common_range, short_labels, spread
 from bench.figures.spec import read_specification
 from bench.figures.style import COLOURS, styles
 from bench.files import sha256, sha256_pixels, to_json
 from bench.rd.published import published_curve
 from bench.report import build
 from bench.report.checks import controls
-from bench.report.looks import DARK_GROUND, LIGHT_GROUND, contrast, legible, look
+from bench.report.looks import DARK_GROUND, LIGHT_GROUND, legible, look
 from bench.report.message import level, training_sentences
 from bench.report.originals import load_originals
 from bench.report.run import read_run
-from bench.report.sketch import common_range, plot, short_labels, spread
+from bench.report.sketch import plot
 
 CODECS = ("jpeg", "webp", "identity", "grey")
 FAILURE = "decode: ValueError: <b>& not a bitstream"
@@ -311,7 +313,7 @@ def test_one_curve_of_tiny_rates_does_not_stretch_the_axes() -> None:
 
 
 def test_labels_at_line_ends_do_not_overlap_and_stay_inside() -> None:
-    places = spread([50.0, 51.0, 52.0, 300.0, 395.0, 396.0])
+    places = spread([50.0, 51.0, 52.0, 300.0, 395.0, 396.0], gap=14, low=10, high=398)
     assert all(after - before >= 14 for before, after in pairwise(places))
     assert places[0] >= 10 and places[-1] <= 398 and places[3] == 300
     labels = {"a": "STanH (3 anchors, 3 derivations)", "b": "STanH (1 anchor)", "c": "BPG 4:4:4", "d": "x" * 40}

@@ -117,7 +117,7 @@ def test_a_stored_bitstream_with_a_lying_header_is_an_error():
         with pytest.raises(BitstreamError):
             load("qsf").decode(dataclasses.replace(found, **changes).write() + payload)
     for changes in ({"model": b"abcd"}, {"tables": b"abcd"}):
-        with pytest.raises(BitstreamError, match="as no encoder"):
+        with pytest.raises(BitstreamError, match="that no encoder"):
             load("qsf").decode(dataclasses.replace(found, **changes).write() + payload)
     longer = dataclasses.replace(found, payload_bytes=len(payload) + 9).write()
     with pytest.raises(BitstreamError, match="checksum"):

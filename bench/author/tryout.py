@@ -20,16 +20,17 @@ from bench.data.images import load_image
 from bench.data.manifest import ImageFile, Manifest
 from bench.discovery import load, load_available
 from bench.files import cache_dir, printable, sha256_file, sha256_pixels, write_atomically
+from bench.metrics import extra
 from bench.progress import Progress
-from bench.rd.curves import DB_OF_MEAN
+from bench.rd.curves import DB_OF_MEAN, column_of, to_unit
 from bench.run.job import Job
 
 METRIC = "psnr_rgb_db"
 SIDE_BY_SIDE = 46  # characters that a plot next to a table needs
 
 
-def measure(codecs: Sequence[str], image: Path) -> pd.DataFrame:
-    """Records of each codec on one image file. Raises UsageError for a codec that is not available here."""
+def measure(codecs: Sequence[str], image: Path, metric: str = METRIC) -> pd.DataFrame:
+    """Records of each codec on one image file, with ``metric``. Raises UsageError for a codec that is not available."""
     pixels = check_image(load_image(image))
     height, width = pixels.shape[:2]
     path = image.absolute()
@@ -42,7 +43,9 @@ def measure(codecs: Sequence[str], image: Path) -> pd.DataFrame:
     with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
         for name in codecs:
             log = cache_dir() / "logs" / f"try_{name}.log"
-            rows += Job(name, manifest, Path(folder), log, manifest.images, on_progress=_QuietAtEnd(name)).rows()
+            job = Job(name, manifest, Path(folder), log, manifest.images, on_progress=_QuietAtEnd(name))
+            job.metrics = extra([column_of(metric)])
+            rows += job.rows()
     return records.table({**row, "bitstream": None, "log": None} for row in rows)
 
 
@@ -125,8 +128,9 @@ def _table(rows: pd.DataFrame, metric: str) -> list[str]:
 
 def _curve(rows: pd.DataFrame, metric: str) -> list[tuple[float, float]]:
     column = "ms_ssim_db" if metric == DB_OF_MEAN else metric
-    pairs = rows.sort_values("bpp")[["bpp", column]].astype(float).itertuples(index=False)
-    return [(bpp, value) for bpp, value in pairs if math.isfinite(value)]
+    pairs = rows.sort_values("bpp")[["bpp", column]].astype(float)
+    pairs[column] = to_unit(pairs[column], column)
+    return [(bpp, value) for bpp, value in pairs.itertuples(index=False) if math.isfinite(value)]
 
 
 def _verdict(row: dict[str, Any]) -> str:

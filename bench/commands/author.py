@@ -47,7 +47,7 @@ def _try(args: argparse.Namespace) -> None:
         raise UsageError(f"try --metric: expected {', '.join(CURVE_METRICS)}, got {args.metric!r}")
     check_output(args.out, args.image)
     anchors = [name for name in dict.fromkeys(args.against.split(",")) if name not in ("", args.codec)]
-    frame = tryout.measure([args.codec, *anchors], args.image)
+    frame = tryout.measure([args.codec, *anchors], args.image, args.metric)
     failed = frame[frame.status == "failed"]
     compared, picture = [], None
     missing = ""

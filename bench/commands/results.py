@@ -55,6 +55,7 @@ def _figures(args: argparse.Namespace) -> None:
         args.datasets,
         args.processes,
         args.matched,
+        args.paper,
     )
     if args.index:
         write_atomically(args.index, to_json(entries))
@@ -131,6 +132,7 @@ def add(commands: Commands) -> None:
             "--datasets", nargs="*", default=[], help="with --only: the run's datasets, if the records do not show them"
         ),
         argument("--matched", type=Path, help="pictures coded at equal rates (the run's matched.parquet)"),
+        argument("--paper", action="store_true", help="for a paper: one and two columns, in figures/paper"),
         argument("--index", type=Path, help="write an index of the figures as JSON"),
         argument("--processes", type=count, default=1, help="figures drawn at the same time (%(default)s)"),
         log,

@@ -51,9 +51,11 @@ def _manifest(args: argparse.Namespace) -> Any:
 
 def _run(args: argparse.Namespace) -> None:
     from bench import records
+    from bench.metrics import extra
     from bench.run.job import Job, part_of
 
     log_to(args.log)
+    wanted = extra(args.metrics)
     _check_exists(args.codec)
     manifest = _manifest(args)
     folder = args.folder or args.out.parent
@@ -62,8 +64,9 @@ def _run(args: argparse.Namespace) -> None:
     images = part_of(manifest.images, args.part)
     refused = manifest.refused if args.part.startswith("1-") else []
     job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads)
-    job.on_progress, job.accept_failures = progress, args.accept_failures
-    frame = records.table(job.rows())
+    job.on_progress, job.accept_failures, job.points = progress, args.accept_failures, args.points
+    job.metrics = wanted
+    frame = records.table(job.rows(), wanted)
     records.write(frame, args.out)
     for status, rows in frame[frame.status != "ok"].groupby("status"):
         say(f"{args.codec} on {manifest.name}: {len(rows)} {status}: {rows.reason.iloc[0]}")
@@ -183,6 +186,8 @@ def add(commands: Commands) -> None:
         argument("--folder", type=Path, help="where bitstreams are linked (default: the folder of --out)"),
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
         argument("--leave-out", default="", metavar="WHY", help="do not run it; its row gives this reason"),
+        argument("--points", type=int, default=0, help="at most so many operating points (default: all)"),
+        argument("--metrics", nargs="*", default=[], metavar="METRIC", help="extra ones to measure (docs/metrics.md)"),
         argument("--timeout", type=duration, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=count, default=1, help="for the codec's libraries (%(default)s)"),
         argument(

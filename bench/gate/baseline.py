@@ -3,7 +3,7 @@
 Two files in git make one baseline: a CSV table with a row for each image and operating point, and beside it a JSON file
 of the same name that says for each codec which version of what gave those rows, and why they were accepted. Hashes in
 the table are the first 16 of 64 hexadecimal digits, and numbers have six digits, so that ten codecs on five images take
-about 100 kB and a change is readable in a diff.
+about 100 kB and a change is readable in a diff. A run that measured extra metrics gives a column for each.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ COLUMNS = [
     *(*METRICS, "bitstream_sha256", "reconstruction_sha256"),
 ]
 HASH_DIGITS = 16
+_TEXTS = dict.fromkeys(("dataset", "codec", "image", "point", *HASHES), str)
+_NULLS = {name: [""] for name in (*METRICS, *records.EXTRA_METRICS)}
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Origin:
 
 @dataclass
 class Baseline:
-    """rows: COLUMNS, sorted; origins: of every dataset and codec that has rows."""
+    """rows: COLUMNS and those of extra metrics, sorted; origins: of every dataset and codec that has rows."""
 
     rows: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=COLUMNS))
     origins: dict[Key, Origin] = field(default_factory=dict)
@@ -68,10 +70,11 @@ def origin_of(rows: pd.DataFrame, exact: bool = True, reason: str = "") -> Origi
     """What gave the measured rows of one codec. Rows of several versions have them all in one text."""
     versions = [json.loads(text) for text in rows.metric_versions.dropna().unique()]
     weights = _joined(rows.weights_sha256)
+    metrics = [*METRICS, *(name for name in records.EXTRA_METRICS if any(name in each for each in versions))]
     return Origin(
         codec_version=_joined(rows.codec_version),
         weights_sha256=weights,
-        metric_versions={name: _joined(pd.Series([v.get(name) for v in versions], dtype=object)) for name in METRICS},
+        metric_versions={name: _joined(pd.Series([v.get(name) for v in versions], dtype=object)) for name in metrics},
         code_sha256=_joined(rows.code_sha256),
         exact=exact and not weights,
         reason=reason,
@@ -80,7 +83,11 @@ def origin_of(rows: pd.DataFrame, exact: bool = True, reason: str = "") -> Origi
 
 def small(rows: pd.DataFrame) -> pd.DataFrame:
     """The columns of ``rows`` that a baseline keeps, hashes cut to its length."""
-    return rows[COLUMNS].assign(**{name: rows[name].str[:HASH_DIGITS] for name in HASHES})
+    return rows[_columns_of(rows)].assign(**{name: rows[name].str[:HASH_DIGITS] for name in HASHES})
+
+
+def _columns_of(rows: pd.DataFrame) -> list[str]:
+    return [*COLUMNS, *(name for name in records.EXTRA_METRICS if name in rows and rows[name].notna().any())]
 
 
 def read(path: Path) -> Baseline:
@@ -90,14 +97,13 @@ def read(path: Path) -> Baseline:
             f"no baseline at {path} with {_beside(path).name} beside it; write one from a run: "
             f"rdbench baseline update --folder results/... --baseline {path} --reason '...'"
         )
-    texts = dict.fromkeys(("dataset", "codec", "image", "point", *HASHES), str)
     try:
-        rows = pd.read_csv(path, dtype=texts, keep_default_na=False, na_values={name: [""] for name in METRICS})
+        rows = pd.read_csv(path, dtype=_TEXTS, keep_default_na=False, na_values=_NULLS)
         rows = records.plain_texts(rows)
         stored = json.loads(_beside(path).read_bytes())
         origins = {(data, codec): Origin(**entry) for data, each in stored.items() for codec, entry in each.items()}
-        if list(rows.columns) != COLUMNS:
-            raise ValueError(f"its columns are not {', '.join(COLUMNS)}")
+        if list(rows.columns) != [*COLUMNS, *(name for name in records.EXTRA_METRICS if name in rows)]:
+            raise ValueError(f"its columns are not {', '.join(COLUMNS)}, and extra metrics behind them")
         if set(origins) != set(zip(rows.dataset, rows.codec, strict=True)):
             raise ValueError(f"{_beside(path).name} and the table do not name the same codecs")
     except (ValueError, TypeError, AttributeError) as error:
@@ -107,7 +113,7 @@ def read(path: Path) -> Baseline:
 
 def write(baseline: Baseline, path: Path) -> None:
     """Both files of a baseline; equal baselines give equal bytes."""
-    rows = baseline.rows.sort_values(["dataset", "codec", "image", "point_index"])
+    rows = baseline.rows.sort_values(["dataset", "codec", "image", "point_index"])[_columns_of(baseline.rows)]
     nested: dict[str, dict[str, Any]] = {}
     for (dataset, codec), origin in baseline.origins.items():
         nested.setdefault(dataset, {})[codec] = asdict(origin)

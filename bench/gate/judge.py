@@ -7,7 +7,8 @@ bits        a codec that promises equal bits (no weights, not declared inexact) 
             version, or other weights, promise nothing of the kind, and this layer leaves them out
 bpp, psnr   at no image and operating point does the rate rise, or the PSNR fall, by more than a tolerance
 bd          the BD-rate against the baseline, mean of the images', is not above a threshold with its whole 95 %
-            interval above zero; where one image leaves no interval, the threshold alone decides
+            interval above zero; where one image leaves no interval, the threshold alone decides. In PSNR, MS-SSIM, and
+            every extra metric that both measured by the same version
 
 Three more findings fail a codec: `run`, it was measured before and now is not; `file`, a bitstream on disk is not the
 one that was measured; and `metrics`, an equal reconstruction has another PSNR or MS-SSIM although the metric's version
@@ -38,8 +39,8 @@ METRIC_TOLERANCE_DB = 0.001  # the baseline has six digits: 0.0005 dB above 100 
 
 @dataclass(frozen=True)
 class Limits:
-    """What fails. bits: other hashes; bpp_percent, psnr_db: at one image and point; bd_percent: BD-rate, in PSNR or
-    MS-SSIM; new: a codec that could not be compared. inf turns a number off."""
+    """What fails. bits: other hashes; bpp_percent, psnr_db: at one image and point; bd_percent: BD-rate, in any
+    metric; new: a codec that could not be compared. inf turns a number off."""
 
     bits: bool = True
     bpp_percent: float = 1.0
@@ -165,8 +166,9 @@ def _findings(now: pd.DataFrame, before: pd.DataFrame, origin: Origin | None, li
     pairs = differences(now, before)
     found = pairs[pairs.found]
     other = ""
-    if measured_by.metric_versions != origin.metric_versions:
-        other = f"metric versions {measured_by.metric_versions}, was {origin.metric_versions}"
+    after, was = ({name: found.metric_versions[name] for name in METRICS} for found in (measured_by, origin))
+    if after != was:
+        other = f"metric versions {after}, was {was}"
     elif len(found) and found.other_image.any():
         other = f"image {found[found.other_image].image.iloc[0]} has other pixels"
     if other:
@@ -184,7 +186,19 @@ def _findings(now: pd.DataFrame, before: pd.DataFrame, origin: Origin | None, li
     same_code = origin.code_sha256 == measured_by.code_sha256
     bits = _bits(pairs, replace(origin, exact=origin.exact and not versions), same_code, limits)
     kept = measured.merge(before[KEY], on=KEY)
-    return [*versions, bits, *wrong, *_tolerances(pairs, limits), *_bd(kept, before, limits)]
+    metrics, left = _extra(measured_by, origin, before)
+    return [*versions, *left, bits, *wrong, *_tolerances(pairs, limits), *_bd(kept, before, limits, metrics)]
+
+
+def _extra(now: Origin, before: Origin, rows: pd.DataFrame) -> tuple[list[str], list[Finding]]:
+    """The extra metrics of the baseline's ``rows`` that the run measured alike, and a finding for each other one."""
+    there = [name for name in records.EXTRA_METRICS if name in rows and rows[name].notna().any()]
+    same = [name for name in there if now.metric_versions.get(name) == before.metric_versions.get(name)]
+    return same, [
+        Finding("version", f"{name} is not compared: measured by another version of it, or not at all")
+        for name in there
+        if name not in same
+    ]
 
 
 def _versions(now: Origin, before: Origin) -> list[Finding]:
@@ -242,13 +256,13 @@ def _tolerances(pairs: pd.DataFrame, limits: Limits) -> list[Finding]:
     return findings
 
 
-def _bd(now: pd.DataFrame, before: pd.DataFrame, limits: Limits) -> list[Finding]:
-    """A finding for each metric in which the baseline has a curve."""
+def _bd(now: pd.DataFrame, before: pd.DataFrame, limits: Limits, extra: Collection[str]) -> list[Finding]:
+    """A finding for each metric in which the baseline has a curve. extra: those beyond METRICS to look at."""
     dataset = before.dataset.iloc[0]
     before = before.assign(codec="before", status="ok", saturated=False)
     both = pd.concat([before, now.assign(codec="now")], ignore_index=True)
     findings = []
-    for metric, label in METRICS.items():
+    for metric, label in (METRICS | {name: name for name in extra}).items():
         if not _has_curve(before, dataset, metric):
             continue
         table = bd_table.compare(both, "before", ["now"], metric, dataset)

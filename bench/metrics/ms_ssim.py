@@ -8,10 +8,16 @@ padded with one line of zeros in front), negative contrast terms set to 0, the m
 
 from __future__ import annotations
 
+import math
+from collections.abc import Collection
+
 import numpy as np
 from numba import njit
 
-SMALLEST_SIDE = 161  # after four halvings, the 11-tap window must still fit
+from bench.codec import Image
+from bench.metrics.metric import FAST_SUMS, Metric
+
+SMALLEST_SIDE = 161  # four halvings have to leave the 11-tap window its place
 _TAPS = 11
 # The first six taps of the symmetric window, which pytorch-msssim always rounds to float32. Their sum is not quite 1,
 # which affects the variances.
@@ -29,10 +35,37 @@ _SCALE_WEIGHTS = np.array([0.0448, 0.2856, 0.3001, 0.2363, 0.1333])
 _C1 = (0.01 * 255) ** 2
 _C2 = (0.03 * 255) ** 2
 
-# Sums may be reordered, for vectorisation; NaN and infinity keep their meaning.
-_FAST = {"reassoc", "contract", "nsz", "arcp"}
-
 Pyramid = list[list[np.ndarray]]
+
+
+class _MsSsim(Metric):
+    """ms_ssim: 0 to 1. ms_ssim_db: -10 log10(1 - x)."""
+
+    columns = ("ms_ssim", "ms_ssim_db")
+    smallest_side = SMALLEST_SIDE
+    of_identical = {"ms_ssim": 1.0, "ms_ssim_db": math.inf}
+
+    def version(self) -> str:
+        return "1"
+
+    def refusal(self, height: int, width: int) -> str:
+        short = min(height, width)
+        return f"short side {short} px, five scales need {SMALLEST_SIDE}" if short < SMALLEST_SIDE else ""
+
+    def prepare(self, original: Image) -> Pyramid:
+        return pyramid(original)
+
+    def values(
+        self, prepared: Pyramid, reconstruction: Image, wanted: Collection[str], notes: list[str]
+    ) -> dict[str, float | None]:
+        value = ms_ssim(prepared, reconstruction)
+        if value >= 1:
+            notes.append("ms_ssim_db: MS-SSIM is 1 within rounding, though the images differ")
+            return {"ms_ssim": 1.0, "ms_ssim_db": None}
+        return {"ms_ssim": value, "ms_ssim_db": -10 * math.log10(1 - value)}
+
+
+METRIC = _MsSsim()
 
 
 def pyramid(image: np.ndarray) -> Pyramid:
@@ -84,7 +117,7 @@ def _pool(plane: np.ndarray) -> np.ndarray:
     return pooled
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _ssim(x: np.ndarray, y: np.ndarray, window: np.ndarray) -> tuple[float, float]:
     """Mean SSIM and mean contrast-structure term of two float32 planes over every complete window.
 
@@ -106,7 +139,7 @@ def _ssim(x: np.ndarray, y: np.ndarray, window: np.ndarray) -> tuple[float, floa
     return similarity / windows, contrast / windows
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _products(out: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
     """Four rows in one: x, y, x*x + y*y, x*y. The variances enter SSIM only as their sum."""
     width = x.size
@@ -121,7 +154,7 @@ def _products(out: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
         cross[j] = np.float64(x[j]) * np.float64(y[j])
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _blur_down(out: np.ndarray, ring: np.ndarray, oldest: int, window: np.ndarray) -> None:
     # Two calls with few arrays each: with more, LLVM cannot prove that they do not overlap, and does not vectorise.
     o = oldest
@@ -134,21 +167,21 @@ def _blur_down(out: np.ndarray, ring: np.ndarray, oldest: int, window: np.ndarra
     )
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _outer_taps(out, a0, a1, a2, a8, a9, a10, window):  # type: ignore[no-untyped-def]
     w0, w1, w2 = window[0], window[1], window[2]
     for j in range(out.size):
         out[j] = w0 * (a0[j] + a10[j]) + w1 * (a1[j] + a9[j]) + w2 * (a2[j] + a8[j])
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _inner_taps(out, a3, a4, a5, a6, a7, window):  # type: ignore[no-untyped-def]
     w3, w4, w5 = window[3], window[4], window[5]
     for j in range(out.size):
         out[j] += w3 * (a3[j] + a7[j]) + w4 * (a4[j] + a6[j]) + w5 * a5[j]
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _blur_across(row: np.ndarray, j: int, w: np.ndarray) -> float:
     return (
         w[0] * (row[j] + row[j + 10])
@@ -160,7 +193,7 @@ def _blur_across(row: np.ndarray, j: int, w: np.ndarray) -> float:
     )
 
 
-@njit(cache=True, nogil=True, fastmath=_FAST)
+@njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _row_sums(blurred: np.ndarray, width: int, window: np.ndarray) -> tuple[float, float]:
     """Sums of SSIM and of its contrast-structure term over one row of windows."""
     x, y = blurred[:width], blurred[width : 2 * width]

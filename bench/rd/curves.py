@@ -9,6 +9,8 @@ point would be in one mean and not in the next. Two cases are not failures:
 
 Metrics are the columns of the records. ``ms_ssim_db`` averages the dB of each image (as STanH does),
 ``ms_ssim_db_of_mean`` is the dB of the mean MS-SSIM (as CompressAI and TensorFlow Compression do).
+
+More is better on every curve: of a metric that is a distance (DISTANCES) it holds the value with its sign turned.
 """
 
 from __future__ import annotations
@@ -19,10 +21,16 @@ import numpy as np
 import pandas as pd
 
 from bench.errors import UsageError
+from bench.records import EXTRA_METRICS
 
 DB_OF_MEAN = "ms_ssim_db_of_mean"
-NUMBERS = {"bpp": float, "value": float}  # dtypes for a table without rows, which pandas cannot infer
-CURVE_METRICS = ("psnr_rgb_db", "psnr_y_db", "psnr_611_db", "ms_ssim_db", DB_OF_MEAN, "ms_ssim", "ssimulacra2")
+NUMBERS = {"bpp": float, "value": float}  # their dtypes in a table without a row, which pandas cannot tell
+CURVE_METRICS = (
+    *("psnr_rgb_db", "psnr_y_db", "psnr_611_db", "ms_ssim_db", DB_OF_MEAN, "ms_ssim", "ssimulacra2"),
+    *EXTRA_METRICS,
+)
+DISTANCES = frozenset(("nlpd", "butteraugli", "lpips", "lpips_vgg", "dists"))  # 0 for identical, smaller is better
+WORST_PERCENT = 5
 
 
 @dataclass(frozen=True)
@@ -46,7 +54,7 @@ class CurveTable:
 
     def image_curve(self, image: int) -> tuple[np.ndarray, np.ndarray]:
         """bpp and value of one image at each point, in the metric's own unit."""
-        return self.bpp[image], _to_unit(self.value[image], self.metric)
+        return self.bpp[image], to_unit(self.value[image], self.metric)
 
     def averaged(self, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Mean bpp and mean value at each point that every image reached; +inf where all images are identical.
@@ -63,13 +71,23 @@ class CurveTable:
             mean_value = (weights @ np.where(finite, value, 0.0)) / sums
             mean_bpp = (weights @ np.where(finite, bpp, 0.0)) / sums
         none = sums == 0
-        mean_value = np.where(none, np.inf, _to_unit(mean_value, self.metric))
+        mean_value = np.where(none, np.inf, to_unit(mean_value, self.metric))
         mean_bpp = np.where(none, (weights @ bpp) / weights.sum(axis=1, keepdims=True), mean_bpp)
         return (mean_bpp[0], mean_value[0]) if counts is None else (mean_bpp, mean_value)
 
+    def worst(self) -> np.ndarray:
+        """At each point that every image reached the value that 5 % of the images are below, in the metric's own unit.
+
+        Of the images that are in the mean; +inf where all of them are identical. Linear between two images' values.
+        """
+        value = to_unit(self.value[:, ~self.saturated.any(axis=0)], self.metric)
+        finite = [column[np.isfinite(column)] for column in value.T]
+        return np.array([np.percentile(column, WORST_PERCENT) if column.size else np.inf for column in finite])
+
 
 def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) -> CurveTable:
-    """Rate and metric of one codec on one dataset; a table without images if nothing was measured.
+    """Rate and metric of one codec on one dataset; without images if nothing was measured, as in a run that did not ask
+    for the metric.
 
     Raises UsageError for a metric that does not exist.
     """
@@ -77,7 +95,7 @@ def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) ->
         raise UsageError(f"no curve of metric {metric!r}; expected {', '.join(CURVE_METRICS)}")
     column = column_of(metric)
     rows = records[(records.dataset == dataset) & (records.codec == codec) & (records.status == "ok")]
-    rows = rows[rows[column].notna()]
+    rows = rows[rows[column].notna()] if column in rows else rows[:0].assign(**{column: np.nan})
     points = rows[["point_index", "point"]].drop_duplicates().sort_values("point_index")
     grid = {
         name: rows.pivot(index="image", columns="point_index", values=name) for name in ("bpp", column, "saturated")
@@ -100,21 +118,21 @@ def column_of(metric: str) -> str:
 
 
 def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str) -> pd.DataFrame:
-    """The averaged curve, a row per point that every image reached: point, point_index, bpp, value, n_images,
-    n_identical.
+    """The averaged curve: point, point_index, bpp, value, n_images, n_identical, worst; one row per point every image
+    reached.
 
-    n_images are in the means; n_identical were left out because their value is infinite. If all are identical, value is
-    +inf and bpp their mean. There are no rows if nothing was measured.
+    n_images are in the means, n_identical were left out because their value is infinite. Where all are identical, value
+    is +inf and bpp the mean over them all. worst: see :meth:`CurveTable.worst`. No row if nothing was measured.
     """
     table = curve_table(records, dataset, codec, metric)
-    columns = ["point", "point_index", "bpp", "value", "n_images", "n_identical"]
+    columns = ["point", "point_index", "bpp", "value", "n_images", "n_identical", "worst"]
     if not table.images:
-        return pd.DataFrame(columns=columns).astype(NUMBERS)
+        return pd.DataFrame(columns=columns).astype(NUMBERS | {"worst": float})
     reached = ~table.saturated.any(axis=0)
     bpp, value = table.averaged()
     identical = np.isinf(table.value[:, reached]).sum(axis=0)
     names = [name for name, kept in zip(table.points, reached, strict=True) if kept]
-    cells = (names, table.point_index[reached], bpp, value, len(table.images) - identical, identical)
+    cells = (names, table.point_index[reached], bpp, value, len(table.images) - identical, identical, table.worst())
     return pd.DataFrame(dict(zip(columns, cells, strict=True)))
 
 
@@ -129,8 +147,20 @@ def why_null(records: pd.DataFrame, metric: str) -> str:
     return ""
 
 
-def _to_unit(value: np.ndarray, metric: str) -> np.ndarray:
+def image_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str, image: str) -> pd.DataFrame:
+    """The curve of one image: point, point_index, bpp, value, saturated; no row if it was not measured whole."""
+    table = curve_table(records, dataset, codec, metric)
+    columns = ["point", "point_index", "bpp", "value", "saturated"]
+    if image not in table.images:
+        return pd.DataFrame(columns=columns).astype(NUMBERS | {"saturated": bool})
+    row = table.images.index(image)
+    cells = (table.points, table.point_index, *table.image_curve(row), table.saturated[row])
+    return pd.DataFrame(dict(zip(columns, cells, strict=True)))
+
+
+def to_unit(value: np.ndarray, metric: str) -> np.ndarray:
+    """A column's values as the curve holds them: in dB, or with their sign turned, where ``metric`` says so."""
     if metric != DB_OF_MEAN:
-        return value
+        return -value if metric in DISTANCES else value
     with np.errstate(divide="ignore"):
         return -10 * np.log10(1 - value)

@@ -14,7 +14,7 @@ import pandas as pd
 from bench.figures.style import METRICS, styles
 from bench.rd.curves import DB_OF_MEAN, averaged_curve
 from bench.rd.published import load_published
-from bench.records import SCHEMA
+from bench.records import EXTRA_METRICS, schema_of
 from bench.report.looks import look
 from bench.report.run import Run
 
@@ -25,6 +25,7 @@ PICKED = {
     "psnr_y_db": "psnr_y_db",
     "psnr_611_db": "psnr_611_db",
     "ssimulacra2": "ssimulacra2",
+    **{name: name for name in EXTRA_METRICS},
 }
 LABELS = {"ms_ssim_db": "MS-SSIM (mean of images' dB)", DB_OF_MEAN: "MS-SSIM (dB of the mean)"}
 DECIMALS = 6  # of bpp and metrics in averaged and claimed curves; explorer and records view have every digit
@@ -38,7 +39,7 @@ def metrics_of(run: Run) -> list[dict[str, str]]:
     return [
         {"key": key, "column": column, "label": LABELS.get(key, METRICS[key][0]), "unit": METRICS[key][1]}
         for key, column in PICKED.items()
-        if run.measured[column].notna().any()
+        if column in run.measured and run.measured[column].notna().any()
     ]
 
 
@@ -76,6 +77,7 @@ def _averaged(run: Run, dataset: str, codec: str, metric: str) -> dict[str, list
         "point": list(curve.point),
         "bpp": [number(value) for value in curve.bpp],
         "value": [number(value) for value in curve.value],
+        "worst": [number(value) for value in curve.worst],
         "n": [int(count) for count in curve.n_images],
     }
 
@@ -117,7 +119,7 @@ def records_data(run: Run, links: bool, size: int = PIECE_ROWS) -> list[dict[str
 
 def _piece(frame: pd.DataFrame) -> dict[str, Any]:
     columns: list[dict[str, Any]] = []
-    for name in SCHEMA.names:
+    for name in schema_of(frame.columns).names:
         values = [short(value) if isinstance(value, str) else cell(value) for value in frame[name]]
         if any(isinstance(value, str) and value != "inf" for value in values):
             distinct = sorted({value for value in values if value is not None})

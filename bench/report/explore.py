@@ -17,7 +17,7 @@ import PIL.Image
 from bench.data.datasets import load_image
 from bench.errors import RdbenchError
 from bench.files import sha256_pixels, write_atomically
-from bench.rd.curves import DB_OF_MEAN
+from bench.rd.curves import DB_OF_MEAN, to_unit
 from bench.report.bdtable import REASONS
 from bench.report.data import cell, metrics_of
 from bench.report.looks import MARKS
@@ -95,7 +95,9 @@ def _measured(run: Run, dataset: str, codecs: list[str], columns: list[str]) -> 
         for name, own in part.groupby("image", sort=True):
             places = [place[index] for index in own.point_index]
             row = {"bytes": _spread(own["bytes"], places, len(place))}
-            row |= {key: _spread(own[key], places, len(place)) for key in columns if own[key].notna().any()}
+            row |= {
+                key: _spread(to_unit(own[key], key), places, len(place)) for key in columns if own[key].notna().any()
+            }
             saturated = [at for at, flag in zip(places, own.saturated, strict=True) if flag is True]
             images[str(name)] = row | ({"saturated": saturated} if saturated else {})
         found[str(codec)] = {"points": list(points.point), "images": images}

@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from bench.figures.fitting import common_range, short_labels, value_at
 from bench.figures.style import METRICS
 from bench.report.bdtable import NO_CELL
 from bench.report.looks import MARKS
 from bench.report.run import Run
-from bench.report.sketch import common_range, plot, short_labels, value_at
+from bench.report.sketch import plot
 from bench.report.tables import records_link
 
 MOST_BOLD = 6  # curves, where figures.yaml names none that the run has

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from bench.codec import Codec, Point
 from bench.files import cache_dir, sha256, sha256_file, to_json, write_atomically
-from bench.metrics import METRIC_VERSIONS_JSON
+from bench.metrics import of_set
 from bench.run.codec_state import CodecState
 
 CHAIN_VERSION = 1  # of the two-process round trip: raise it when the bits or pixels it gives change
@@ -40,10 +41,13 @@ class Entry:
         self.bitstream = folder / f"{digest}{codec.extension}"
         self.facts = folder / f"{digest}.json"
 
-    def read(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """The facts about the bitstream, and its measurements by the current metrics; None for whichever is missing.
+    def read(self, extra: Iterable[str] = ()) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """What is known of the bitstream, and its measurements if made by the present metrics; None for what is not.
 
-        A damaged entry is logged and treated as missing.
+        extra: metrics beyond the default set that the measurements have to have. Those that nobody asks for stay in the
+        cache.
+
+        A damaged entry is named in the log and treated as absent.
         """
         if not self.facts.is_file():
             return None, None
@@ -51,13 +55,13 @@ class Entry:
             stored = json.loads(self.facts.read_bytes())
             if stored.pop("digest") != sha256(to_json(stored).encode()):
                 raise ValueError("the facts do not match their digest")
-            coded, measured = stored["coded"], stored["measured"]
+            coded, measured = stored["coded"], of_set(stored["measured"], extra)
             if sha256_file(self.bitstream) != coded["bitstream_sha256"]:
                 raise ValueError("the bitstream does not match its hash")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             log.warning("cache entry %s is damaged (%s); it will be recomputed", self.facts, error)
             return None, None
-        return coded, measured if measured["metric_versions"] == METRIC_VERSIONS_JSON else None
+        return coded, measured
 
     def write(self, coded: dict[str, Any], measured: dict[str, Any]) -> None:
         stored = {"coded": coded, "measured": measured}

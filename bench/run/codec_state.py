@@ -130,7 +130,7 @@ def all_codec_states() -> dict[str, CodecState]:
     for wrapper in discover():
         if wrapper.error:
             reason = f"{wrapper.path} could not be imported: {wrapper.error}"
-            code = code_sha256(wrapper.key) if _file(_start(wrapper.key)[0]) else ""  # a module that is not there
+            code = code_sha256(wrapper.key) if _file(_start(wrapper.key)[0]) else ""  # a module that does not exist
             found[wrapper.module] = CodecState(wrapper.module, wrapper.key, error=reason, code_sha256=code)
         found |= {codec.name: codec_state(codec) for codec in wrapper.codecs}
     return found
@@ -139,8 +139,8 @@ def all_codec_states() -> dict[str, CodecState]:
 def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
-    module: a file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package; then what it imports of its
-    own distribution counts as well, compiled modules too, and the packages that contain them all.
+    module: a file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package; in that case, what it imports
+    from its own distribution counts too, with compiled modules and the packages that contain them.
     The syntax tree is hashed, so comments and layout do not count; a file that does not parse is hashed as it is.
     A module that declares ``AFFECTS_BITSTREAM = False`` (commands) is left out, as is a whole package whose
     ``__init__.py`` declares it (training: the weights have a hash of their own).
@@ -167,10 +167,10 @@ def code_sha256(module: str) -> str:
 
 
 def _start(module: str) -> tuple[str, frozenset[str]]:
-    """Where the hash of a wrapper module begins, and the top-level modules of its distribution.
+    """The first module of a wrapper's hash, and the top-level modules of its distribution.
 
-    Modules of codecs_wrappers/ are named from there on ("native.bpg"), those of a distribution with a colon before
-    their whole name (":rdbench_palette.wrapper").
+    Modules of codecs_wrappers/ are named relative to it ("native.bpg"), those of a distribution by a colon and their
+    whole name (":rdbench_palette.wrapper").
     """
     if ":" not in module:
         return module, frozenset()

@@ -23,11 +23,12 @@ from bench.data.images import load_verified
 from bench.discovery import load
 from bench.errors import RdbenchError, TransientError, UsageError, is_transient
 from bench.files import file_name, temp_path
-from bench.metrics import METRIC_VERSIONS_JSON, Reference, measure
+from bench.metrics import Reference, measure, versions_json
 from bench.run.cache import Entry
 from bench.run.client import Worker, WorkerError
 from bench.run.codec_state import CodecState, codec_state
 from bench.run.devices import acquire_device
+from bench.sampling import evenly_spaced
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +40,8 @@ class Job:
     folder: the run's folder, with its logs and links to the bitstreams; refused: name and reason of images that cannot
     be loaded; left_out: the configuration's reason for leaving this codec out, if it does; on_progress(done, total,
     from_cache) is called after each piece; timeout_s: for one encode or decode; accept_failures: transient failures
-    become rows too.
+    become rows too; points: at most so many of the codec's operating points, evenly spaced; 0 is all; metrics: those to
+    measure beyond the default set.
     """
 
     codec: str
@@ -52,6 +54,8 @@ class Job:
     timeout_s: float = 600.0
     threads: int = 1
     accept_failures: bool = False
+    points: int = 0
+    metrics: tuple[str, ...] = ()
     on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
 
     def rows(self) -> list[dict[str, Any]]:
@@ -91,7 +95,8 @@ class Pieces:
         self.done = self.cached = 0
         self.reference: tuple[str, Reference] | None = None  # the last image's hash and reference
         self.transient: list[str] = []  # the reason, for each piece that failed because of the machine
-        self.total = len(job.images) * len(codec.points)
+        self.points = evenly_spaced(list(enumerate(codec.points)), job.points, ends=True)
+        self.total = len(job.images) * len(self.points)
         self.common = {
             "dataset": job.manifest.name,
             "codec": codec.name,
@@ -123,7 +128,7 @@ class Pieces:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all the job's images at all the codec's operating points, in image order."""
         for image in self.job.images:
-            for index, point in enumerate(self.codec.points):
+            for index, point in self.points:
                 yield self.row(image, point, index)
                 self.done += 1
                 self.job.on_progress(self.done, self.total, self.cached)
@@ -169,7 +174,7 @@ class Pieces:
     def _piece(self, image: ImageFile, point: Point) -> tuple[dict[str, Any], Path]:
         """The measurements of one piece and the path of its bitstream, from the cache or computed."""
         entry = Entry(self.codec, self.state, image.sha256, point, self.device.name)
-        coded, measured = entry.read()
+        coded, measured = entry.read(self.job.metrics)
         if coded is None:
             entry.bitstream.parent.mkdir(parents=True, exist_ok=True)
             request = {
@@ -200,9 +205,10 @@ class Pieces:
                 f"decode: the decoder's pixels ({other[:12]}) differ from the encoder's reconstruction ({own[:12]})"
             )
         if self.reference is None or self.reference[0] != image.sha256:
-            self.reference = image.sha256, Reference(load_verified(image.path, image.sha256))
+            original = load_verified(image.path, image.sha256)
+            self.reference = image.sha256, Reference(original, self.job.metrics)
         metrics = measure(self.reference[1], pixels)
-        return {"reconstruction_sha256": other, **metrics, "metric_versions": METRIC_VERSIONS_JSON}
+        return {"reconstruction_sha256": other, **metrics, "metric_versions": versions_json(self.job.metrics)}
 
 
 def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.ndarray]:

@@ -58,7 +58,7 @@ class Encoder:
         else:
             bitstream, reconstruction = self.codec.encode_with_reconstruction(pixels, at)
         if not isinstance(bitstream, bytes) or not bitstream:
-            raise TypeError(f"encode must return at least one byte; it returned {_describe(bitstream)}")
+            raise TypeError(f"encode must return bytes, at least one; it returned {_describe(bitstream)}")
         write_atomically(out, bitstream, sync=False)
         return {
             "bytes": len(bitstream),

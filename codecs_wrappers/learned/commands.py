@@ -18,10 +18,12 @@ def _ship(args: argparse.Namespace) -> None:
 
 
 def _fetch(args: argparse.Namespace) -> None:
+    from bench.metrics import network_weights
     from codecs_wrappers.learned import weights
 
     for name in args.names:
-        print(weights.fetch(name))
+        for path in network_weights.fetch(name) if name in network_weights.FETCHED else [weights.fetch(name)]:
+            print(path)
 
 
 def add_commands(subparsers: Any) -> None:
@@ -44,7 +46,7 @@ def add_commands(subparsers: Any) -> None:
         subparsers,
         "fetch-weights",
         _fetch,
-        "Download published weights of the manifest into the cache; no other command downloads weights.",
-        argument("names", nargs="+", metavar="NAME", help="of the weights manifest"),
+        "Download published weights that the manifest knows into the cache; nothing else ever downloads weights.",
+        argument("names", nargs="+", metavar="NAME", help="of the weights manifest, or of a metric: lpips, dists"),
         example="rdbench fetch-weights mbt2018_mean_1",
     )

@@ -53,7 +53,7 @@ FINEST = Level(1, 1)  # plain rounding
 
 
 def levels_of(*pairs: tuple[int, int]) -> Levels:
-    """Levels from (step, centre), coarsest first: ``levels_of((4, 7), (2, 3), (1, 1))``. UsageError if they do not nest."""
+    """Levels from (step, centre), coarsest first: ``levels_of((4, 7), (1, 1))``. UsageError if they do not nest."""
     levels = tuple(Level(*pair) for pair in pairs)
     check_nested(levels)
     return levels
@@ -157,7 +157,7 @@ def nodes(tree: Sequence[Stage], index: np.ndarray, k: np.ndarray) -> list[np.nd
 
 
 def outlier_symbol(first: Stage, index: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """The first level's symbol (int32) of integers outside their table: as far outside its bins as k is outside that."""
+    """The first level's symbol (int32) of integers outside their table: as far outside its bins as k is outside it."""
     least, greatest = _ends(index)
     return np.where(k < least, k - least, k - greatest - 1 + first.tables.size[index])
 

@@ -35,7 +35,7 @@ class ResGdnBase(LearnedCodec):
         role: str = "codec",
         seed: int | None = None,
     ):
-        """entry: of the weights manifest. seed: if given, the code map is rounded stochastically instead of to the nearest level."""
+        """entry: of the weights manifest. seed: of stochastic rounding, instead of the nearest level."""
         self.name, self.label, self.description, self.role, self.seed = name, label, description, role, seed
         self.entries = (entry,)
 

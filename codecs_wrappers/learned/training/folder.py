@@ -1,4 +1,4 @@
-"""What a training's folder holds, what a call of the trainer returns, and what a branch starts from."""
+"""The files in a training's folder, the result of the trainer, and what a branch starts from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BEST, CHECKPOINT, PROGRESS = "best.safetensors", "checkpoint.pt", "progress.json
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a call of :func:`trainer.train` ended. status: "finished", or "paused" (the same call goes on from there)."""
+    """How a call of :func:`trainer.train` ended. status: "finished", or "paused" (the same call resumes it)."""
 
     status: str
     step: int
@@ -24,12 +24,12 @@ class Outcome:
     best: Score
     folder: Path
     weights: Path | None  # the exported safetensors; None while paused
-    crops_per_s: float  # without judging and saving
+    crops_per_s: float  # not counting judging and saving
 
 
 @dataclass(frozen=True)
 class Trunk:
-    """The training that a branch leaves from: its configuration and its checkpoint as read."""
+    """The training that a branch starts from: its configuration, and its checkpoint as read."""
 
     config: Config
     state: Mapping[str, Any]
@@ -37,7 +37,7 @@ class Trunk:
 
 
 def read_progress(folder: Path) -> dict[str, Any]:
-    """step, pixels, hours, checkpoint_bytes and anchors of the training in ``folder``; zeros if it has not begun."""
+    """step, pixels, hours, checkpoint_bytes and anchors of the training in ``folder``; zeros if it has not started."""
     try:
         return json.loads((folder / PROGRESS).read_text(encoding="utf-8"))
     except (OSError, ValueError):

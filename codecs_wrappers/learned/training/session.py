@@ -1,4 +1,4 @@
-"""One training in its process: it steps, logs, judges the averages and saves; with a budget it decays and exports."""
+"""One training: it steps, logs, judges the averages and saves checkpoints; with a budget it decays and exports."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Training:
         self.config, self.device, self.out, self.minutes, self.trunk = config, device, out, minutes, trunk
         files, textured, self.textured_from = holdout.split(images.image_files(folders))
         held_out = images.image_files(validation)
-        if config.validation_images:  # evenly spread, so that a subset stays mixed
+        if config.validation_images:  # evenly spaced, so that a subset stays mixed
             held_out = held_out[:: math.ceil(len(held_out) / config.validation_images)]
         self.files = ([*files, *textured], held_out)
         self.facts = {
@@ -52,7 +52,7 @@ class Training:
             "validation": {"digest": images.digest(held_out), "images": len(held_out)},
         }
         pictures = images.read_images(files, config.jpeg_downscale)
-        trained = out.parent.parent if trunk else out.parent  # a branch lies in its model's folder
+        trained = out.parent.parent if trunk else out.parent  # a branch is in its model's folder
         self.learner = learner_of(config.scheme)(config, pictures, device, beside=trained)
         sets = {VALIDATION: images.read_images(held_out), TEXTURED: holdout.crops(textured, config.jpeg_downscale)}
         self.judge = Judge(sets)
@@ -65,7 +65,7 @@ class Training:
 
     @property
     def elapsed_s(self) -> float:
-        """Wall time in training, over all calls."""
+        """Wall-clock time in training, over all calls."""
         return time.monotonic() - self._clock_zero
 
     @property
@@ -74,7 +74,7 @@ class Training:
 
     @property
     def progress(self) -> float:
-        """The part of the budget that is used; 0 for ever without one."""
+        """The fraction of the budget used; always 0 without one."""
         if self.minutes is not None:
             return self.elapsed_s / (60 * self.minutes)
         return (self.learner.step - self._first_step) / self.config.steps if self.config.steps else 0.0
@@ -109,7 +109,7 @@ class Training:
         return Outcome(status, self.learner.step, start, best, self.out, weights, self.crops_per_s)
 
     def _loop(self, logs: Logs, stop_asked: threading.Event, pause_after_s: float) -> bool:
-        """Steps until the budget is used (False) or a stop is asked for or due (True)."""
+        """Train until the budget is used (False), or until a stop is requested or due (True)."""
         config, learner = self.config, self.learner
         sums, counts, crops, seconds = torch.zeros(5, device=self.device), torch.zeros(5, device=self.device), 0, 0.0
         judged = resumed = time.monotonic()
@@ -120,7 +120,7 @@ class Training:
             crops += learner.batch
             values = learner.advance(progress)
             known = ~values.isnan()
-            known[0] = True  # a loss that is no number has to be seen
+            known[0] = True  # a loss of NaN must be noticed
             sums += torch.where(known, values, 0.0)
             counts += known
             if learner.step % config.log_every == 0:
@@ -136,7 +136,10 @@ class Training:
                 seconds += time.monotonic() - resumed
                 try:
                     self._judge(logs)
-                except (RdbenchError, OSError) as error:  # a full disk: the training goes on, what is saved is intact
+                except (
+                    RdbenchError,
+                    OSError,
+                ) as error:  # a full disk: the training continues, and what is saved is intact
                     cause = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
                     logs.say(f"{cause}; trying again at the next judgement")
                 judged = resumed = time.monotonic()
@@ -148,7 +151,7 @@ class Training:
         if not math.isfinite(loss):
             raise RdbenchError(
                 f"training {self.config.name} diverged before step {learner.step}: its loss is {loss}. The last "
-                "checkpoint and the best weights are kept; go on from them with a lower --lr"
+                "checkpoint and the best weights are kept; resume with a lower --lr"
             )
         self._losses.append(loss)
         psnr_db = -10 * math.log10(mse) if mse > 0 else math.nan
@@ -163,7 +166,7 @@ class Training:
         logs.progress(progress if self.has_budget else None, text)
 
     def _begin(self, resume: bool) -> str:
-        """Take the first weights, or go on from the checkpoint; what was done, in words."""
+        """Set the first weights, or continue from the checkpoint; returns a description."""
         path, learner = self.out / CHECKPOINT, self.learner
         if resume and checkpoint.exists(path):
             state, read = checkpoint.load(path)
@@ -175,7 +178,8 @@ class Training:
                 self.judge.start = {name: Score(**score) for name, score in state["start"].items()}
                 self.judge.best = Judgement.from_dict(state["best"])
             self._clock_zero -= state["elapsed_s"]
-            return f"goes on at step {learner.step}{'' if read == path else f' (of {read.name}: the last is damaged)'}"
+            fallback = "" if read == path else f" (from {read.name}: the last one is damaged)"
+            return f"resumes at step {learner.step}{fallback}"
         images.require_apart(*self.files)
         if self.trunk:
             self.started_from = learner.branch(self.trunk.state, self.trunk.config, str(self.trunk.path))
@@ -191,12 +195,12 @@ class Training:
         for key, then in identity.items():
             if then != now.get(key):
                 raise UsageError(
-                    f"cannot resume {path}: its {key} was {then}, now asked for is {now.get(key)}; "
-                    "ask for the same, or give another --out, or --fresh to begin again"
+                    f"cannot resume {path}: its {key} was {then}, now it is {now.get(key)}; "
+                    "use the same, give another --out, or start over with --fresh"
                 )
 
     def _identity(self) -> dict[str, Any]:
-        """What must be equal for a checkpoint to be of the same training."""
+        """What must be equal for a checkpoint to belong to the same training."""
         return {"scheme": self.config.scheme, **self.learner.identity(), **self.facts}
 
     def _save(self) -> None:
@@ -219,7 +223,7 @@ class Training:
             try:
                 write_atomically(self.out / BEST, content)
             except OSError:
-                self.judge.best = before  # whose weights the file still holds
+                self.judge.best = before  # whose weights are still in the file
                 raise
         train_loss = sum(self._losses) / len(self._losses) if self._losses else math.nan
         self._losses = []
@@ -235,7 +239,7 @@ class Training:
         self._save()
 
     def _in_words(self, now: Judgement, train_loss: float) -> str:
-        """One line on where the training stands."""
+        """One line on the state of the training."""
         words = []
         for name, score in now.scores.items():
             known = ", ".join(f"{label} {loss:.3f}" for label, loss in self._anchors.get(name, {}).items())
@@ -246,12 +250,12 @@ class Training:
         return f"{done}; {'; '.join(words)}"
 
     def _about(self) -> dict[str, Any]:
-        """What a file of weights says of itself, so that another training can start from it."""
-        described = self.learner.described()
+        """The metadata of a weights file, so that another training can start from it."""
+        described = self.learner.manifest_facts()
         return {key: described[key] for key in ("architecture", "rate_weight", "distortion") if key in described}
 
     def _export(self, logs: Logs) -> Path:
-        """The best average as it ships, measured once more in that form."""
+        """Export the best average as it ships, and measure it in that form."""
         config, path = self.config, self.out / f"{self.config.name}.safetensors"
         best = self.out / BEST
         model = networks.load_weights(self.learner.averages[0], networks.read_weights(best), str(best))
@@ -267,7 +271,7 @@ class Training:
             "started_from": self.started_from,
             **self.facts,
         }
-        entry = export.manifest_entry(config, self.learner.described(), training_facts)
+        entry = export.manifest_entry(config, self.learner.manifest_facts(), training_facts)
         export.write(self.learner.tensors(shipped), path, entry, measured, self._anchors)
         logs.say(f"{path}: {measured[VALIDATION]} as shipped, {path.stat().st_size:,} bytes")
         return path

@@ -1,4 +1,4 @@
-"""The function behind `rdbench train`: it takes the folder and the device for itself, and runs one training."""
+"""The function behind `rdbench train`: it locks the folder, chooses the device, and runs one training."""
 
 from __future__ import annotations
 
@@ -34,22 +34,22 @@ def train(
 ) -> Outcome:
     """Train the model ``name`` of ``models/``; with a budget, export the best average of its weights at the end.
 
-    data, validation: folders of images. The budget is ``steps``, or ``minutes`` of wall time over all calls of one
-    training; the learning rate's decay ends with it. Without one (and none in the configuration) the training is a
-    trunk: it goes on until SIGTERM, Ctrl-C or ``pause_after`` minutes, saves, and the same call resumes. ``out``
-    (default results/training/NAME) gets checkpoint.pt, best.safetensors, progress.json, train.csv, validation.csv,
+    data, validation: folders of images. The budget is ``steps``, or ``minutes`` of wall-clock time over all calls of
+    one training; the learning rate's decay ends with it. Without one (and none in the configuration) the training is a
+    trunk: it continues until SIGTERM, Ctrl-C or ``pause_after`` minutes, then saves, and the same call resumes. ``out``
+    (default results/training/NAME) receives checkpoint.pt, best.safetensors, progress.json, train.csv, validation.csv,
     tensorboard/ and at the end of a budget NAME.safetensors with its manifest entry NAME.yaml. compare: log the
     classical codecs' loss on the held-out images too. trunk: what a new training starts from (see ``branch.py``).
     overrides: any field of the Config of the model's scheme (batch, crop, lr, ...).
 
-    Raises UsageError for wrong names, folders, values, or a folder that another process trains in; RdbenchError if the
-    loss stops being a number or a checkpoint cannot be saved.
+    Raises UsageError for wrong names, folders, values, or a folder in which another process is training; RdbenchError
+    if the loss stops being a number or a checkpoint cannot be saved.
     """
     config = load(name, steps=steps, **overrides)
     if minutes is not None and not minutes > 0:
-        raise UsageError(f"training {name}: the budget must be above 0 minutes, it is {minutes}")
+        raise UsageError(f"training {name}: expected a budget above 0 minutes, got {minutes}")
     if pause_after is not None and not pause_after >= 0:
-        raise UsageError(f"training {name}: a pause comes after 0 minutes or more, not after {pause_after}")
+        raise UsageError(f"training {name}: expected a pause after 0 minutes or more, got {pause_after}")
     target = resolve(device)
     keep_freed_memory()
     torch.backends.cudnn.benchmark = True

@@ -1,8 +1,8 @@
-"""STanH (Presta et al., arXiv 2410.00557; METHODS.md A6): two quantizers trained on a network, for y and for z.
+"""STanH (Presta et al., arXiv 2410.00557): two quantizers trained on a network, for y and for z.
 
 An anchor is a pre-trained network with both layers trained at its own rate weight; a derivation starts from an anchor's
-layers and trains only them, at another rate weight. Where the network is frozen its latents are computed once, and a
-step runs the entropy model and the synthesis transform alone.
+layers and trains only them, at another rate weight. If the network is frozen its latents are computed once, and a step
+runs only the entropy model and the synthesis transform.
 """
 
 from __future__ import annotations
@@ -41,29 +41,29 @@ from codecs_wrappers.learned.training.steps.quantizers import (
 )
 
 TRAINABLE = ("quantizers", "all")
-HELD_OUT_CROPS = 16  # whose latents a derivation's first quantizer is fitted on
+HELD_OUT_CROPS = 16  # on whose latents a derivation's first quantizer is fitted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(configs.Config):
-    """start_from is "default" (rounding: an anchor) or the anchor that this derives from."""
+    """start_from is "default" (rounding, for an anchor) or the anchor of this derivation."""
 
     base: str  # the network: an entry of the weights manifest
     rate_weight: float  # lambda_c
-    distortion: str = "mse"  # or "ms_ssim": what lambda_c weighs
-    trainable: str = "quantizers"  # or "all": the network too, which an anchor may
+    distortion: str = "mse"  # or "ms_ssim": the distortion that lambda_c multiplies
+    trainable: str = "quantizers"  # or "all": the network too, for an anchor
     bins: str = "levels"  # of the entropy model: see STanH
     pinned: bool = True  # see STanH
-    centred: bool = True  # quantize y minus its mean in training too (False: the authors' code, METHODS.md A4)
+    centred: bool = True  # quantize y minus its mean in training too (False: as in the authors' code)
     annealing: str = "gap_stoc"
     beta: float = 10.0
     gap_factor: float = 15.0  # doubled whenever the learning rate is halved
-    last_beta: float = 100.0  # of annealings that follow the budget
+    last_beta: float = 100.0  # of the annealings that follow the budget
     cached_crops: int = 256
     steps: int = 200
     batch: int = 2
     crop: int = 128
-    lr: float = 0.03  # of the logarithms of steps
+    lr: float = 0.03  # for the logarithms of the steps
     lr_last: float = 3e-4
     warm_up_steps: int = 10
     decay_from: float = 0.4
@@ -80,7 +80,7 @@ class Config(configs.Config):
 
 
 class StanhLearner(Learner):
-    """Soft quantizers in training, judged and shipped hard."""
+    """Quantizers soft in training, hard for validation and shipping."""
 
     Config = Config
 
@@ -104,7 +104,7 @@ class StanhLearner(Learner):
         return Quantizers(y, z, self.base.requires_grad_(whole) if whole else None)
 
     def first_weights(self) -> dict[str, Any]:
-        """Rounding, or the anchor's quantizers, that of y fitted to this rate (``starts/stanh.py``)."""
+        """Rounding, or the anchor's quantizers with that of y fitted to this rate (``starts/stanh.py``)."""
         if self.source.path is None:
             return self.source.facts()
         tensors = self.source.weights()
@@ -118,7 +118,7 @@ class StanhLearner(Learner):
         return {**self.source.facts(), "step": round(start.step, 4), "dead_zone": round(start.dead_zone, 4)}
 
     def fitted_start(self, ratio: float) -> stanh.Start:
-        """The start at a rate weight ``ratio`` times lower than that of the quantizers as they are."""
+        """The start at a rate weight ``ratio`` times lower than that of the current quantizers."""
         held_out = self.analysed(HELD_OUT_CROPS, self.config.seed + 1)
         y = self.model.y
         levels, thresholds = y.levels.detach().clone(), y.thresholds.detach().clone()
@@ -126,7 +126,7 @@ class StanhLearner(Learner):
 
     @torch.no_grad()
     def loss_of(self, levels: Tensor, thresholds: Tensor, latents: Analysed) -> float:
-        """The rate-distortion loss of a quantizer of y on these latents, hard, that of z as it is."""
+        """The rate-distortion loss of a hard quantizer of y on these latents, with the current one of z."""
         before = self.model.y.levels.clone(), self.model.y.thresholds.clone()
         self.model.eval()
         self.model.y.take(levels, thresholds)
@@ -140,7 +140,7 @@ class StanhLearner(Learner):
 
     @functools.cached_property
     def latents(self) -> Analysed:
-        """Of cached crops, drawn from chance of their own, so that a resumed training has the same."""
+        """Of cached crops from a separate random generator, so that a resumed training has the same ones."""
         return self.analysed(self.config.cached_crops, self.config.seed)
 
     def analysed(self, count: int, seed: int) -> Analysed:
@@ -197,7 +197,7 @@ class StanhLearner(Learner):
         return score_points(model, code_image, images, [self.config.rate_weight], self.config.distortion)[0]
 
     def _latents_of(self, network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(y, z) of a whole image; those of a frozen network are computed once."""
+        """(y, z) of a whole image; computed once for a frozen network."""
         frozen = self.config.trainable != "all"
         key = sha256(x.cpu().contiguous().numpy().tobytes()) if frozen else ""
         if key not in self._judged:
@@ -223,8 +223,8 @@ class StanhLearner(Learner):
         facts = {"base": base, "rate_weight": self.config.rate_weight}
         return facts if self.config.distortion == "mse" else {**facts, "distortion": self.config.distortion}
 
-    def described(self) -> dict[str, Any]:
-        """A pair on a frozen network names it as its base; a trained network is part of the model."""
+    def manifest_facts(self) -> dict[str, Any]:
+        """A pair on a frozen network names that as its base; a trained network is part of the model."""
         facts = self.identity()
         architecture = {"family": "stanh", "bins": self.config.bins}
         if self.config.trainable == "all":
@@ -239,9 +239,9 @@ class StanhLearner(Learner):
         }
 
     def as_shipped(self, model: Network) -> Network:
-        """Levels on the grid of 1/LEVEL_UNIT on which the exact hyper-decoder computes, no two on one place of it.
+        """Levels on the grid of 1/LEVEL_UNIT that the exact hyper-decoder uses, no two equal.
 
-        A trained network is rounded to fp16, its constants apart, and the quantiles of z are solved for.
+        A trained network is rounded to fp16 except for its constants, with the quantiles of z solved exactly.
         """
         layers = []
         for layer in (model.y, model.z):

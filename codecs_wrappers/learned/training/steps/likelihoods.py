@@ -1,4 +1,4 @@
-"""Probabilities of a quantizer's bins under CompressAI's entropy models, where bins are not of width 1."""
+"""Probabilities of a quantizer's bins under CompressAI's entropy models, for bins of any width."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from torch import Tensor
 
 from codecs_wrappers.learned.hyperprior.networks import Network
 
-SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
+SMALLEST_SCALE = 0.11  # of the entropy model, as in CompressAI
 SMALLEST_LIKELIHOOD = 1e-9  # likewise
 
 
 def gaussian_likelihoods(scales: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """P(lower < v < upper) of v ~ N(0, scales), bounded as CompressAI's."""
+    """P(lower < v < upper) of v ~ N(0, scales), bounded as in CompressAI."""
     scales = scales.clamp(min=SMALLEST_SCALE)
-    flip = torch.where(lower + upper > 0, -1.0, 1.0)  # the smaller tail keeps its digits
+    flip = torch.where(lower + upper > 0, -1.0, 1.0)  # so that the smaller tail keeps its precision
     difference = torch.special.ndtr(flip * upper / scales) - torch.special.ndtr(flip * lower / scales)
     return difference.abs().clamp(min=SMALLEST_LIKELIHOOD)
 
