@@ -194,7 +194,7 @@ def test_ciede2000_is_of_the_mean_colour_difference(spread):
 
 
 def colour_difference(*images: np.ndarray) -> float:
-    """Mean CIEDE2000 by scikit-image of what 8-bit YCbCr leaves, with libvmaf's weights, and its RGB: U, V for Cb, Cr."""
+    """Mean CIEDE2000 by scikit-image of 8-bit YCbCr, with libvmaf's weights and its reading of Cb and Cr."""
     colour = pytest.importorskip("skimage.color")
     labs = []
     for image in images:
