@@ -103,9 +103,10 @@ def training() -> str:
     """What the committed weights had."""
     manifest = yaml.safe_load((ROOT / "codecs_wrappers/learned/weights.yaml").read_text(encoding="utf-8"))
     own = [entry for entry in manifest.values() if entry["source"] == "committed" and "hours" in entry]
-    hours, devices = sum(entry["hours"] for entry in own), sorted({entry["device"].split(",")[0] for entry in own})
+    hours = sum(entry["hours"] for entry in own)
+    devices = " and a ".join(sorted({entry["device"].split(",")[0] for entry in own}))
     return (
-        f"The {len(own)} committed weights had {hours:.1f} hours in all on a {' and a '.join(devices)}, where the papers\n"
+        f"The {len(own)} committed weights had {hours:.1f} hours in all on a {devices}, where the papers\n"
         "had days on a GPU, and are far from what their architecture reaches; the last row of the table says how far.\n"
     )
 

@@ -39,6 +39,7 @@ KINDS: dict[str, Any] = {
     **{"rd": rd, "panels": panels, "gain": gain, "per_image": per_image, "speed": speed, "bd": bd_rates},
     **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts, "table": tables, "absent": absent},
 }
+MOST_IN_GREY = 8  # codecs of a figure that are all given a lightness of their own for print
 HOUSE = Path(__file__).parent
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
@@ -214,7 +215,8 @@ def _in_print(frame: pd.DataFrame, context: Context) -> Context:
     measured = frame[frame.kind == "measured"] if "kind" in frame else frame
     codecs = list(dict.fromkeys(measured.codec))
     codecs = sorted(codecs, key=lambda codec: codec not in context.bold)  # these first: they share the lightnesses best
-    leading = [codec for codec in codecs if codec in context.bold] or codecs
+    bold = [codec for codec in codecs if codec in context.bold]
+    leading = codecs if len(codecs) <= MOST_IN_GREY or not bold else bold
     colours = apart_in_grey([context.style(codec).colour for codec in leading])
     drawn = {codec: replace(context.style(codec), colour=it) for codec, it in zip(leading, colours, strict=True)}
     return replace(context, styles={**context.styles, **drawn})
@@ -256,7 +258,7 @@ def _save(
     files = {"csv": f"{place}/{name}.csv"}
     write_if_changed(context.folder / files["csv"], numbers)
     if figure is not None:
-        layout.stamp(figure, digest, f"{name}.csv")
+        layout.finish(figure, digest, f"{name}.csv")
         for extension, metadata in _metadata(layout, entry, digest, str(figure.get_label())).items():
             buffer = io.BytesIO()
             figure.savefig(buffer, format=extension, metadata=metadata)

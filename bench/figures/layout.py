@@ -20,6 +20,7 @@ from bench.figures.style import GREY, PALE, RC
 
 Groups = Mapping[str, list[tuple[str, dict[str, Any]]]]  # heading -> (label, line) pairs
 LABEL_INCHES = 0.118  # between two labels at line ends
+TITLES_INCHES = 0.6  # that title and subtitle take on the page
 HANDLE_INCHES, LETTER_INCHES = 0.46, 0.066  # of a paper's legend: the line with its margins, a letter at 8 pt
 
 
@@ -46,9 +47,12 @@ class Layout:
         figure = Figure(figsize=(self.width, height), facecolor="white")
         return figure, list(figure.subplots(down, across, squeeze=False, **ratios).flat)
 
-    def canvas(self, panels: int = 1, height: float = 4.3, **ratios: Any) -> tuple[Figure, list[Axes]]:
-        """A figure with panels next to each other, and room for titles above and a legend at the right."""
-        figure, axes = self.grid(1, panels, height, **ratios)
+    def canvas(self, panels: int = 1, height: float | None = None, **ratios: Any) -> tuple[Figure, list[Axes]]:
+        """A figure with panels next to each other, and room for titles above and a legend at the right.
+
+        height: inches, where the usual one does not do.
+        """
+        figure, axes = self.grid(1, panels, height or 4.3, **ratios)
         self.adjust(figure, left=0.085, right=0.71, top=0.86, bottom=0.135, wspace=0.08)
         return figure, axes
 
@@ -67,8 +71,8 @@ class Layout:
         figure.text(left, 1 - 0.1935 * inch, title, fontsize=fitted, fontweight="bold", va="center", color="#111111")
         figure.text(left, 1 - 0.4085 * inch, subtitle, fontsize=small, va="center", color=GREY)
 
-    def stamp(self, figure: Figure, sha256: str, link: str) -> None:
-        """The hash of the plotted numbers in the corner, linked to their file."""
+    def finish(self, figure: Figure, sha256: str, link: str) -> None:
+        """The last step: the hash of the plotted numbers in the corner, linked to their file."""
         figure.text(0.99, 0.012, f"data {sha256[:12]}", fontsize=5, ha="right", va="bottom", color="#999999", url=link)
 
     def legend(self, figure: Figure, groups: Groups) -> None:
@@ -164,11 +168,13 @@ class Paper(Layout):
             spare.set_axis_off()
         return figure, axes[:count]
 
-    def canvas(self, panels: int = 1, height: float = 2.5, **ratios: Any) -> tuple[Figure, list[Axes]]:
-        height = min(height, 2.5)
-        if self.is_narrow and panels > 1:
+    def canvas(self, panels: int = 1, height: float | None = None, **ratios: Any) -> tuple[Figure, list[Axes]]:
+        """As for the page, panels below each other in one column; ``height`` less what the page's titles take."""
+        stacked = self.is_narrow and panels > 1
+        height = height - TITLES_INCHES if height else 2.0 if stacked else 2.4
+        if stacked:
             ratios.pop("gridspec_kw", None)  # widths of panels next to each other
-            return self._figure(panels, 1, 0.75 * height * panels, **ratios)
+            return self._figure(panels, 1, height * panels, **ratios)
         return self._figure(1, panels, height, **ratios)
 
     def _figure(self, down: int, across: int, height: float, **ratios: Any) -> tuple[Figure, list[Axes]]:
@@ -182,12 +188,18 @@ class Paper(Layout):
         """Nothing in the figure; what the numbers are goes into its metadata."""
         figure.set_label(subtitle)
 
-    def stamp(self, figure: Figure, sha256: str, link: str) -> None:
-        """Nothing in the figure: the hash is in its metadata."""
+    def finish(self, figure: Figure, sha256: str, link: str) -> None:
+        """Long labels of axes broken, so that none is cut; the hash is in the metadata."""
+        figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+        for axes in figure.axes:
+            box = axes.get_position()
+            wide, high = box.width * self.width / LETTER_INCHES, box.height * figure.get_figheight() / LETTER_INCHES
+            axes.set_xlabel(textwrap.fill(axes.get_xlabel(), max(12, int(wide))))
+            axes.set_ylabel(textwrap.fill(axes.get_ylabel(), max(12, int(high))))
 
     def legend(self, figure: Figure, groups: Groups) -> None:
         """One legend below the panels, in as many columns as its labels leave room for; the figure grows by it."""
-        entries = [entry for group in groups.values() for entry in group]
+        entries = [(label, look) for group in groups.values() for label, look in group if _is_seen(look)]
         if not entries:
             return
         longest = max(len(label) for label, _ in entries)
@@ -202,6 +214,11 @@ class Paper(Layout):
 
     def end_labels(self, figure: Figure, axes: Axes, labels: Sequence[tuple[float, float, str, str, bool]]) -> None:
         """Nothing at the lines' ends: a column has no room for it, the legend says it."""
+
+
+def _is_seen(look: Mapping[str, Any]) -> bool:
+    """Whether an entry of a legend stands for something drawn, and not for what is missing."""
+    return bool(look.get("linestyle", "-") or look.get("marker"))
 
 
 PAGE = Layout()

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -148,24 +148,31 @@ def plain_log(axes: Axes) -> None:
         return  # nothing is plotted
     figure = axes.get_figure(root=True)
     inches = axes.get_position().width * (figure.get_figwidth() if figure else 1)
-    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    fine = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
-    choices = []
-    for steps in ((1, 1.5, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,), fine):
-        ticks = [round(step * 10.0**decade, 12) for decade in decades for step in steps]
-        choices.append([tick for tick in ticks if low <= tick <= high])
-    sparse = [ticks[::2] for ticks in choices[3:4]]
-    fitting = [ticks for ticks in choices[:4] + sparse if _has_room(ticks, low, high, inches)]
-    fitting = [found for found in fitting if 2 <= len(found) <= MOST_TICKS]
-    fallback = next((found for found in choices[::-1] if 2 <= len(found) <= MOST_TICKS), choices[3])
-    ticks = fitting[0] if fitting else fallback
+    fitting = [ticks for ticks in _log_ticks(low, high) if _has_room(ticks, low, high, inches)]
+    ticks = next((ticks for ticks in fitting if len(ticks) >= 4), max(fitting, key=len, default=[]))
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
 
 
+def _log_ticks(low: float, high: float) -> Iterator[list[float]]:
+    """Sets of round numbers from ``low`` to ``high``, those to be preferred first."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    fine = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
+    for steps in ((1, 2, 5), (1, 3), (1,), (1, 1.5, 2, 3, 5, 7), fine):
+        ticks = [round(step * 10.0**decade, 12) for decade in decades for step in steps]
+        yield [tick for tick in ticks if low <= tick <= high]
+    for apart in (2, 3, 4):
+        yield [10.0**decade for decade in decades[::apart] if low <= 10.0**decade <= high]
+    for count in (4, 3, 2):
+        ticks = MaxNLocator(count).tick_values(low, high)
+        yield [round(float(tick), 12) for tick in ticks if max(low, 1e-12) <= tick <= high]
+
+
 def _has_room(ticks: list[float], low: float, high: float, inches: float) -> bool:
-    """Whether the numbers of neighbouring ticks stand apart on an axis of that length."""
+    """Whether there are some ticks, not too many, and the numbers of neighbours stand apart on an axis so long."""
+    if len(ticks) > MOST_TICKS:
+        return False
     scale = inches / (math.log10(high / low) or 1.0)
     widths = [len(f"{tick:g}") * CHARACTER_INCHES for tick in ticks]
     return all(

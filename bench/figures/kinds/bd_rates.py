@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
+from bench.figures.fitting import short_labels
 from bench.figures.style import GREY, METRICS, count_images
 
 COLUMNS = ["metric", "codec", "label", "anchor", "anchor_label", "bd_rate_percent", "ci_low", "ci_high", "bd_quality"]
 COLUMNS += ["overlap", "n_images", "reason"]
-ROW_INCHES = 0.27
+ROW_INCHES = 0.3
 AMBER = 0.75  # overlaps below it are marked
 
 
@@ -43,19 +44,22 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     metrics = list(dict.fromkeys(frame.metric))
     pairs = frame.drop_duplicates(["codec", "anchor"])
     height = 0.62 + ROW_INCHES * (len(pairs) + 0.6) + 0.5
+    wide = 40 if context.layout.explains else 24
     figure, panels = context.layout.canvas(len(metrics), height, sharey=True)
     context.layout.adjust(figure, left=0.3, right=0.985, top=1 - 0.8 / height, bottom=0.47 / height, wspace=0.06)
     for axes, metric in zip(panels, metrics, strict=True):
         _panel(axes, frame[frame.metric == metric].reset_index(drop=True), context)
         axes.set_title(METRICS.get(metric, (metric,))[0], fontsize=context.layout.text, color=GREY, pad=3)
     several = pairs.anchor.nunique() > 1
-    names = [f"{row.label} / {row.anchor_label}" if several else str(row.label) for row in pairs.itertuples()]
-    names = [textwrap.fill(name, 40) for name in names]
+    short = short_labels(dict(zip(pairs.anchor, pairs.anchor_label, strict=True)))
+    names = [f"{row.label} / {short[row.anchor]}" if several else str(row.label) for row in pairs.itertuples()]
+    names = [textwrap.fill(name, wide) for name in names]
     for axes in panels:
         axes.set_yticks(range(len(pairs)), names, fontsize=context.layout.small)
     panels[0].set_ylim(len(pairs) - 0.4, -0.6)
     against = "" if several else f" against {pairs.anchor_label.iloc[0]}"
-    figure.supxlabel(f"BD-rate{against} [%], negative: fewer bits", fontsize=context.layout.text, y=0.1 / height)
+    place = {"y": 0.1 / height} if context.layout.explains else {}
+    figure.supxlabel(f"BD-rate{against} [%], negative: fewer bits", fontsize=context.layout.text, **place)
     how = "mean of the images' BD-rates (PCHIP), 95 % interval by paired bootstrap over images"
     subtitle = f"{count_images(frame.n_images.dropna())}; {how}"
     context.layout.titles(figure, context.title(spec, dataset), subtitle, left=0.02)
