@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -379,6 +380,7 @@ def test_snakemake_makes_a_figure_by_its_name_from_the_codecs_it_needs(project, 
     PIL.Image.fromarray(photographs["coffee"][:64, :96]).save(images / "coffee.png")
     settings = {"name": "test", "datasets": [f"folder:{images}"], "codecs": ["jpeg", "webp", "jpegxl"]}
     (project / "config" / "test.yaml").write_text(json.dumps(settings))
+    shutil.copy(SPECIFICATION, project / "figures.yaml")  # the fixture's has one figure
     command, config = [sys.executable, "-m", "snakemake", "--cores", "1"], ["--configfile", "config/test.yaml"]
     done = subprocess.run([*command, "resgdn_fig4", *config], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
