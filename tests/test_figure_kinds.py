@@ -387,7 +387,7 @@ def test_snakemake_makes_a_figure_by_its_name_from_the_codecs_it_needs(project, 
     run = project / "results" / "test"
     (entry, kodak) = json.loads((run / "figures" / "by_name" / "resgdn_fig4.json").read_text())
     assert "resgdn" in entry["left_out"] and "jpeg" not in entry["left_out"]
-    assert (entry["status"], entry["reason"]) == ("missing", "the figure is about ResGDN: not part of this run")
+    assert (entry["status"], entry["reason"]) == ("missing", "the figure is about resgdn: not part of this run")
     assert kodak["reason"] == "dataset kodak is not part of this run"
     assert sorted(path.name for path in (run / "parts").glob("*/*")) == ["jpeg", "webp"]
     listed = subprocess.run([*command, "stanh_figures", "-n", *config], cwd=project, capture_output=True, text=True)

@@ -1,7 +1,7 @@
 """How every figure looks: fonts, colours, a codec's line, axes. bench/figures/layout.py has sizes, titles and legends.
 
-Colours are those of Okabe and Ito, then of Tol's muted scheme: told apart by colour-blind readers, and by their markers
-in print without colour. Measured curves are solid, claimed ones dashed.
+Colours are those of Okabe and Ito, then of Tol's muted scheme: distinguishable for colour-blind readers, and by their
+markers in print without colour. Measured curves are solid, published ones dashed.
 """
 
 from __future__ import annotations
