@@ -31,7 +31,7 @@ $(if $(UV),,$(PIP) --no-deps -e .)
 touch $@
 endef
 
-.PHONY: environment report gate test bench lint format lock clean
+.PHONY: environment report gate test test-all bench lint format lock clean
 
 environment: $(VENV)/.report
 
@@ -43,9 +43,15 @@ gate: $(VENV)/.report
 	$(BIN)/snakemake --cores $(CORES) --configfile config/gate.yaml -- results/gate/records.parquet
 	$(BIN)/rdbench gate --folder results/gate $(GATE)
 
-# A process for each core, four at most: each may hold torch and a network.
+# A process for each core, four at most: each may hold torch and a network. `test` leaves out what is marked slow, and says
+# how much that is; `test-all` leaves out nothing.
+PYTEST = $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+	$(PYTEST) -m 'not slow'
+
+test-all: $(VENV)/.test
+	$(PYTEST)
 
 bench: $(VENV)/.test
 	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=

@@ -2,7 +2,7 @@
 
 
 rule validation:
-    """Do the published settings give the published curves?"""
+    """Check that the published settings reproduce the published curves."""
     input:
         RUN / "records.parquet",
         "validation.yaml",

@@ -8,9 +8,9 @@ from snakemake.settings.types import DeploymentMethod
 if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
     programs = (
         shlex.quote(f"{sys.prefix}/bin").replace("{", "{{").replace("}", "}}")
-    )  # the prefix is formatted
+    )  # the prefix is a format string
     shell.prefix(f"export PATH={programs}:$PATH; ")
 
 
-# Used with --software-deployment-method apptainer only; containers/ has its recipe.
+# Used only with --software-deployment-method apptainer; its recipe is in containers/.
 container: config["container"]

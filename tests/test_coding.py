@@ -16,13 +16,13 @@ import pytest
 from conftest import ROOT, shell
 from PIL import Image
 
-from bench import records
+from bench import metrics, records
 from bench.cli import main
 from bench.data.datasets import fetch
 from bench.discovery import load
 from bench.errors import TransientError, UsageError
 from bench.files import sha256_file, sha256_pixels
-from bench.run import cache, client
+from bench.run import client
 from bench.run import job as coding
 from bench.run.job import Job, decode_files, part_of
 from bench.run.timing import time_codec
@@ -233,8 +233,7 @@ def test_measurements_of_a_cached_bitstream_are_not_taken_from_a_replaced_image(
     tested()
     job(image_folder, tmp_path).rows()
     asked = job(image_folder, tmp_path)
-    for module in (coding, cache):
-        monkeypatch.setattr(module, "METRIC_VERSIONS_JSON", '{"psnr":"other"}')
+    monkeypatch.setitem(metrics.METRICS, "psnr_rgb_db", "other")
     Image.fromarray(255 - photographs["coffee"]).save(image_folder / "coffee.png")
     with pytest.raises(TransientError, match=r"2 of 4 .*has changed"):
         asked.rows()
@@ -362,11 +361,10 @@ def test_changed_code_is_coded_anew_and_a_comment_is_not_a_change(tested, add_wr
 def test_another_metric_version_measures_again_without_encoding(tested, image_folder, tmp_path, monkeypatch):
     tested()
     job(image_folder, tmp_path).rows()
-    for module in (coding, cache):
-        monkeypatch.setattr(module, "METRIC_VERSIONS_JSON", '{"psnr":"other"}')
+    monkeypatch.setitem(metrics.METRICS, "psnr_rgb_db", "other")
     rows = job(image_folder, tmp_path).rows()
     assert calls(tmp_path) == 4
-    assert rows[0]["metric_versions"] == '{"psnr":"other"}'
+    assert json.loads(rows[0]["metric_versions"])["psnr_rgb_db"] == "other"
 
 
 @pytest.mark.parametrize("damage", ["bitstream", "facts"])

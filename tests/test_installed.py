@@ -129,7 +129,7 @@ def made(name: str, imports: str = "") -> str:
         ("mine = plugin_b.wrapper", "raise SystemExit(3)\n", "SystemExit: 3 (wrapper.py, line 1)"),
         ("mine = plugin_b.wrapper", "LEVEL = 3\n", "has no attribute 'CODECS'"),
         ("mine = plugin_b.absent", "", "No module named 'plugin_b.absent'"),
-        ("mine = plugin_b.wrapper:CODECS", made("mine"), "names 'plugin_b.wrapper:CODECS'"),
+        ("mine = plugin_b.wrapper:CODECS", made("mine"), "to name a module, got 'plugin_b.wrapper:CODECS'"),
         ("mine = plugin_b!", "", "expected its entry point 'mine' to name a module, got 'plugin_b!'"),
     ],
 )

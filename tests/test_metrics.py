@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from bench import metrics, records
+from bench import records
 from bench.codec import Colour
 from bench.errors import RdbenchError, UsageError
-from bench.metrics import METRIC_VERSIONS_JSON, METRICS, Reference, measure
+from bench.metrics import METRIC_VERSIONS_JSON, METRICS, Reference, measure, ssimulacra2
 from bench.metrics.colour_ceiling import conversion_ceiling_psnr_rgb_db, convert_and_back
 
 UNTIMED = settings(deadline=None)  # a busy machine is no failure
@@ -223,7 +223,7 @@ def test_metrics_bd_and_colour_import_no_torch():
 
 
 def test_ssimulacra2_without_its_package_is_null_with_one_note(monkeypatch):
-    monkeypatch.setitem(METRICS, "ssimulacra2", None)
+    monkeypatch.setattr(ssimulacra2, "INSTALLED", False)
     values = measure(Reference(picture(200, 200)), picture(200, 200, 1))
     assert values["ssimulacra2"] is None
     assert values["metric_notes"] == "ssimulacra2: package ssimulacra2 is not installed"
@@ -239,7 +239,7 @@ def test_ssimulacra2_gets_original_and_reconstruction_in_that_order(monkeypatch)
     module = types.ModuleType("ssimulacra2")
     module.compute_ssimulacra2 = compute
     monkeypatch.setitem(sys.modules, "ssimulacra2", module)
-    monkeypatch.setitem(METRICS, "ssimulacra2", "0")
+    monkeypatch.setattr(ssimulacra2, "INSTALLED", True)
     original, other = picture(21, 34), picture(21, 34, 1)
     assert measure(Reference(original), other)["ssimulacra2"] == 71.5
     assert np.array_equal(seen[0], original)
@@ -247,9 +247,9 @@ def test_ssimulacra2_gets_original_and_reconstruction_in_that_order(monkeypatch)
 
 
 def test_ssimulacra2_leaves_out_images_it_cannot_take(monkeypatch):
-    monkeypatch.setitem(METRICS, "ssimulacra2", "0")
+    monkeypatch.setattr(ssimulacra2, "INSTALLED", True)
     assert "short side under 8 px" in measure(Reference(picture(7, 90)), picture(7, 90, 1))["metric_notes"]
-    monkeypatch.setattr(metrics, "_SSIMULACRA2_MOST_PIXELS", 100)
+    monkeypatch.setattr(ssimulacra2.METRIC, "most_pixels", 100)
     assert "over 100 pixels" in measure(Reference(picture(11, 10)), picture(11, 10, 1))["metric_notes"]
 
 

@@ -108,7 +108,7 @@ def test_the_contract_test_passes_on_it_at_once(tmp_path):
         timeout=240,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 20
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 15
 
 
 @pytest.mark.parametrize(
@@ -124,8 +124,8 @@ def test_the_contract_test_passes_on_it_at_once(tmp_path):
         (Programs("enc {image} {in} {out}", "dec {in} {out}", (1,)), "one setting.*got {image}"),
         (Programs("enc {q} {in} {out}", "dec {in} {out}"), "needs distinct values.*got {q} and 0 values"),
         (Programs("enc {in} {out}", "dec {in} {out}", (1, 2)), "values need a setting; got no setting and 2 values"),
-        (Programs("enc {q} {in} {out}", "dec {in} {out}", (1, 1)), "each once.*and 2 values"),
-        (Programs("enc {q} {in} {out}", "dec {in} {out}", ("a/b",)), "letters, digits and ._- only; got a/b"),
+        (Programs("enc {q} {in} {out}", "dec {in} {out}", (1, 1)), "distinct values.*and 2 values"),
+        (Programs("enc {q} {in} {out}", "dec {in} {out}", ("a/b",)), "letters, digits and ._- only, got a/b"),
         (Programs("enc '{q} {in} {out}", "dec {in} {out}", (1,)), "No closing quotation"),
         (Programs("enc {q {in} {out}", "dec {in} {out}", (1,)), "--command: "),
         (Programs("false {q} {in} {out}", "true {in} {out}", (1,)), "png images: .*got 1 from false.*; ppm images: "),

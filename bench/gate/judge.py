@@ -191,7 +191,7 @@ def _findings(now: pd.DataFrame, before: pd.DataFrame, origin: Origin | None, li
 
 
 def _extra(now: Origin, before: Origin, rows: pd.DataFrame) -> tuple[list[str], list[Finding]]:
-    """The extra metrics of the baseline's ``rows`` that have a BD-rate, and a finding for each of the others."""
+    """The extra metrics of the baseline's ``rows`` that the run measured alike, and a finding for each other one."""
     there = [name for name in records.EXTRA_METRICS if name in rows and rows[name].notna().any()]
     same = [name for name in there if now.metric_versions.get(name) == before.metric_versions.get(name)]
     return same, [

@@ -4,7 +4,9 @@ vmaf, vmaf_neg
     Models vmaf_v0.6.1 and vmaf_v0.6.1neg on one frame: 0 to about 97.4. A still has no motion, so the models' motion
     feature is 0, and an identical reconstruction does not reach 100 (97.43): it is computed as any other.
 ciede2000
-    45 - 20 log10 of the mean CIEDE2000 colour difference, in dB; +inf for identical.
+    45 - 20 log10 of the mean CIEDE2000 colour difference, in dB; +inf for identical. The number is libvmaf's own:
+    lightness counts 1/0.65 times and hue a quarter, and Cb and Cr are read as the analogue U and V, which are scaled
+    otherwise, so that blue weighs more and red less than in the standard's RGB.
 
 libvmaf takes YCbCr: both images are converted to BT.709, limited range, 8 bits, 4:4:4, every sample rounded (VMAF sees
 the luma only). The frame is the whole image; its short side must have 17 px or more. libvmaf's numbers have six digits.

@@ -30,7 +30,7 @@ TRIGGER_BPP = 8.0
 SAMPLES, PNG = 0, 1
 
 
-def instead_of(bitstream: bytes, image: Image, scheme: str) -> bytes:
+def shorter(bitstream: bytes, image: Image, scheme: str) -> bytes:
     """``bitstream`` of ``image`` (uint8, H x W x 3), or, above TRIGGER_BPP, a stored one if that is shorter."""
     height, width = image.shape[:2]
     if 8 * len(bitstream) <= TRIGGER_BPP * height * width:

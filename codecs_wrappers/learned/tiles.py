@@ -33,7 +33,7 @@ def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice, slice]
     return spans
 
 
-def scaled(spans: Spans, stride: int) -> Spans:
+def to_pixels(spans: Spans, stride: int) -> Spans:
     """Spans of a map as spans of the image, ``stride`` pixels per sample."""
     rows, columns = (slice(stride * span.start, stride * span.stop) for span in spans)
     return rows, columns

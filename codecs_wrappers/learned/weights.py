@@ -199,10 +199,10 @@ def _read(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:
     if not isinstance(content, dict):
         raise UsageError(f"reading the weights manifest {file}: expected entries by name, got {type(content).__name__}")
     folder = COMMITTED if file == MANIFEST else file.parent
-    return {str(name): _checked(str(name), entry, file, folder) for name, entry in content.items()}
+    return {str(name): _validated(str(name), entry, file, folder) for name, entry in content.items()}
 
 
-def _checked(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
+def _validated(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
     def fail(expected: str) -> UsageError:
         return UsageError(f"reading the weights manifest {file}: entry {name} needs {expected}")
 

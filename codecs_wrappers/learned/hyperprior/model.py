@@ -20,7 +20,7 @@ from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperprior import networks, transforms
 from codecs_wrappers.learned.hyperprior.hyperdecoder import MEAN_UNIT, HyperDecoder
 from codecs_wrappers.learned.hyperprior.networks import LATENT_STRIDE, STRIDE, Network
-from codecs_wrappers.learned.tiles import cut, scaled, tiles
+from codecs_wrappers.learned.tiles import cut, tiles, to_pixels
 
 __all__ = ["MEAN_UNIT", "Model"]
 
@@ -80,7 +80,7 @@ class Model:
 
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(height, width, TILE, HALO):
-                pixels = torch.from_numpy(padded[scaled(outer, LATENT_STRIDE)]).to(self.device)
+                pixels = torch.from_numpy(padded[to_pixels(outer, LATENT_STRIDE)]).to(self.device)
                 x = pixels.permute(2, 0, 1)[None].float().div_(255)  # (1, 3, H, W), channels last in memory
                 y[(..., *target)] = self.g_a(x)[(..., *inner)]
             z = self.network.h_a(y)[0].cpu().numpy()
@@ -96,8 +96,8 @@ class Model:
         image = np.empty((y.shape[2] * LATENT_STRIDE, y.shape[3] * LATENT_STRIDE, 3), np.uint8)
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(y.shape[2], y.shape[3], TILE, HALO):
-                samples = self.g_s(cut(y, outer))[scaled(inner, LATENT_STRIDE)]
-                image[scaled(target, LATENT_STRIDE)] = samples.cpu().numpy()
+                samples = self.g_s(cut(y, outer))[to_pixels(inner, LATENT_STRIDE)]
+                image[to_pixels(target, LATENT_STRIDE)] = samples.cpu().numpy()
         return image[:height, :width]
 
 

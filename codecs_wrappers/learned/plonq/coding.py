@@ -102,7 +102,7 @@ def sections(
     those of :func:`units_of`; if empty, this image's own.
     """
     yield Section("z", latent.z.ravel(), channels_of(latent.z.shape), model.z_tables)
-    tree, shape, placed = stages(levels), latent.symbols.shape, priority.shown(levels, order.blend)
+    tree, shape, placed = stages(levels), latent.symbols.shape, priority.reconstructions(levels, order.blend)
     index, k = latent.indices.ravel(), latent.symbols.ravel()
     units = ordering.by_sigma(latent.indices, order.unit)
     parents, shown = index.astype(np.int32), np.zeros(k.shape, np.int32)
@@ -118,7 +118,7 @@ def sections(
             if sent:
                 units = sent[number - 1]
             elif order.criterion == "rate":
-                units = ordering.falling(bits)
+                units = ordering.descending(bits)
             else:
                 units = _by_slope(model, image, latent.means, shown, refined, bits, order.unit)
             packed = ordering.pack(units)
@@ -200,7 +200,7 @@ def _decode_elements(
     index = indices.ravel()
     units = ordering.by_sigma(indices, order.unit)
     parents, values = index.astype(np.int32), np.zeros(index.shape, np.int32)
-    placed = priority.shown(levels, order.blend)
+    placed = priority.reconstructions(levels, order.blend)
     for number, stage in enumerate(stages(levels)):
         if order.is_sent:
             packed = decoder.decode(np.zeros(ordering.packed_bytes(len(units)), np.int32), _bytes_table())
@@ -283,7 +283,7 @@ def _digest(model: Model, levels: Levels, order: Order) -> bytes:
     """4 bytes over every table that codes a bitstream of ``model`` with ``levels`` in this order."""
     tables = tables_digest(model) + _stages_digest(levels)
     if order.criterion == GAIN:  # what the decoder's order and values depend on, apart from the counts
-        tables += priority.digest_of([*priority.priorities(levels), *priority.shown(levels, order.blend)])
+        tables += priority.digest_of([*priority.priorities(levels), *priority.reconstructions(levels, order.blend)])
     return hashlib.sha256(tables).digest()[:4]
 
 

@@ -102,10 +102,10 @@ def by_sigma(index: np.ndarray, unit: str) -> np.ndarray:
     """Units in order of decreasing scale, ties in index order. index: scale indices, uint8 (M, h, w)."""
     if unit == "element":
         return np.argsort(np.uint8(255) - index.ravel(), kind="stable")  # a radix sort
-    return falling(per_unit(_SIGMA[index], unit))
+    return descending(per_unit(_SIGMA[index], unit))
 
 
-def falling(values: np.ndarray) -> np.ndarray:
+def descending(values: np.ndarray) -> np.ndarray:
     """Indices in order of decreasing value, ties in index order."""
     return np.argsort(-values, kind="stable")
 
@@ -125,7 +125,7 @@ def by_slope(bits: np.ndarray, error_after: Callable[[int], float], error_before
     """
     errors = np.array([error_before, *(error_after(n) for n in range(len(bits)))])
     gain = -np.diff(errors)
-    return falling(np.divide(gain, bits, out=np.full(len(bits), -np.inf), where=bits > 0))
+    return descending(np.divide(gain, bits, out=np.full(len(bits), -np.inf), where=bits > 0))
 
 
 def pack(permutation: np.ndarray) -> np.ndarray:

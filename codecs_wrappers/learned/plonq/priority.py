@@ -49,7 +49,7 @@ def by_gain(priority: np.ndarray, parents: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=64)
-def shown(levels: Levels, blend: int) -> tuple[np.ndarray, ...]:
+def reconstructions(levels: Levels, blend: int) -> tuple[np.ndarray, ...]:
     """For each level, int32 by node: its reconstruction, ``blend`` / BLEND_UNIT of the way from its mean to its middle.
 
     A residual's distribution has longer tails than the Gaussian of its scale, so the mean over a coarse bin lies

@@ -30,7 +30,7 @@ from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.resgdn import networks as resgdn
 from codecs_wrappers.learned.resgdn.affine import BITS, Affine, affine_of, dequantize, quantize
-from codecs_wrappers.learned.tiles import cut, scaled, tiles
+from codecs_wrappers.learned.tiles import cut, tiles, to_pixels
 from codecs_wrappers.native import bpg, codemap
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Model:
         code = torch.empty(1, channels, height, width)
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(height, width, self.tile, HALO):
-                pixels = torch.from_numpy(padded[scaled(outer, resgdn.STRIDE)]).to(self.device)
+                pixels = torch.from_numpy(padded[to_pixels(outer, resgdn.STRIDE)]).to(self.device)
                 x = pixels.permute(2, 0, 1)[None].float().div_(255)  # (1, 3, H, W), channels last in memory
                 code[(..., *target)] = self.network.analyse(x)[(..., *inner)].cpu()
         return code
@@ -91,9 +91,9 @@ class Model:
         code = code.to(self.device)
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(rows, columns, self.tile, HALO):
-                x = self.network.synthesise(cut(code, outer))[(0, ..., *scaled(inner, resgdn.STRIDE))]
+                x = self.network.synthesise(cut(code, outer))[(0, ..., *to_pixels(inner, resgdn.STRIDE))]
                 samples = x.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-                image[scaled(target, resgdn.STRIDE)] = samples.permute(1, 2, 0).cpu().numpy()
+                image[to_pixels(target, resgdn.STRIDE)] = samples.permute(1, 2, 0).cpu().numpy()
         return image[:height, :width]
 
 

@@ -118,12 +118,12 @@ class Stanh(LearnedCodec, VariableRate):
         return coding.load_pair(*((name, weights.sha256(name)) for name in names), fraction=fraction)
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return stored.instead_of(self.encode_network(image, point)[0], check_image(image), self.scheme)
+        return stored.shorter(self.encode_network(image, point)[0], check_image(image), self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         image = check_image(image)
         bitstream, backbone, latent = self.encode_network(image, point)
-        shorter = stored.instead_of(bitstream, image, self.scheme)
+        shorter = stored.shorter(bitstream, image, self.scheme)
         if shorter is not bitstream:
             return shorter, image.copy()
         return bitstream, backbone.synthesise(latent, *image.shape[:2])

@@ -60,12 +60,26 @@ class WACNN(CompressionModel):
         self.N, self.M = N, M
         a, b, c = (M - k * (M - N) // 4 for k in (1, 2, 3))  # between M and N
         self.g_a = nn.Sequential(
-            *(conv(3, N), GDN(N), conv(N, N), GDN(N), GatedWindowAttention(N, 8)),
-            *(conv(N, N), GDN(N), conv(N, M), GatedWindowAttention(M, 4)),
+            conv(3, N),
+            GDN(N),
+            conv(N, N),
+            GDN(N),
+            GatedWindowAttention(N, 8),
+            conv(N, N),
+            GDN(N),
+            conv(N, M),
+            GatedWindowAttention(M, 4),
         )
         self.g_s = nn.Sequential(
-            *(GatedWindowAttention(M, 4), deconv(M, N), GDN(N, inverse=True), deconv(N, N), GDN(N, inverse=True)),
-            *(GatedWindowAttention(N, 8), deconv(N, N), GDN(N, inverse=True), deconv(N, 3)),
+            GatedWindowAttention(M, 4),
+            deconv(M, N),
+            GDN(N, inverse=True),
+            deconv(N, N),
+            GDN(N, inverse=True),
+            GatedWindowAttention(N, 8),
+            deconv(N, N),
+            GDN(N, inverse=True),
+            deconv(N, 3),
         )
         self.h_a = _with_gelu(conv3x3(M, M), conv3x3(M, a), conv3x3(a, b, 2), conv3x3(b, c), conv3x3(c, N, 2))
         self.h_mean_s, self.h_scale_s = (

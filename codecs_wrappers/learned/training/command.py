@@ -12,9 +12,22 @@ from typing import Any
 from bench.errors import UsageError
 from codecs_wrappers.learned.training import config, process
 
-OVERRIDES = {"steps": int, "batch": int, "crop": int, "lr": float, "seed": int, "precision": str}
-OVERRIDES |= {"hyperprior_steps": int, "lr_last": float, "decay_from": float, "warm_up_steps": int}
-OVERRIDES |= {"validation_images": int, "validate_every": int, "judge_minutes": float, "log_every": int}
+OVERRIDES = {  # keys of a configuration with an option of their own
+    "steps": int,
+    "batch": int,
+    "crop": int,
+    "lr": float,
+    "seed": int,
+    "precision": str,
+    "hyperprior_steps": int,
+    "lr_last": float,
+    "decay_from": float,
+    "warm_up_steps": int,
+    "validation_images": int,
+    "validate_every": int,
+    "judge_minutes": float,
+    "log_every": int,
+}
 DESCRIPTION = "Train a learned codec's network; without a budget it never ends, and the same command resumes it."
 
 

@@ -16,8 +16,14 @@ from bench.errors import UsageError
 HERE = Path(__file__).parent
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 OPTIMISERS = ("adam", "soap")
-KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "tuple": "a list"}
-KINDS |= {"Mapping": "a mapping of keys to values"}
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "tuple": "a list",
+    "Mapping": "a mapping of keys to values",
+}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -78,7 +78,7 @@ class Learner:
         """What must be equal for a checkpoint to belong to the same training, apart from the data."""
         raise NotImplementedError(f"{type(self).__name__} must define its identity")
 
-    def described(self) -> dict[str, Any]:
+    def manifest_facts(self) -> dict[str, Any]:
         """Facts about the model for the weights manifest, at least its architecture."""
         return self.identity()
 

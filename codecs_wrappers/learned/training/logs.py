@@ -29,12 +29,21 @@ TRAIN = (
     "clipped",
     "crops_per_s",
 )
-_SCORE = ("loss", "bpp", "psnr_rgb_db")
 VALIDATION = (
-    *("step", "hours", "pixels", "average"),
-    *_SCORE,
-    *(f"textured_{column}" for column in _SCORE),
-    *("ratio", "train_loss", "gap", "best"),
+    "step",
+    "hours",
+    "pixels",
+    "average",
+    "loss",
+    "bpp",
+    "psnr_rgb_db",
+    "textured_loss",
+    "textured_bpp",
+    "textured_psnr_rgb_db",
+    "ratio",
+    "train_loss",
+    "gap",
+    "best",
 )
 
 

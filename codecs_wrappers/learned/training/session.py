@@ -251,7 +251,7 @@ class Training:
 
     def _about(self) -> dict[str, Any]:
         """The metadata of a weights file, so that another training can start from it."""
-        described = self.learner.described()
+        described = self.learner.manifest_facts()
         return {key: described[key] for key in ("architecture", "rate_weight", "distortion") if key in described}
 
     def _export(self, logs: Logs) -> Path:
@@ -271,7 +271,7 @@ class Training:
             "started_from": self.started_from,
             **self.facts,
         }
-        entry = export.manifest_entry(config, self.learner.described(), training_facts)
+        entry = export.manifest_entry(config, self.learner.manifest_facts(), training_facts)
         export.write(self.learner.tensors(shipped), path, entry, measured, self._anchors)
         logs.say(f"{path}: {measured[VALIDATION]} as shipped, {path.stat().st_size:,} bytes")
         return path

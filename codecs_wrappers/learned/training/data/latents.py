@@ -30,7 +30,7 @@ class Latents:
         return Latents(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
-def frozen(source: Source, device: torch.device) -> networks.MeanScaleHyperprior:
+def load_frozen(source: Source, device: torch.device) -> networks.MeanScaleHyperprior:
     """The frozen network of a source whose architecture is in its metadata or its model's file, in eval mode."""
     architecture = source.metadata().get("architecture") or configs.read(source.model or "")["architecture"]
     model = networks.load_weights(networks.build(architecture), source.weights(), str(source.path))

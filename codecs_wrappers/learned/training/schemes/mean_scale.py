@@ -143,7 +143,7 @@ class MeanScaleLearner(Learner):
         facts = {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight}
         return facts if self.config.distortion == "mse" else {**facts, "distortion": self.config.distortion}
 
-    def described(self) -> dict[str, Any]:
+    def manifest_facts(self) -> dict[str, Any]:
         return {**self.identity(), "hyperprior_steps": self.config.hyperprior_steps}
 
     def as_shipped(self, model: Network) -> Network:

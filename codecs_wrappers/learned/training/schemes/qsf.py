@@ -72,7 +72,7 @@ class QsfLearner(Learner):
     def build(self) -> Network:
         """Constant factors per rate weight, proportional to its square root (high-resolution theory)."""
         self.source = first_source(self.config, self.beside, built=())
-        self.base = cached.frozen(self.source, self.device)
+        self.base = cached.load_frozen(self.source, self.device)
         self.base_rate_weight = float(self.source.metadata()["rate_weight"])
         self.weights = torch.tensor(self.config.rate_weights, device=self.device)
         factors = (self.weights / self.base_rate_weight).sqrt()
@@ -123,7 +123,7 @@ class QsfLearner(Learner):
         base = {"name": self.source.model or str(self.source.path), "sha256": self.source.facts()["sha256"]}
         return {"base": base, "rate_weights": list(self.config.rate_weights)}
 
-    def described(self) -> dict[str, Any]:
+    def manifest_facts(self) -> dict[str, Any]:
         return {"architecture": {"family": "qsf", "M": self.base.M}, **self.identity()}
 
     def as_shipped(self, model: Network) -> Network:

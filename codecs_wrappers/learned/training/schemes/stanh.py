@@ -223,7 +223,7 @@ class StanhLearner(Learner):
         facts = {"base": base, "rate_weight": self.config.rate_weight}
         return facts if self.config.distortion == "mse" else {**facts, "distortion": self.config.distortion}
 
-    def described(self) -> dict[str, Any]:
+    def manifest_facts(self) -> dict[str, Any]:
         """A pair on a frozen network names that as its base; a trained network is part of the model."""
         facts = self.identity()
         architecture = {"family": "stanh", "bins": self.config.bins}

@@ -33,7 +33,7 @@ class Start:
     loss: float
 
 
-def scaled(levels: Tensor, step: float) -> Tensor:
+def scale_levels(levels: Tensor, step: float) -> Tensor:
     """``levels`` (L,) times ``step``; if ``step`` is below 1 the outer half is stretched so that nothing is clipped."""
     middle = levels[len(levels) // 2]
     distance = (levels - middle).abs()
@@ -76,6 +76,6 @@ def _search(shape: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]
 
 
 def _start(shape: Tensor, step: float, dead_zone: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
-    levels = scaled(shape, step)
+    levels = scale_levels(shape, step)
     thresholds = with_dead_zone(levels, dead_zone)
     return Start(levels, thresholds, step, dead_zone, loss(levels, thresholds))
