@@ -7,16 +7,12 @@
 images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> measure -> records -> BD, figures, report
 """
 
-import shlex
-import sys
-
-from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import validate
 
 from bench.metrics import extra, versions_json
 from bench.workflow import plan
 
-# A configuration named on the command line stands alone: Snakemake would mix its keys with those of this one.
+# Only without --configfile: Snakemake would merge the keys of this file into the user's.
 if not workflow.overwrite_configfiles:
 
     configfile: "config/sample.yaml"
@@ -24,24 +20,14 @@ if not workflow.overwrite_configfiles:
 
 validate(config, "config/schema/config.schema.yaml")
 
-# Refreshes the small status files that say which codec's jobs have to run again; a job on another machine, which reads
-# this file too, leaves them as they are.
+# The main process also refreshes the small status files that determine which codec's jobs run again; a job on another
+# machine, which reads this file too, does not.
 PLAN = plan(config, workflow.is_main_process, tuple(workflow.config_settings.config))
 RUN = PLAN.folder
 
-# A cluster's executor counts jobs, not cores: there a job that has to be alone asks for one, and profiles/slurm gives it
-# a node of its own.
+# A cluster's executor counts jobs, not cores: there a job that must run alone asks for one core, and profiles/slurm
+# gives it a whole node.
 ALL_CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
-
-if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
-    programs = (
-        shlex.quote(f"{sys.prefix}/bin").replace("{", "{{").replace("}", "}}")
-    )  # the prefix is formatted
-    shell.prefix(f"export PATH={programs}:$PATH; ")
-
-
-# Used with --software-deployment-method apptainer only; containers/ has its recipe.
-container: config["container"]
 
 
 scattergather:
@@ -65,6 +51,7 @@ localrules:
     validation,
 
 
+include: "rules/programs.smk"
 include: "rules/times_and_studies.smk"
 include: "rules/claims.smk"
 include: "rules/devices.smk"
@@ -78,7 +65,7 @@ rule all:
 
 
 rule fetch:
-    """Download and verify one dataset; one that cannot be had is a manifest that says why."""
+    """Download and verify one dataset; the manifest of an unavailable one gives the reason."""
     input:
         RUN / "datasets" / "sources" / "{dataset}.json",
     output:
@@ -92,7 +79,7 @@ rule fetch:
 
 
 rule code:
-    """Encode to disk, decode in another process, compare hashes, measure: one codec on (a part of) one dataset."""
+    """Run one codec on (a part of) one dataset: encode to disk, decode in another process, compare hashes, measure."""
     input:
         manifest=RUN / "datasets" / "{dataset}.json",
         status=RUN / "status" / "{codec}.json",
@@ -108,17 +95,19 @@ rule code:
         device=lambda wildcards: PLAN.device_of(wildcards.codec),
         metrics=versions_json(extra(config["metrics"])),
         extra=extra(config["metrics"]),
+        points=config["points"],
         timeout=config["timeout_s"],
         leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
         accept=["--accept-failures"] if config["accept_failures"] else [],
     shell:
         "rdbench run {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
-        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --timeout {params.timeout:q}"
-        " --metrics {params.extra:q} --device {params.device:q} {params.accept:q} --log {log:q}"
+        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --points {params.points:q}"
+        " --metrics {params.extra:q} --timeout {params.timeout:q} --device {params.device:q} {params.accept:q}"
+        " --log {log:q}"
 
 
 rule collect:
-    """All rows of all codecs in one table, and what they were made on."""
+    """All rows of all codecs in one table, and the environment they were made in."""
     input:
         [
             gather.part(RUN / "parts" / dataset / codec / "{scatteritem}.parquet")
@@ -146,50 +135,11 @@ rule compare:
         RUN / "logs" / "compare.log",
     params:
         run=RUN,
-        anchors=lambda _: config["anchors"],  # a function, or Snakemake would take braces for wildcards
+        anchors=lambda _: config["anchors"],  # a function, so that Snakemake does not take braces for wildcards
         metrics=config["metrics"],
     shell:
         "rdbench compare --folder {params.run:q} --anchors {params.anchors:q} --metrics {params.metrics:q}"
         " --out {output:q} --log {log:q}"
-
-
-rule validation:
-    """Do the published settings give the published curves?"""
-    input:
-        RUN / "records.parquet",
-        "validation.yaml",
-    output:
-        RUN / "validation.csv",
-    log:
-        RUN / "logs" / "validation.log",
-    params:
-        run=RUN,
-    shell:
-        "rdbench validate --folder {params.run:q} --out {output:q} --log {log:q}"
-
-
-rule match:
-    """Images coded at equal rates, for the pictures of the figures and of the page."""
-    input:
-        RUN / "records.parquet",
-        "figures.yaml",
-    output:
-        RUN / "matched.parquet",
-    log:
-        RUN / "logs" / "match.log",
-    threads: ALL_CORES
-    params:
-        run=RUN,
-        rates=config["gallery_bpp"],
-        count=(
-            ["--gallery-count", config["gallery_count"]]
-            if config["gallery_count"]
-            else []
-        ),
-        timeout=config["timeout_s"],
-    shell:
-        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.shown:q}"
-        " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
 
 
 rule figures:
@@ -229,7 +179,7 @@ rule report:
     params:
         run=RUN,
         gallery=config["gallery_bpp"],
-        count=(
+        shown=(
             ["--gallery-count", config["gallery_count"]]
             if config["gallery_count"]
             else []
@@ -244,5 +194,5 @@ onsuccess:
 
 onerror:
     print(
-        f"a step failed; its log is under {RUN / 'logs'}, and the same command goes on where it stood"
+        f"a step failed; its log is under {RUN / 'logs'}, and the same command resumes where it stopped"
     )

@@ -1,3 +1,3 @@
-"""rdbench."""
+"""rdbench: a benchmark and reproduction harness for variable-rate image compression."""
 
 __version__ = "0.1.0"

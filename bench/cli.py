@@ -1,8 +1,6 @@
-"""The command line: `rdbench COMMAND --help`. Thin: it reads arguments, calls one function, writes one result.
+"""The command line, `rdbench COMMAND`: it parses the arguments, calls one function and prints one result.
 
-Exit codes: 0, 2 for a user's mistake, 1 for a failure, 128 + n for the signal n (130: Ctrl-C). Messages go to standard
-error, results to files or to standard output; with --json standard output is one JSON document, whatever happens.
-A wrapper family may add commands of its own with a module-level `add_commands(subparsers)`.
+A wrapper family can add commands of its own with a module-level `add_commands(subparsers)`.
 """
 
 from __future__ import annotations
@@ -25,17 +23,23 @@ from typing import Any, NoReturn
 from bench import __version__
 from bench.commands import author, claims, equal_rates, gate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
-from bench.files import NO_PLACE, check_output, printable
+from bench.files import NOT_WRITABLE, check_output, printable
 from bench.progress import say
 
+DESCRIPTION = """Benchmark and reproduction harness for variable-rate image compression.
+
+Exit codes: 0 for success, 1 for a failure, 2 for a mistake in the command, 128 + n after signal n (130: Ctrl-C).
+Messages go to standard error, results to files or to standard output. With --json, standard output is always one
+JSON document.
+"""
 EXAMPLES = """examples:
-  rdbench list                                   every codec: available here? which version? which points?
+  rdbench list                                   every codec: availability, version, operating points
   rdbench fetch kodak                            download and verify a dataset
   rdbench encode webp photo.png photo.webp --set quality=60
   rdbench decode webp photo.webp out.png         from the bitstream alone
   rdbench run webp --dataset sample --out webp.parquet
   rdbench compare jpeg webp avif --dataset kodak BD-rates against JPEG
-  rdbench try avif photo.png --against jpeg,webp one image at every operating point, beside others
+  rdbench try avif photo.png --against jpeg,webp one image at every operating point, compared with others
   rdbench new-codec mine                         a working wrapper to edit
   snakemake --cores all                          everything, with the report
 """
@@ -44,7 +48,7 @@ EXAMPLES = """examples:
 def parser(families: bool) -> argparse.ArgumentParser:
     """All commands with their arguments; with ``families``, those that wrapper families add (which imports them)."""
     top = argparse.ArgumentParser(
-        "rdbench", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+        "rdbench", description=DESCRIPTION, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     top.add_argument("--version", action="version", version=f"rdbench {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
@@ -69,18 +73,18 @@ def parser(families: bool) -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if "_ARGCOMPLETE" in os.environ:  # the shell asks what may follow
+    if "_ARGCOMPLETE" in os.environ:  # the shell asks for completions
         from bench.commands.completion import complete
 
         complete(parser)
-    for stream in (sys.stdout, sys.stderr):  # a file's name may hold what UTF-8 cannot
+    for stream in (sys.stdout, sys.stderr):  # file names may hold bytes that are not UTF-8
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     own = parser(families=False)
     known = next(action.choices for action in own._actions if isinstance(action.choices, dict))
     try:
         args = (own if arguments[:1] and arguments[0] in known else parser(families=True)).parse_args(arguments)
-    except UsageError as error:  # of the wrappers, which bring commands
+    except UsageError as error:  # from a wrapper that adds commands
         say(f"rdbench: {error}")
         return 2
     if getattr(args, "device", None):
@@ -90,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Stopped(BaseException):
-    """A signal asked the program to end. No `except Exception` may keep it: workers and folders are cleared away."""
+    """A signal asked the program to stop. No `except Exception` catches it, so workers and folders are cleaned up."""
 
     def __init__(self, number: int):
         self.number = number
@@ -104,7 +108,7 @@ def _stopped_by_signals() -> Iterator[None]:
 
     def stop(number: int, frame: FrameType | None) -> NoReturn:
         for other in before:
-            signal.signal(other, signal.SIG_IGN)  # clearing away takes a moment, and is not to be cut short
+            signal.signal(other, signal.SIG_IGN)  # do not interrupt the clean-up
         raise _Stopped(number)
 
     if threading.current_thread() is threading.main_thread():
@@ -119,9 +123,9 @@ def _stopped_by_signals() -> Iterator[None]:
 
 
 def _call(args: argparse.Namespace) -> tuple[int, str]:
-    """The exit code of the command, and what went wrong."""
+    """Runs the command; returns its exit code and the error message, empty if there is none."""
     try:
-        if isinstance(out := getattr(args, "out", None), Path):  # a file, of every command that says so
+        if isinstance(out := getattr(args, "out", None), Path):  # the output file, in every command that has one
             check_output(out)
         args.call(args)
     except RdbenchError as error:
@@ -129,10 +133,10 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
         say(f"rdbench: {error}")
         return 2 if isinstance(error, UsageError) else 1, str(error)
     except BrokenPipeError:
-        return 1, "nothing reads the output"
+        return 1, "the program reading the output has closed it"
     except (KeyboardInterrupt, _Stopped) as stopped:
         number = stopped.number if isinstance(stopped, _Stopped) else signal.SIGINT
-        reason = f"stopped by {signal.Signals(number).name}; what is done is kept, and the same command goes on there"
+        reason = f"stopped by {signal.Signals(number).name}; finished work is kept, and the same command resumes there"
         say(f"rdbench: {reason}")
         return 128 + number, reason
     except OSError as error:
@@ -141,16 +145,16 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
         where = f"{printable(os.fsdecode(error.filename))}: " if isinstance(error.filename, str | bytes) else ""
         logging.getLogger(__name__).info("failed", exc_info=True)
         say(f"rdbench: {where}{error.strerror}")
-        return 2 if error.errno in NO_PLACE else 1, f"{where}{error.strerror}"
+        return 2 if error.errno in NOT_WRITABLE else 1, f"{where}{error.strerror}"
     return 0, ""
 
 
 def _as_document(command: str, args: argparse.Namespace) -> int:
-    """Runs the command and prints its one document; a command that only prints has a row for each line."""
-    with contextlib.redirect_stdout(io.StringIO()) as printed:  # a codec's library may print as well
+    """Runs the command and prints one JSON document; a command that only prints text gives one row per line."""
+    with contextlib.redirect_stdout(io.StringIO()) as printed:  # a codec's library may print too
         try:
             code, error = _call(args)
-        except Exception as fault:  # a fault of the program is a document too; its traceback goes where it always goes
+        except Exception as fault:  # a bug gives a document too; its traceback still goes to standard error
             traceback.print_exc()
             code, error = 1, f"{type(fault).__name__}: {fault}"
     lines = printed.getvalue().splitlines()

@@ -1,11 +1,16 @@
-"""Which codecs there are: wrapper modules found by listing codecs_wrappers/ and the folders of RDBENCH_WRAPPERS."""
+"""Finds the codecs.
+
+Wrapper modules are the files in codecs_wrappers/ and in the folders of RDBENCH_WRAPPERS, and the entry points of
+installed packages (:mod:`bench.installed`).
+"""
 
 from __future__ import annotations
 
 import importlib
 import sys
 import traceback
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -13,77 +18,118 @@ from typing import Any
 import codecs_wrappers
 from bench.codec import Codec, VariableRate
 from bench.errors import UsageError
+from bench.installed import registered
 from bench.parameters import check_values
 
 
 @dataclass(frozen=True)
 class Found:
-    """One wrapper module that discovery found: its codecs, or why it could not be imported.
+    """A wrapper module: its codecs, or the reason why it could not be imported.
 
-    path: of its file, as messages call it. A module without CODECS that defines no codec either has none: a helper.
+    module: the name of its row if it could not be: a file's name without .py, or an entry point's name. key: its name
+    for :func:`bench.run.codec_state.code_sha256`. path: its file or its package, for messages. imported: the module
+    itself. A module that neither has CODECS nor defines a codec is a helper, without codecs.
     """
 
     module: str
     codecs: tuple[Codec, ...] = ()
     error: str = ""
     path: str = ""
+    key: str = ""
+    imported: Any = None
 
 
-def discover(package: Any = codecs_wrappers) -> list[Found]:
-    """Every wrapper module in the folder, in name order, importable or not. Files beginning with ``_`` are left out.
+@dataclass(frozen=True)
+class _Source:
+    """A wrapper module to import. refusal: the reason for not importing it."""
 
-    Raises UsageError for a folder of RDBENCH_WRAPPERS that is none, and for two files of one name.
+    name: str
+    key: str
+    module: str
+    owner: str
+    refusal: str = ""
+
+
+def discover() -> list[Found]:
+    """Every wrapper module, importable or not: files sorted by name, then those of installed packages.
+
+    Files whose names begin with ``_`` are left out. Raises UsageError for a folder of RDBENCH_WRAPPERS that does not
+    exist, and for two files with the same name. Errors in an installed package become rows of their own.
     """
     found = []
     owners: dict[str, str] = {}
-    for stem, path in _files(package).items():
-        wrapper = _import(package, stem, path)
+    files = _files()
+    for source in [*files, *_registered(files)]:
+        wrapper = _import(source)
         for codec in wrapper.codecs:
-            if (owner := owners.setdefault(codec.name, wrapper.path)) != wrapper.path:
-                wrapper = Found(stem, (), f"codec {codec.name!r} is already given by {owner}", wrapper.path)
+            if (owner := owners.setdefault(codec.name, source.owner)) != source.owner:
+                wrapper = _failed(source, f"codec {codec.name!r} is already given by {owner}")
                 break
         found.append(wrapper)
-    return found
+    return [replace(it, module=f"{it.module}.broken") if it.error and it.module in owners else it for it in found]
 
 
-def _files(package: Any) -> dict[str, Path]:
-    """Module name -> file of every wrapper module, in name order."""
+def _files() -> list[_Source]:
+    """Every wrapper file, sorted by name."""
     files: dict[str, Path] = {}
-    for folder in map(Path, package.__path__):
+    for folder in map(Path, codecs_wrappers.__path__):
         if not folder.is_dir():
-            raise UsageError(f"RDBENCH_WRAPPERS names {folder}, which is no folder; correct it, or unset it")
+            raise UsageError(f"RDBENCH_WRAPPERS names {folder}, which is not a folder; correct it, or unset it")
         for file in folder.glob("*.py"):
             if file.stem.startswith("_"):
                 continue
             if file.stem in files:
-                raise UsageError(f"{_shown(files[file.stem])} and {file} have one name; rename the second")
+                raise UsageError(f"{_shown(files[file.stem])} and {file} have the same name; rename the second")
             files[file.stem] = file
-    return dict(sorted(files.items()))
+    home = codecs_wrappers.__name__
+    return [_Source(stem, stem, f"{home}.{stem}", _shown(file)) for stem, file in sorted(files.items())]
+
+
+def _registered(files: list[_Source]) -> list[_Source]:
+    """Every wrapper module of installed packages; one whose name is taken is refused."""
+    owners = {source.name: source.owner for source in files}
+    sources = []
+    for it in registered():
+        name, refusal = it.name, ""
+        if (owner := owners.setdefault(name, it.owner)) != it.owner:
+            name = f"{it.distribution.name}.{it.name}"
+            refusal = (
+                f"its entry point {it.name!r} has the name of {owner}; rename one of the two, or uninstall a package"
+            )
+        elif not it.names_a_module:
+            refusal = f"expected its entry point {it.name!r} to name a module, got {it.entry.value!r}"
+        sources.append(_Source(name, it.key, it.module, it.owner, refusal))
+    return sources
 
 
 def _shown(path: Path) -> str:
-    """A wrapper's file as messages call it: in this project's folder from there on, elsewhere its whole path."""
+    """A wrapper's file for messages: relative to this project if it is inside, otherwise the whole path."""
     home = Path(codecs_wrappers.__file__ or "").parent
     return str(path.relative_to(home.parent)) if path.is_relative_to(home) else str(path)
 
 
-def _import(package: Any, stem: str, path: Path) -> Found:
+def _import(source: _Source) -> Found:
+    if source.refusal:
+        return _failed(source, source.refusal)
     try:
-        module = importlib.import_module(f"{package.__name__}.{stem}")
-        if not hasattr(module, "CODECS") and not _own_codecs(module):
-            return Found(stem, path=_shown(path))
+        module = importlib.import_module(source.module)
+        if not (":" in source.key or hasattr(module, "CODECS") or _own_codecs(module)):
+            return Found(source.name, path=source.owner, key=source.key, imported=module)  # a helper file
         codecs = tuple(module.CODECS)
         for codec in codecs:
             _check_codec(codec)
-    except (Exception, SystemExit) as error:  # a broken wrapper must not take the others with it; it becomes a row
+    except (Exception, SystemExit) as error:  # a broken wrapper becomes a row and must not affect the others
         where = traceback.extract_tb(error.__traceback__)[-1]
-        said = f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})"
-        return Found(stem, (), said, _shown(path))
-    return Found(stem, codecs, path=_shown(path))
+        return _failed(source, f"{type(error).__name__}: {error} ({Path(where.filename).name}, line {where.lineno})")
+    return Found(source.name, codecs, path=source.owner, key=source.key, imported=module)
+
+
+def _failed(source: _Source, why: str) -> Found:
+    return Found(source.name, error=why, path=source.owner, key=source.key)
 
 
 def _own_codecs(module: Any) -> list[type]:
-    """The codec classes that a module defines: with one it is a wrapper, which lacks its CODECS."""
+    """The codec classes that a module defines; with one, it is a wrapper that lacks CODECS."""
     kinds = (kind for kind in vars(module).values() if isinstance(kind, type) and issubclass(kind, Codec))
     return [kind for kind in kinds if kind.__module__ == module.__name__]
 
@@ -93,7 +139,9 @@ def _check_codec(codec: Codec) -> None:
         if not getattr(codec, attribute, None):
             raise UsageError(f"{type(codec).__name__} has no {attribute}")
     if isinstance(codec, VariableRate) and not (codec.parameter and -inf < codec.limits[0] < codec.limits[1] < inf):
-        raise UsageError(f"{codec.name} needs a parameter and two finite limits, the lower first: {codec.limits}")
+        raise UsageError(
+            f"{codec.name} needs a parameter and two finite limits, the lower one first; got {codec.limits}"
+        )
     for parameter in codec.parameters:
         parameter.check(codec.name)
     for point in codec.points:
@@ -104,22 +152,20 @@ def _check_codec(codec: Codec) -> None:
             point.to_json()
         except (TypeError, ValueError) as error:
             raise UsageError(
-                f"{codec.name}: the parameters of point {point.name} are no JSON values: {error}"
+                f"{codec.name}: the parameters of point {point.name} are not JSON values: {error}"
             ) from error
     if len(set(names)) < len(names):
-        raise UsageError(f"{codec.name} has two operating points of one name: {names}")
+        raise UsageError(f"{codec.name} has two operating points with the same name: {names}")
     for name in (codec.name, *names):
         if not all(c.isalnum() or c in "._-" for c in name):
             raise UsageError(
-                f"{name!r} is no name for a codec or point: letters, digits and ._- only (it becomes a path)"
+                f"{name!r} cannot name a codec or point, as it becomes part of a path: use letters, digits and ._- only"
             )
 
 
 def family_commands() -> list[Any]:
-    """The `add_commands` functions of the wrappers that bring commands of their own (`plonq-levels`)."""
-    names = [wrapper.module for wrapper in discover() if not wrapper.error]
-    modules = [sys.modules[f"{codecs_wrappers.__name__}.{name}"] for name in names]
-    return [module.add_commands for module in modules if hasattr(module, "add_commands")]
+    """The `add_commands` functions of the wrappers that add commands (`plonq-levels`)."""
+    return [found.imported.add_commands for found in discover() if hasattr(found.imported, "add_commands")]
 
 
 def codecs() -> dict[str, Codec]:
@@ -127,28 +173,34 @@ def codecs() -> dict[str, Codec]:
     return {codec.name: codec for wrapper in discover() for codec in wrapper.codecs}
 
 
-def load(name: str, package: Any = codecs_wrappers) -> Codec:
-    """The codec called ``name``. Imports the likely wrapper first, so that a process pays for one library only.
+def load(name: str) -> Codec:
+    """The codec called ``name``. Imports the likely wrapper first, so that a process loads only one library.
 
-    Raises UsageError that lists the names there are, or says why the wrapper of that name is broken.
+    Raises UsageError that lists the known names, or states the error in the wrapper of that name.
     """
-    known, broken = [], []
-    files = _files(package)
-    for stem in sorted(files, key=lambda stem: not name.startswith(stem)):
-        wrapper = _import(package, stem, files[stem])
-        for codec in wrapper.codecs:
+    for source in _likely_first(name):
+        for codec in _import(source).codecs:
             if codec.name == name:
                 return codec
-            known.append(codec.name)
-        if wrapper.error:
-            broken.append(f"{wrapper.path} could not be imported: {wrapper.error}")
-            if stem == name:
-                raise UsageError(broken[-1])
-    raise UsageError("; ".join([f"no codec is called {name!r}; there are {', '.join(sorted(known))}", *broken]))
+    found = discover()
+    broken = {it.module: f"{it.path} could not be imported: {it.error}" for it in found if it.error}
+    if name in broken:
+        raise UsageError(broken[name])
+    known = ", ".join(sorted(codec.name for it in found for codec in it.codecs))
+    raise UsageError("; ".join([f"no codec is called {name!r}; there are {known}", *broken.values()]))
+
+
+def _likely_first(name: str) -> Iterator[_Source]:
+    """Every wrapper module, first those whose names the codec's name begins with, files before packages."""
+    files = _files()
+    yield from (source for source in files if name.startswith(source.name))
+    installed = _registered(files)
+    yield from (source for source in installed if name.startswith(source.name))
+    yield from (source for source in [*files, *installed] if not name.startswith(source.name))
 
 
 def load_available(name: str) -> Codec:
-    """The codec of that name. Raises UsageError if there is none, or with the reason where it cannot run here."""
+    """The codec of that name. Raises UsageError if there is none, or with the reason if it cannot run here."""
     codec = load(name)
     runs, reason = codec.available()
     if not runs:
@@ -157,10 +209,16 @@ def load_available(name: str) -> Codec:
 
 
 def module_of(codec: Codec) -> str:
-    """The file name (without .py) of the wrapper that gives ``codec``; its class may be defined elsewhere."""
+    """The key of the wrapper module whose CODECS contains ``codec``; its class may be defined elsewhere.
+
+    A file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package.
+    """
     package = codecs_wrappers.__name__
     for name, module in list(sys.modules.items()):
         parent, _, stem = name.rpartition(".")
         if parent == package and any(given is codec for given in getattr(module, "CODECS", ())):
             return stem
+    for it in registered():
+        if any(given is codec for given in getattr(sys.modules.get(it.module), "CODECS", ())):
+            return it.key
     return Path(sys.modules[type(codec).__module__].__file__ or "").stem

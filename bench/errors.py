@@ -1,6 +1,6 @@
 """The errors rdbench raises on purpose.
 
-Each message says what was being done, what was expected, what came, and what to do. The command line turns
+Each message says what was being done, what was expected, what was found, and what to do. The command line turns
 :class:`UsageError` into exit code 2 and every other :class:`RdbenchError` into exit code 1, without a traceback.
 """
 
@@ -12,11 +12,13 @@ import os
 import signal
 from collections.abc import Iterator
 
-LONGEST = 400  # characters of a library's message in one of ours
+LONGEST = 400  # characters quoted from a library's message
 
 
 def plain_text(text: str) -> str:
-    """``text`` as it can be printed and stored: a lone surrogate (of a name that is not UTF-8) becomes its escape."""
+    """``text`` in a form that can be printed and stored: a lone surrogate (from a name that is not UTF-8) is
+    escaped.
+    """
     return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()
 
 
@@ -40,33 +42,50 @@ class UnavailableError(RdbenchError):
 
 
 class TransientError(RdbenchError):
-    """A failure of the machine, which may pass at the next try: a full disk, a killed process, a timeout.
+    """A failure of the machine that may not happen again: a full disk, a killed process, a timeout.
 
-    It is never stored as a codec's result: the job fails once its other images are done, and the next try redoes it.
+    It is never stored as a codec's result: the job fails after its other images are done, and the next run repeats it.
     """
 
 
-_MACHINE_ERRNOS = frozenset(
-    (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ETXTBSY)
-    + (errno.ESTALE, errno.EROFS, errno.ENETDOWN, errno.ETIMEDOUT)
-)
+_MACHINE_ERRNOS = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EIO,
+    errno.ENOMEM,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.EAGAIN,
+    errno.ETXTBSY,
+    errno.ESTALE,
+    errno.EROFS,
+    errno.ENETDOWN,
+    errno.ETIMEDOUT,
+}
 _MACHINE_TEXTS = tuple(map(os.strerror, (errno.ENOSPC, errno.EDQUOT, errno.ENOMEM)))
-# A program that does one of these to itself would do it again.
-_OWN_SIGNALS = frozenset(
-    (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGTRAP, signal.SIGSYS)
-    + (signal.SIGXFSZ, signal.SIGPIPE)
-)
+# Signals a program raises by its own fault: it would raise them again.
+_OWN_SIGNALS = {
+    signal.SIGSEGV,
+    signal.SIGABRT,
+    signal.SIGBUS,
+    signal.SIGFPE,
+    signal.SIGILL,
+    signal.SIGTRAP,
+    signal.SIGSYS,
+    signal.SIGXFSZ,
+    signal.SIGPIPE,
+}
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether the machine caused ``error``, or anything it was raised from: memory, disk, files, a killed process.
+    """Whether ``error``, or an error it was raised from, came from the machine: memory, disk, a killed process.
 
-    A program that a codec runs tells of a full disk in words only, so the system's words count as well.
+    A program that a codec runs reports a full disk only as text, so the system's error texts count as well.
     """
-    return any(_is_of_machine(cause) for cause in _chain(error))
+    return any(_is_machine_error(cause) for cause in _chain(error))
 
 
-def _is_of_machine(error: BaseException) -> bool:
+def _is_machine_error(error: BaseException) -> bool:
     if isinstance(error, TransientError | MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's
         return True
     if isinstance(error, OSError) and error.errno is not None:
@@ -83,10 +102,10 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def killed_externally(returncode: int) -> bool:
-    """Whether a process that ended so was stopped by another: the kernel short of memory, a scheduler, a person.
+    """Whether another process killed the one that ended with ``returncode``: the kernel, a scheduler, a person.
 
-    returncode: as :mod:`subprocess` gives it, or 128 + signal, as a shell gives it. A fault of its own
-    (segmentation fault, abort) is no such end.
+    returncode: as :mod:`subprocess` gives it, or 128 + signal, as a shell gives it. A crash of its own (segmentation
+    fault, abort) does not count.
     """
     number = -returncode if returncode < 0 else returncode - 128
     known = number in set(signal.Signals) and number not in _OWN_SIGNALS
@@ -94,10 +113,10 @@ def killed_externally(returncode: int) -> bool:
 
 
 def describe_error(error: BaseException) -> str:
-    """One line that says what happened: the message of an error raised on purpose, else with the error's type."""
+    """``error`` in one line: the message of one that rdbench raised on purpose; the type and message of any other."""
     text = " ".join(str(error).split())
-    if type(error).__name__ == "UnidentifiedImageError":  # Pillow's, which tells an address in memory
-        return "these bytes are no file of its format"
+    if type(error).__name__ == "UnidentifiedImageError":  # Pillow's message is a memory address
+        return "these bytes are not a file in its format"
     if isinstance(error, RdbenchError):
         return text
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -105,9 +124,9 @@ def describe_error(error: BaseException) -> str:
 
 @contextlib.contextmanager
 def explain_errors(doing: str, keep: type[RdbenchError] = UsageError) -> Iterator[None]:
-    """Whatever a codec's library raises inside becomes one sentence that says what was being done.
+    """Turns any error raised inside into a UsageError that begins with ``doing``, what was being done.
 
-    Errors of the type ``keep``, which have a sentence of their own, and what is unavailable pass as they are.
+    Errors of type ``keep``, UsageError and UnavailableError explain themselves and pass through unchanged.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Files that are whole or absent, their hashes, and where rdbench keeps what it may delete."""
+"""Atomic writes, file names, hashes, and the cache folder."""
 
 from __future__ import annotations
 
@@ -16,19 +16,28 @@ from typing import Any
 from bench.errors import RdbenchError, UsageError
 
 LONGEST_NAME = 255  # bytes, of the common file systems
-NO_PLACE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG, errno.ENOENT}
-NO_PLACE |= {errno.EEXIST, errno.ELOOP}
+NOT_WRITABLE = {
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.ENAMETOOLONG,
+    errno.ENOENT,
+    errno.EEXIST,
+    errno.ELOOP,
+}
 
 
 def cache_dir() -> Path:
-    """Where finished pieces and downloads live: $RDBENCH_CACHE, else .cache/rdbench in the current folder."""
+    """The folder of finished pieces and downloads: $RDBENCH_CACHE, else .cache/rdbench in the current folder."""
     return Path(os.environ.get("RDBENCH_CACHE", ".cache/rdbench")).absolute()
 
 
 def root_file(name: str) -> Path:
-    """Where the file ``name`` (datasets.yaml, figures.yaml, claims.yaml, validation.yaml) is that the harness reads.
+    """The path of ``name``: datasets.yaml, figures.yaml, claims.yaml or validation.yaml.
 
-    The working folder's, else the checkout's, else the one that the wheel brings.
+    The file in the working folder, else the one in the checkout, else the one in the installed wheel.
     """
     package = Path(__file__).resolve().parent
     places = (Path(name).absolute(), package.parent / name, package / "specifications" / name)
@@ -36,11 +45,11 @@ def root_file(name: str) -> Path:
 
 
 def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> Path:
-    """``data`` in the file ``path``, whole or not at all: a temporary neighbour, then a rename.
+    """Writes ``data`` to ``path`` completely or not at all: to a temporary file next to it, which is then renamed.
 
-    ``sync`` flushes to the disk first. Without it a power failure may leave a torn file: only for content that carries
-    its own hash. A device or a pipe is written into, and of a link the file that it leads to is replaced. Raises
-    UsageError for a place where nothing can be written.
+    ``sync`` flushes to the disk first. Without it a power failure may leave a partial file, so leave it out only for
+    content that carries its own hash. A device or a pipe is written to directly; for a link, the file it points to is
+    replaced. Raises UsageError if the path cannot be written.
     """
     path, whole = Path(path), data.encode() if isinstance(data, str) else data
     try:
@@ -49,8 +58,8 @@ def write_atomically(path: str | Path, data: bytes | str, sync: bool = True) -> 
         else:
             _replace(Path(os.path.realpath(path)) if path.is_symlink() else path, whole, sync)
     except OSError as error:
-        if error.errno not in NO_PLACE:
-            error.filename = error.filename or str(path)  # a full disk is said with the file that found no room
+        if error.errno not in NOT_WRITABLE:
+            error.filename = error.filename or str(path)  # so that the message about a full disk names the file
             raise
         raise UsageError(f"writing {printable(str(path))}: {error.strerror}; choose another place") from error
     return path
@@ -73,28 +82,28 @@ def _replace(path: Path, data: bytes, sync: bool) -> None:
 
 
 def check_output(path: Path | None, *inputs: Path) -> None:
-    """Raises UsageError if ``path`` cannot be written, or is one of the ``inputs``: before work is done in vain."""
+    """Raises UsageError if ``path`` cannot be written or is one of the ``inputs``, before any work is done."""
     if path is None:
         return
     shown = printable(str(path))
     if any(given.exists() and path.exists() and given.samefile(path) for given in inputs):
-        raise UsageError(f"writing {shown}: it is what is read, and would be lost; choose another name")
+        raise UsageError(f"writing {shown}: this is also the input, which would be lost; choose another name")
     if path.is_dir():
-        raise UsageError(f"writing {shown}: expected a file, this is a folder; name a file in it")
+        raise UsageError(f"writing {shown}: expected a file, got a folder; name a file in it")
     home = path if path.exists() else next((it for it in path.absolute().parents if it.exists()), path)
     if not os.access(home if path.exists() or home.is_dir() else home.parent, os.W_OK) or not (
         path.exists() or home.is_dir()
     ):
-        raise UsageError(f"writing {shown}: nothing can be written in {printable(str(home))}; choose another place")
+        raise UsageError(f"writing {shown}: {printable(str(home))} is not a writable folder; choose another place")
 
 
 def temp_path(path: Path) -> Path:
-    """The neighbour as which ``path`` is written until it is whole: this process's own, on this of several machines."""
+    """Where to write ``path`` until it is complete: in the same folder, unique to this process and this machine."""
     return path.with_name(file_name(f".{path.name}", f".{socket.gethostname()[:64]}.{os.getpid()}.part"))
 
 
 def file_name(name: str, ending: str = "") -> str:
-    """``name`` and ``ending`` as the name of a file; where file systems would refuse its length, cut, with its hash."""
+    """``name`` plus ``ending`` as a file name; one too long for file systems is cut and gets a hash."""
     whole = name + ending
     if len(os.fsencode(whole)) <= LONGEST_NAME:
         return whole
@@ -104,7 +113,7 @@ def file_name(name: str, ending: str = "") -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` without what UTF-8 cannot hold: a byte of a file's name that is none is written as ``\\xe9``."""
+    """``text`` as valid UTF-8: a byte of a file name that is not UTF-8 becomes ``\\xe9``."""
     try:
         return os.fsencode(text).decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
@@ -112,7 +121,7 @@ def printable(text: str) -> str:
 
 
 def write_if_changed(path: str | Path, data: bytes | str) -> bool:
-    """Write only if the content differs, so that the file's time stamp tells when it last changed."""
+    """Writes only if the content differs, so that the file's modification time is that of its last change."""
     path = Path(path)
     data = data.encode() if isinstance(data, str) else data
     if path.is_file() and path.read_bytes() == data:
@@ -122,27 +131,26 @@ def write_if_changed(path: str | Path, data: bytes | str) -> bool:
 
 
 def bare_name(name: str, what: str) -> str:
-    """``name`` if it is one visible part of a path. what: what it names, for the message.
+    """``name`` if it is a single, visible component of a path. what: what it names, for the message.
 
     Raises UsageError for an empty name, a path, a name that begins with a dot, and control characters.
     """
     if not name or name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
         raise UsageError(
-            f"{what}: expected a bare name, got {name!r}; "
-            "a name has no slash, no dot at its start and no control character"
+            f"{what}: expected a bare name, got {name!r}; use no slash, no dot at the start and no control character"
         )
     return name
 
 
 def remove_folder(folder: Path, root: Path) -> None:
-    """Removes ``folder``, if it exists, with all it holds. The only place where rdbench removes a folder.
+    """Removes ``folder``, if it exists, with its contents. The only place where rdbench removes a folder.
 
-    root: the folder that everything removed must lie below. A symbolic link goes, what it points to stays. Raises
-    RdbenchError for ``root`` itself and for a folder outside it.
+    root: ``folder`` must lie below it. A symbolic link is removed, and its target is left alone. Raises RdbenchError
+    for ``root`` itself and for a folder outside it.
     """
     real = folder.parent.resolve() / folder.name
     if folder.name in ("", "..") or root.resolve() not in real.parents:
-        raise RdbenchError(f"removing {folder}: expected a folder below {root}, this is {real}; nothing was removed")
+        raise RdbenchError(f"removing {folder}: expected a folder below {root}, got {real}; nothing was removed")
     if real.is_symlink():
         real.unlink()
     else:
@@ -152,7 +160,7 @@ def remove_folder(folder: Path, root: Path) -> None:
 def to_json(value: Any, indent: int | None = 1) -> str:
     """``value`` as JSON with sorted keys and a final newline: equal values give equal bytes."""
     text = json.dumps(value, indent=indent, sort_keys=True, ensure_ascii=False) + "\n"
-    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)  # of a path that is not UTF-8
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)  # from a path that is not UTF-8
 
 
 def sha256(data: bytes | memoryview) -> str:

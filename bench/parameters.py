@@ -1,4 +1,4 @@
-"""What an operating point may set: a codec declares its parameters once, and nothing else is ever coded with."""
+"""The parameters an operating point may set: a codec declares them, and any other is refused."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ WORDS = {int: "a whole number", float: "a number", str: "one of"}
 class Parameter:
     """One parameter of a codec's operating points: ``Parameter("quality", int, (1, 100), "libjpeg's quality")``.
 
-    type: int, float (whole numbers too) or str. range: the least and the greatest number, both allowed, ``math.inf``
-    where there is no limit; of a str all the texts that are allowed. meaning: in a few words, with its unit.
+    type: int, float (which includes whole numbers) or str. range: the lowest and the highest number, inclusive
+    (``math.inf`` for no limit); for a str, every allowed value. meaning: a few words, with the unit.
     """
 
     name: str
@@ -27,7 +27,7 @@ class Parameter:
     meaning: str = ""
 
     def accepts(self, value: Any) -> bool:
-        """Whether ``value`` is of the type and in the range. Not finite numbers and truth values never are."""
+        """Whether ``value`` has the type and is in the range. NaN, infinity and booleans are never accepted."""
         if self.type is str:
             return isinstance(value, str) and value in self.range
         numbers = int if self.type is int else (int, float)
@@ -43,12 +43,12 @@ class Parameter:
         return f"{self.name} ({WORDS[self.type]} from {low:g}{f' to {high:g}' if math.isfinite(high) else ' up'})"
 
     def to_json(self) -> dict[str, Any]:
-        """Its fields as JSON has them: the type's name, and null for a limit that there is not."""
+        """Its fields for JSON: the type by name, and null for an infinite limit."""
         limits = [None if isinstance(end, float) and math.isinf(end) else end for end in self.range]
         return {"name": self.name, "type": self.type.__name__, "range": limits, "meaning": self.meaning}
 
     def check(self, codec: str) -> None:
-        """Raises UsageError for a declaration that says nothing: no name, another type, an empty range."""
+        """Raises UsageError for an invalid declaration: no name, another type, an empty or reversed range."""
         whole = self.name.isidentifier() and self.type in WORDS and bool(self.range)
         if whole and self.type is str:
             whole = all(isinstance(text, str) for text in self.range)
@@ -56,15 +56,15 @@ class Parameter:
             whole = len(self.range) == 2 and not math.isnan(sum(self.range)) and self.range[0] <= self.range[1]
         if not whole:
             raise UsageError(
-                f"{codec} declares {self!r}: expected a name, int, float or str, and the least and the greatest number "
-                "(of str all texts that are allowed)"
+                f"{codec} declares {self!r}: expected a name, int, float or str, and the lowest and the highest number "
+                "(for str, every allowed value)"
             )
 
 
 def check_values(codec: str, allowed: Iterable[Parameter], given: Mapping[str, Any], where: str = "") -> None:
-    """Raises UsageError if ``given`` has a parameter that is not ``allowed``, or a value out of its range.
+    """Raises UsageError if ``given`` has a parameter that is not ``allowed``, or a value outside its range.
 
-    The message names what is allowed; ``where`` says what holds the values, such as an operating point.
+    The message lists what is allowed; ``where`` says where the values come from, such as an operating point.
     """
     known = {parameter.name: parameter for parameter in allowed}
     at = f"{codec}{f', {where}' if where else ''}"
@@ -77,9 +77,9 @@ def check_values(codec: str, allowed: Iterable[Parameter], given: Mapping[str, A
 
 
 def parameters_from_points(points: Iterable[Mapping[str, Any]]) -> tuple[Parameter, ...]:
-    """The parameters that operating points have, as far as their values go: of a codec that declares none.
+    """Parameters inferred from operating points, each ranging over the values found there.
 
-    Raises UsageError for values that are neither all numbers nor all texts.
+    For a codec that declares none. Raises UsageError for values that are neither all numbers nor all strings.
     """
     values: dict[str, list[Any]] = {}
     for point in points:
@@ -93,5 +93,7 @@ def parameters_from_points(points: Iterable[Mapping[str, Any]]) -> tuple[Paramet
             whole = all(isinstance(value, int) for value in of_name)
             found.append(Parameter(name, int if whole else float, (min(of_name), max(of_name))))
         else:
-            raise UsageError(f"parameter {name!r} is a number or a text at every operating point, got {of_name}")
+            raise UsageError(
+                f"parameter {name!r}: expected numbers at every operating point, or strings at every one, got {of_name}"
+            )
     return tuple(found)

@@ -1,4 +1,4 @@
-"""Lines on standard error that say what is being done, how much is left, and where the log is."""
+"""Progress lines on standard error: what is being done, how much is left, and where the log is."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ INTERVAL_S = 5.0
 
 
 class Progress:
-    """A line at most every five seconds, and one at the end: several jobs may share the terminal.
+    """A line at most every five seconds, and one at the end, because several jobs may share the terminal.
 
-    ``progress(done, total, cached)`` counts pieces; ``cached`` of them were found finished.
+    ``progress(done, total, cached)`` counts pieces; ``cached`` of them came from the cache.
     """
 
     def __init__(self, what: str, log: Path | None = None):
@@ -38,12 +38,14 @@ class Progress:
 
 
 def say(line: str) -> None:
-    """One line to the person at the terminal."""
+    """Prints one line on standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def log_to(path: Path | None) -> None:
-    """Messages of level INFO and above go to ``path``, begun afresh; warnings go to standard error too."""
+    """Sends messages of level INFO and above to ``path``, which is emptied first, and warnings to standard error
+    too.
+    """
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setLevel(logging.WARNING)
     if path is not None:

@@ -1,8 +1,8 @@
 """The tidy table: one row per dataset, image, codec and operating point.
 
 A row has a status: ``ok``, ``skipped`` (something is missing, with the reason) or ``failed`` (with reason and log). A
-number that could not be had is null, never a sentinel. The table holds nothing that differs between two runs of the
-same code (times are measured apart, by `rdbench time`), so the same run gives the same file, byte for byte.
+missing number is null, never a sentinel. The table holds nothing that differs between two runs of the same code (times
+are measured separately, by `rdbench time`), so the same run gives the same file, byte for byte.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from bench.files import write_atomically
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
-FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet computes, behind apostrophes
+FORMULA = re.compile(r"'*[=+\-@\t\r]")  # what a spreadsheet would compute, after any apostrophes
 RETURN = re.compile(r"[^\r]*\r")
 SCHEMA = pa.schema(
     [
         ("dataset", _S),
-        ("image", _S),  # file name without extension; null in a row that speaks for the whole dataset
+        ("image", _S),  # file name without extension; null in a row for the whole dataset
         ("image_sha256", _S),  # of the pixels
         ("width", _I),
         ("height", _I),
@@ -39,10 +39,10 @@ SCHEMA = pa.schema(
         ("parameters", _S),  # of the point, canonical JSON
         ("status", _S),  # ok, skipped, failed
         ("reason", _S),  # why not ok
-        ("log", _S),  # where to read more
-        ("bytes", _I),  # of the bitstream file, everything counted
+        ("log", _S),  # file with the details
+        ("bytes", _I),  # size of the bitstream file, with all its headers
         ("bpp", _F),  # 8 * bytes / (width * height)
-        ("target_bpp", _F),  # what the point asked of an embedded codec
+        ("target_bpp", _F),  # rate that the point asks of an embedded codec
         ("saturated", _B),  # the whole embedded stream is shorter than the target
         ("psnr_rgb_db", _F),  # +inf for an identical reconstruction
         ("psnr_y_db", _F),
@@ -54,10 +54,10 @@ SCHEMA = pa.schema(
         ("metric_notes", _S),  # why a metric is null
         ("bitstream", _S),  # path relative to the run's folder
         ("bitstream_sha256", _S),
-        ("encoder_reconstruction_sha256", _S),  # null where the encoder gives none
+        ("encoder_reconstruction_sha256", _S),  # null if the encoder gives none
         ("reconstruction_sha256", _S),
         ("codec_version", _S),
-        ("code_sha256", _S),  # of the wrapper and the machinery it imports
+        ("code_sha256", _S),  # of the wrapper and everything it imports from codecs_wrappers
         ("weights_sha256", _S),
         ("device", _S),  # where its networks ran, "cpu" or a GPU's name; null for a codec without weights
         ("metric_versions", _S),  # canonical JSON
@@ -123,31 +123,31 @@ def write_csv(frame: pd.DataFrame, path: str | Path) -> None:
 def to_csv(frame: pd.DataFrame, **options: Any) -> str:
     """``frame`` as CSV: one header line, \\n line ends, nulls empty.
 
-    A text that a spreadsheet would take for a formula has an apostrophe in front; :func:`plain_texts` takes it off.
+    A string that a spreadsheet would take for a formula gets an apostrophe in front; :func:`plain_texts` removes it.
     """
     safe = frame.copy(deep=False)
-    for column in _of_texts(frame):
-        safe[column] = frame[column].map(_no_formula)
-    if _of_texts(frame, RETURN):  # pandas quotes a line's end, and not this other one
+    for column in _text_columns(frame):
+        safe[column] = frame[column].map(_escape_formula)
+    if _text_columns(frame, RETURN):  # pandas quotes a line feed, but not a carriage return
         options["quoting"] = csv.QUOTE_NONNUMERIC
     return safe.to_csv(index=False, lineterminator="\n", **options)
 
 
 def plain_texts(frame: pd.DataFrame) -> pd.DataFrame:
-    """A table that was read from :func:`to_csv`, with its texts as they were."""
+    """A table read from the output of :func:`to_csv`, with its strings restored."""
     found = frame.copy(deep=False)
-    for column in _of_texts(frame):
-        found[column] = frame[column].map(_as_it_was)
+    for column in _text_columns(frame):
+        found[column] = frame[column].map(_unescape_formula)
     return found
 
 
-def _of_texts(frame: pd.DataFrame, pattern: re.Pattern[str] = FORMULA) -> list[Any]:
-    """The columns that have a text which begins as ``pattern`` says."""
+def _text_columns(frame: pd.DataFrame, pattern: re.Pattern[str] = FORMULA) -> list[Any]:
+    """The columns with a string that matches ``pattern`` at its start."""
     texts = [name for name in frame.columns if not pd.api.types.is_numeric_dtype(frame[name])]
     return [name for name in texts if any(isinstance(cell, str) and pattern.match(cell) for cell in frame[name])]
 
 
-def _no_formula(cell: Any) -> Any:
+def _escape_formula(cell: Any) -> Any:
     if not isinstance(cell, str) or not FORMULA.match(cell):
         return cell
     try:
@@ -157,12 +157,12 @@ def _no_formula(cell: Any) -> Any:
     return cell
 
 
-def _as_it_was(cell: Any) -> Any:
+def _unescape_formula(cell: Any) -> Any:
     return cell[1:] if isinstance(cell, str) and cell.startswith("'") and FORMULA.match(cell) else cell
 
 
 def read_csv(path: str | Path) -> pd.DataFrame:
-    """The records in a CSV file that :func:`write_csv` wrote, which may hold some of the columns only."""
+    """The records in a CSV file written by :func:`write_csv`; columns may be missing."""
     texts = {field.name: str for field in SCHEMA if field.type == _S}
     stored = plain_texts(pd.read_csv(path, dtype=texts).astype(object))
     return table(stored.where(stored.notna(), None).to_dict("records"))
@@ -179,7 +179,7 @@ def read(*paths: str | Path) -> pd.DataFrame:
             tables.append(pq.read_table(path, schema=schema_of(pq.read_schema(path).names)))
         except (OSError, pa.ArrowInvalid) as error:
             raise UsageError(
-                f"reading records: expected a table as `rdbench run` or a whole run writes it, got {path} ({error})"
+                f"reading records: expected a Parquet file from `rdbench run` or a whole run, got {path} ({error})"
             ) from error
     names = {name for part in tables for name in part.column_names}
     whole = pa.concat_tables(tables, promote_options="default").select(schema_of(names).names)
@@ -187,5 +187,5 @@ def read(*paths: str | Path) -> pd.DataFrame:
 
 
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
-    """Only the rows that hold a measurement."""
+    """The rows with a measurement."""
     return frame[frame.status == "ok"]

@@ -8,13 +8,11 @@ from a bitstream alone belongs in the records.
 from __future__ import annotations
 
 import logging
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import codecs_wrappers
 from bench.codec import Image, check_image
 from bench.data.datasets import Manifest
 from bench.data.images import load_verified
@@ -22,6 +20,7 @@ from bench.discovery import discover, load
 from bench.errors import RdbenchError, UsageError, is_transient
 from bench.files import to_json, write_if_changed
 from bench.progress import Progress
+from bench.sampling import evenly_spaced
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +47,7 @@ class Study:
 
 def studies() -> dict[str, Study]:
     """Every study of every wrapper that could be imported, by name."""
-    modules = [
-        sys.modules[f"{codecs_wrappers.__name__}.{wrapper.module}"] for wrapper in discover() if not wrapper.error
-    ]
+    modules = (wrapper.imported for wrapper in discover())
     return {study.name: study for module in modules for study in getattr(module, "STUDIES", ())}
 
 
@@ -98,7 +95,7 @@ def _rows(study: Study, manifest: Manifest, progress: Progress | None, at_most: 
         raise _Skipped(f"{study.codec}: {reason}")
     if manifest.status != "ok":
         raise _Skipped(manifest.reason)
-    images = spread(manifest.images, min(filter(None, (study.images, at_most)), default=0))
+    images = evenly_spaced(manifest.images, min(filter(None, (study.images, at_most)), default=0))
     rows = []
     for number, image in enumerate(images):
         if progress:
@@ -108,10 +105,3 @@ def _rows(study: Study, manifest: Manifest, progress: Progress | None, at_most: 
     if progress:
         progress(len(images), len(images))
     return rows
-
-
-def spread(items: Sequence[Any], count: int) -> list[Any]:
-    """``count`` of the items (all for 0), evenly spread, the first among them."""
-    if not count or count >= len(items):
-        return list(items)
-    return [items[number * len(items) // count] for number in range(count)]

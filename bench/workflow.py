@@ -1,14 +1,13 @@
-"""What the Snakefile needs to know before it can draw its graph.
+"""The plan of a run, which the Snakefile needs before it can build its graph.
 
-:func:`plan` also refreshes the small files that say when a job has to run again: one per codec (availability, version,
-code and weights hash) and one per dataset (its entry in datasets.yaml, or the listing of a folder).
+:func:`plan` also refreshes the small files that determine which jobs have to run again: one per codec (availability,
+version, code and weights hash) and one per dataset (its entry in datasets.yaml, or the listing of a folder).
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +15,12 @@ from typing import Any
 
 from bench.claims.ledger import claimed_codecs
 from bench.claims.validation import validated_pairs
-from bench.data.datasets import FOLDER, read_manifest, source_of
+from bench.data.datasets import read_manifest, source_of
+from bench.data.slugs import short_hash, slugs
 from bench.device import requested_device
 from bench.errors import UsageError
 from bench.figures.spec import Needs, named_pairs, needs, read_specification
-from bench.files import bare_name, file_name, sha256, to_json, write_if_changed
+from bench.files import bare_name, file_name, to_json, write_if_changed
 from bench.run.codec_state import CodecState, all_codec_states
 from bench.run.contents import write_contents
 from bench.run.devices import usable_gpus
@@ -31,9 +31,12 @@ LONGEST_CODECS = 60  # characters of codecs' names in a folder's name
 
 @dataclass(frozen=True)
 class Plan:
-    """The jobs of one configuration. folder: where its results go; pairs: (codec, dataset); names: slug -> set name;
-    left_out: codec -> why the configuration leaves it out; studies: by name, those of the configuration; figures: by
-    name, what figures.yaml says of each; device: for codecs with weights, its name (:mod:`bench.device`)."""
+    """The jobs of one configuration.
+
+    folder: of the results; pairs: (codec, dataset); names: slug -> set name; left_out: codec -> the configuration's
+    reason for leaving it out; studies: those of the configuration, by name; figures: the entries of figures.yaml, by
+    name; device: of codecs with weights (:mod:`bench.device`).
+    """
 
     folder: Path
     names: Mapping[str, str]
@@ -46,21 +49,21 @@ class Plan:
 
     @property
     def with_weights(self) -> list[str]:
-        """The codecs of the run whose networks' device matters."""
+        """The codecs of the run that have weights."""
         return sorted({codec for codec, _ in self.pairs if self.statuses[codec].weights_sha256} - set(self.left_out))
 
     def device_of(self, codec: str) -> str:
-        """Where a codec's jobs run: "cpu" without weights, so that another device makes none of them run again."""
+        """A codec's device: "cpu" without weights, so that changing the device does not run its jobs again."""
         return self.device if self.statuses[codec].weights_sha256 else "cpu"
 
     def gpus_of(self, codec: str) -> int:
-        """How many GPUs a job of a codec asks of Snakemake: 1 or 0."""
+        """How many GPUs a codec's job requests from Snakemake: 1 or 0."""
         device = self.device_of(codec)
         return int(device.startswith("cuda") or (device == "auto" and self._has_gpu))
 
     @cached_property
     def _has_gpu(self) -> bool:
-        """Asked for once: every job's resources want to know it, and nvidia-smi takes its time to start."""
+        """Cached: every job's resources depend on it, and nvidia-smi is slow to start."""
         return bool(usable_gpus())
 
     @property
@@ -74,12 +77,12 @@ class Plan:
         ]
 
     def needs(self, figure: str) -> Needs:
-        """What of the run the figure of that name is made of."""
+        """What the figure of that name needs from the run."""
         return needs(self.figures[figure], self.names, self.pairs, self.studied, self.timed)
 
     @property
     def timed(self) -> list[tuple[str, str]]:
-        """The pairs whose times are measured: of codecs that run here, validation settings apart."""
+        """The pairs whose times are measured: of all codecs that run here, except validation settings."""
         statuses = self.statuses
         return [
             (codec, dataset)
@@ -89,9 +92,9 @@ class Plan:
 
 
 def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[str] = ()) -> Plan:
-    """The jobs ``config`` asks for; ``refresh`` brings the files up to date that say which of them run again.
+    """The jobs of ``config``; ``refresh`` updates the files that determine which of them run again.
 
-    changed: keys of ``config`` that the command line changed, see :func:`run_name`. Raises UsageError for a codec or
+    changed: the keys of ``config`` set on the command line, see :func:`run_name`. Raises UsageError for a codec or
     dataset that does not exist.
     """
     names = slugs(config["datasets"])
@@ -102,7 +105,9 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     left_out = {codec: f"left out by the configuration: {reason}" for codec, reason in config["leave_out"].items()}
     unknown = [name for name in [*wanted, *left_out] if name not in statuses]
     if unknown:
-        raise UsageError(f"config names codecs that do not exist: {unknown}; there are {sorted(statuses)}")
+        raise UsageError(
+            f"the configuration names unknown codecs: {', '.join(unknown)}; expected {', '.join(sorted(statuses))}"
+        )
     controls = [name for name, status in statuses.items() if status.role == "control"]
     specification = read_specification()
     claimed = {(codec, dataset) for codec in claimed_codecs() for dataset in names}
@@ -127,17 +132,17 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
 
 
 def run_name(config: Mapping[str, Any], names: Collection[str], changed: Collection[str] = ()) -> str:
-    """The run's folder under results/: the configuration's name, or its datasets' names joined.
+    """The run's folder under results/: the configuration's name, or the joined names of its datasets.
 
-    A run of other codecs or datasets than its configuration file says has a name of its own, with those in it: it would
-    replace the file's run otherwise. ``changed`` are the keys that the command line gave; a ``name`` there is kept.
+    A run with codecs or datasets set on the command line gets a name that contains them, so that it does not replace
+    the configuration file's own run. ``changed``: the keys set on the command line; a ``name`` set there is kept.
     """
     name, datasets = config.get("name"), "-".join(names)
     if name and "name" not in changed and "datasets" in changed:
         name = f"{name}-{datasets}"
     if "codecs" in changed and "name" not in changed and config["codecs"] != "all":
         codecs = "-".join(config["codecs"])
-        short = codecs if len(codecs) <= LONGEST_CODECS else f"{len(config['codecs'])}-codecs-{_mark(codecs)}"
+        short = codecs if len(codecs) <= LONGEST_CODECS else f"{len(config['codecs'])}-codecs-{short_hash(codecs)}"
         name = f"{name or datasets}-{short or 'no-codec'}"
     return file_name(bare_name(name or datasets, "the run's name in the configuration"))
 
@@ -147,52 +152,17 @@ def _studies(config: Mapping[str, Any]) -> dict[str, Study]:
     if config["studies"] == "all":
         return known
     if unknown := sorted(set(config["studies"]) - set(known)):
-        raise UsageError(f"config names studies that do not exist: {unknown}; there are {sorted(known)}")
+        raise UsageError(
+            f"the configuration names unknown studies: {', '.join(unknown)}; expected {', '.join(sorted(known))}"
+        )
     return {name: known[name] for name in config["studies"]}
 
 
-def slug(name: str, parts: int = 1) -> str:
-    """A dataset's name as a part of a path: ``folder:/data/my images`` -> ``folder-my-images``.
-
-    Of a folder the last ``parts`` of its path, letters of any script; one without a letter or digit has a hash instead.
-    """
-    if not name.startswith(FOLDER):
-        return name
-    path = Path(name.removeprefix(FOLDER)).expanduser().resolve()
-    text = re.sub(r"[^\w.]+", "-", "-".join(path.parts[-parts:])).strip("-.")
-    return file_name(f"folder-{text or _mark(str(path))}")
-
-
-def slugs(names: Iterable[str]) -> dict[str, str]:
-    """slug -> name of every dataset: of folders with one last name as much of their paths as tells them apart.
-
-    A folder that is named twice is one. Raises UsageError, naming both, where nothing tells them apart.
-    """
-    once = list({_place(name): name for name in names}.values())
-    found: dict[str, str] = {}
-    for name in once:
-        others = [other for other in once if other != name]
-        parts = (p for p in range(1, 100) if slug(name, p) not in {slug(other, p) for other in others})
-        short = slug(name, next(parts, 1))
-        if short in found:
-            raise UsageError(f"datasets {found[short]} and {name} would both be called {short}; rename a folder")
-        found[short] = name
-    return found
-
-
-def _place(name: str) -> str:
-    return str(Path(name.removeprefix(FOLDER)).expanduser().resolve()) if name.startswith(FOLDER) else name
-
-
-def _mark(text: str) -> str:
-    return sha256(text.encode("utf-8", "surrogateescape"))[:8]
-
-
 def _refresh(folder: Path, dataset: str, name: str) -> None:
-    """Rewrites the dataset's source file if it changed, or if the set has to be fetched again.
+    """Rewrites the dataset's source file if it has changed, or if the set has to be fetched again.
 
-    It has to if it could not be had, or if an image has gone since. A count of the tries tells Snakemake so: a manifest
-    that was merely deleted would not be made again while what was made of it is still there.
+    That is the case if it was unavailable, or if an image has been removed since. A counter in the file tells Snakemake
+    so: it would not make a deleted manifest again while the files made from it are still there.
     """
     path, manifest = folder / "sources" / f"{dataset}.json", folder / f"{dataset}.json"
     tries = json.loads(path.read_bytes()).get("tries", 1) if path.is_file() else 1

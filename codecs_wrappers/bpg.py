@@ -15,7 +15,7 @@ POINTS = tuple(Point(f"q{qp}", qp=qp) for qp in range(47, 11, -5))
 
 
 class Bpg(Codec):
-    """BPG by x265 (preset veryslow, tune ssim, libbpg's lambda tables), 8 bit, made and read without its binaries."""
+    """BPG by x265 (preset veryslow, tune ssim, libbpg's lambda tables), 8 bit, without libbpg's binaries."""
 
     extension = ".bpg"
     points, parameters = POINTS, PARAMETERS
@@ -24,7 +24,8 @@ class Bpg(Codec):
         digits = subsampling.replace(":", "")
         self.name = f"bpg{digits}"
         self.label = f"BPG {subsampling}"
-        self.description = f"HEVC intra by x265, YCbCr {subsampling} 8 bit, as bpgenc -e x265 makes it"
+        self.description = f"HEVC intra by x265, YCbCr {subsampling} 8 bit, as bpgenc -e x265 writes it"
+        self.subsampling = subsampling
         self.colour = Colour("bt601", "full", subsampling, 8)
 
     def available(self) -> tuple[bool, str]:
@@ -38,7 +39,7 @@ class Bpg(Codec):
         return f"x265 {hevc.x265_version()}, libavcodec {codec}, PyAV {av.__version__}; veryslow ssim {settings}"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return bpg.encode(check_image(image), point["qp"], self.colour.subsampling)
+        return bpg.encode(check_image(image), point["qp"], self.subsampling)
 
     def decode(self, bitstream: bytes) -> Image:
         return bpg.decode(bitstream)

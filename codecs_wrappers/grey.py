@@ -1,4 +1,4 @@
-"""The control that loses all but one colour. Its PSNR is known from the image's variance, or the harness is broken.
+"""The control that keeps only one colour. Its PSNR follows from the image's variance; if not, the harness is broken.
 
 Format, 19 bytes, big endian: "RDG1", height and width (4 bytes each), red, green, blue, CRC-32 of all before it.
 """
@@ -15,7 +15,7 @@ from bench.errors import BitstreamError, UsageError
 from bench.limits import max_pixels
 
 MAGIC = b"RDG1"
-MAX_PIXELS = 1 << 28  # a lying header must not take the machine's memory
+MAX_PIXELS = 1 << 28  # a forged header must not exhaust the machine's memory
 
 
 class Grey(Codec):
@@ -36,23 +36,27 @@ class Grey(Codec):
         image = check_image(image)
         height, width = image.shape[:2]
         if height * width > (most := max_pixels(MAX_PIXELS)):
-            raise UsageError(f"grey codes images of at most {most} pixels, this one is {height} x {width}")
+            raise UsageError(f"encoding grey: expected at most {most} pixels, got {height} x {width}; tile the image")
         colour = np.rint(image.mean(axis=(0, 1))).astype(np.uint8)
         body = MAGIC + struct.pack(">II", height, width) + colour.tobytes()
         return body + struct.pack(">I", crc32(body))
 
     def decode(self, bitstream: bytes) -> Image:
         if bitstream[:4] != MAGIC:
-            raise BitstreamError(f"this is no grey bitstream: it begins with {bitstream[:4]!r}, not {MAGIC!r}")
+            raise BitstreamError(f"decoding grey: expected a bitstream beginning with {MAGIC!r}, got {bitstream[:4]!r}")
         if len(bitstream) != 19:
-            raise BitstreamError(f"a grey bitstream has 19 bytes, this one has {len(bitstream)}")
+            raise BitstreamError(
+                f"decoding grey: expected 19 bytes, got {len(bitstream)}; truncated, or not this format"
+            )
         height, width, red, green, blue, expected = struct.unpack_from(">IIBBBI", bitstream, 4)
         actual = crc32(bitstream[:-4])
         if actual != expected:
-            raise BitstreamError(f"a damaged grey bitstream: its CRC-32 is {actual:08x}, it says {expected:08x}")
+            raise BitstreamError(
+                f"decoding grey: expected CRC-32 {expected:08x}, got {actual:08x}; the bitstream is corrupt"
+            )
         most = max_pixels(MAX_PIXELS)
         if not 0 < height * width <= most:
-            raise BitstreamError(f"a grey bitstream of {height} x {width} pixels; at most {most} can be decoded")
+            raise BitstreamError(f"decoding grey: expected 1..{most} pixels, got {height} x {width}")
         return np.full((height, width, 3), (red, green, blue), np.uint8)
 
 

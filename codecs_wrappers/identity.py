@@ -1,4 +1,4 @@
-"""The control that loses nothing: PNG. Its PSNR must be infinite, or the harness is broken."""
+"""The lossless control: PNG. Its PSNR must be infinite; if not, the harness is broken."""
 
 from __future__ import annotations
 

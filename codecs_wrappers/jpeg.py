@@ -12,7 +12,7 @@ from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
 
 
 class Jpeg(Codec):
-    """JPEG with Huffman tables computed for each image: the best a baseline JPEG can do at a given quality."""
+    """JPEG with Huffman tables computed for each image: the smallest baseline JPEG at a given quality."""
 
     name = "jpeg"
     extension = ".jpg"

@@ -14,7 +14,7 @@ BPP = (0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.75, 1.0, 1.25, 1.5, 2.0, 2.5,
 
 
 class Jpeg2000(Codec):
-    """JPEG 2000 for least squared error: the 9/7 wavelet and the irreversible colour transform.
+    """JPEG 2000 for the least squared error: the 9/7 wavelet and the irreversible colour transform.
 
     No Colour is stated: the transform is done in floating point and its samples are never rounded to 8 bits.
     """
@@ -24,7 +24,7 @@ class Jpeg2000(Codec):
     label = "JPEG 2000"
     description = "OpenJPEG, 9/7 wavelet, irreversible colour transform, rate targets"
     points = tuple(Point(f"{bpp:.2f}bpp", bpp=bpp) for bpp in BPP)
-    parameters = (Parameter("bpp", float, (0.001, 48.0), "bits per pixel that the rate control aims at"),)
+    parameters = (Parameter("bpp", float, (0.001, 48.0), "target of the rate control in bits per pixel"),)
     irreversible = True
 
     def version(self) -> str:
@@ -40,7 +40,7 @@ class Jpeg2000(Codec):
 
 
 class Jpeg2000Reversible(Jpeg2000):
-    """JPEG 2000 as TensorFlow Compression published it (j2k-opj5): the lossless path, cut off at a rate."""
+    """JPEG 2000 as TensorFlow Compression published it (j2k-opj5): the lossless path, truncated at a rate."""
 
     name = "jpeg2000_53"
     label = "JPEG 2000 (5/3)"

@@ -8,13 +8,13 @@ import numpy as np
 from bench.codec import Codec, Image, Parameter, Point, check_image
 from bench.errors import BitstreamError
 
-# From effort 8 on libjxl holds about 270 bytes for each pixel (2.4 GiB at 9 megapixels); at 7 it works in strips.
+# From effort 8 on, libjxl needs about 270 bytes per pixel (2.4 GiB at 9 megapixels); at 7 it works in strips.
 EFFORT, EFFORT_OF_LARGE, LARGE_PIXELS = 10, 7, 6_000_000
 DISTANCES = (15.0, 10.0, 7.0, 5.0, 3.5, 2.5, 1.8, 1.3, 0.9, 0.6, 0.35)
 
 
 class JpegXl(Codec):
-    """JPEG XL at libjxl's highest effort that stays under 2 GiB, one point a Butteraugli distance.
+    """JPEG XL at libjxl's highest effort that stays under 2 GiB; each point is a Butteraugli distance.
 
     No Colour is stated: XYB is computed in floating point and its samples are never rounded to 8 bits.
     """
@@ -33,14 +33,13 @@ class JpegXl(Codec):
     def encode(self, image: Image, point: Point) -> bytes:
         image = check_image(image)
         effort = EFFORT if image.shape[0] * image.shape[1] <= LARGE_PIXELS else EFFORT_OF_LARGE
-        return imagecodecs.jpegxl_encode(image, distance=point["distance"], effort=effort, lossless=False, numthreads=1)
+        distance = point["distance"]
+        return bytes(imagecodecs.jpegxl_encode(image, distance=distance, effort=effort, lossless=False, numthreads=1))
 
     def decode(self, bitstream: bytes) -> Image:
         pixels = imagecodecs.jpegxl_decode(bitstream, numthreads=1)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
-            raise BitstreamError(
-                f"a JPEG XL picture of uint8 H x W x 3 was expected, this one is {pixels.dtype} {pixels.shape}"
-            )
+            raise BitstreamError(f"decoding JPEG XL: expected uint8 H x W x 3, got {pixels.dtype} {pixels.shape}")
         return pixels
 
 

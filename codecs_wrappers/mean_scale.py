@@ -5,12 +5,12 @@ from __future__ import annotations
 from bench.codec import Parameter, Point
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.codec import SteppedCodec
-from codecs_wrappers.learned.commands import add_commands  # noqa: F401  (`rdbench train` and its like)
+from codecs_wrappers.learned.commands import add_commands  # noqa: F401  (`rdbench train` and others)
 from codecs_wrappers.learned.study import code_length_study
 
 
 class MeanScale(SteppedCodec):
-    """One separately trained network per operating point: the curve a variable-rate scheme is judged against."""
+    """One separately trained network per operating point: the curve that variable-rate schemes are compared with."""
 
     name = scheme = "mean_scale"
     extension = ".rdl"

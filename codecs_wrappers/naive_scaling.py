@@ -8,7 +8,21 @@ from bench.codec import Point, VariableRate
 from codecs_wrappers.learned.codec import SteppedCodec
 from codecs_wrappers.learned.study import code_length_study
 
-STEPS = (16, 12.8, 10, 8, 6.4, 5, 4, 3.2, 2.5, 2, 1.6, 1.25, 1)  # METHODS.md B5, in order of rising rate
+STEPS = (
+    16,
+    12.8,
+    10,
+    8,
+    6.4,
+    5,
+    4,
+    3.2,
+    2.5,
+    2,
+    1.6,
+    1.25,
+    1,
+)  # in order of rising rate; the paper does not list its own
 _STEP = struct.Struct(">f")
 
 

@@ -11,13 +11,13 @@ from codecs_wrappers.learned.plonq.commands import add_commands  # noqa: F401
 
 
 class Plonq(LearnedEmbedded):
-    """Four nested levels, elements in order of falling scale: the paper's codec, at fixed rates as SPIHT."""
+    """Four nested levels, elements in order of falling scale: the paper's codec, at fixed rates like SPIHT."""
 
     name = scheme = "plonq"
     extension = ".plonq"
     label = "PLONQ"
     description = "mean-scale hyperprior, four nested levels, latent ordered by scale, prefixes of one stream"
-    entries = ("mean_scale_0.1538",)
+    entries: tuple[str, ...] = ("mean_scale_0.1538",)
     order: tuple[str, str, int] = ("element", "sigma", 0)
     midpoint = False  # reconstruct coarse bins at their middle instead of their conditional mean
 
@@ -45,7 +45,7 @@ class Plonq(LearnedEmbedded):
 
 
 class PlonqAtPercent(Plonq):
-    """The same bitstreams, cut at fixed parts of their length: averages at a fixed part, up to the whole stream."""
+    """The same bitstreams, cut at fixed parts of their length: for averages at a fixed part, up to the whole stream."""
 
     name = "plonq_percent"
     label = "PLONQ (at fixed parts of the stream)"
@@ -59,8 +59,8 @@ class PlonqAtPercent(Plonq):
 class PlonqBest(Plonq):
     """The same levels, each refined in order of expected gain per bit, coarse bins placed for a long-tailed residual.
 
-    The decoder knows both from what it has decoded. How far bins move from the Gaussian's mean to their middle (14 of
-    16 parts) was chosen on gb82; with the order it is worth 0.22 dB there at prefixes of 15 to 90 %.
+    The decoder knows both from what it has decoded. How far coarse bins move from the Gaussian's mean to their middle
+    (14 of 16 parts) was chosen on gb82, where it gains 0.22 dB together with the order, at prefixes of 15 to 90 %.
     """
 
     name = "plonq_best"

@@ -1,4 +1,4 @@
-"""QSF (Chen & Ma 2020): quantization scaling factors, one a channel and rate, trained on one frozen network."""
+"""QSF (Chen & Ma 2020): quantization scaling factors per channel and rate, trained on one frozen network."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def _log_steps() -> np.ndarray:
 
 
 class Qsf(SteppedCodec, VariableRate):
-    """The mean-scale hyperprior with one quantization step a channel; between two trained rates, their interpolation.
+    """The mean-scale hyperprior with one quantization step per channel, interpolated between two trained rates.
 
-    A point's position counts the trained sets of factors: 0 is the lowest rate, 2.5 lies half-way (geometric mean, the
-    authors state no rule) between the third and the fourth.
+    A point's position counts the trained sets of factors: 0 is the lowest rate, 2.5 is half-way between the third and
+    the fourth (by the geometric mean; the authors state no rule).
     """
 
     name = scheme = "qsf"

@@ -11,8 +11,11 @@ def _ablation(entry: str, label: str, description: str) -> ResGdn:
     return ResGdn(entry, f"ResGDN short: {label}", f"{description}, shorter training", entry, role="validation")
 
 
+_BOTH_LAYERS = ResGdn(
+    "resgdn", "ResGDN", "deep code map of 8 channels, losslessly coded, and its residual by BPG 4:4:4"
+)
 CODECS = [
-    ResGdn("resgdn", "ResGDN", "deep code map of 8 channels, losslessly coded, and its residual by BPG 4:4:4"),
+    _BOTH_LAYERS,
     ResGdnAllocated(
         "resgdn_allocated",
         "ResGDN (allocated)",
@@ -38,4 +41,4 @@ CODECS = [
     ),
     _ablation("resgdn_short_relu", "ReLU, random start", "instance norm and ReLU, no GDN, from a random start"),
 ]
-STUDIES = study.studies(CODECS[0], [codec.name for codec in CODECS if codec.name.startswith("resgdn_short")])
+STUDIES = study.studies(_BOTH_LAYERS, [codec.name for codec in CODECS if codec.name.startswith("resgdn_short")])

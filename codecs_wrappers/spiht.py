@@ -1,4 +1,4 @@
-"""SPIHT, embedded: encoded once at 2 bpp, every operating point a prefix."""
+"""SPIHT, embedded: encoded once at 2 bpp; every operating point is a prefix."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FULL_BPP = 2.0
 class Spiht(Embedded):
     """SPIHT with range-coded decisions.
 
-    No Colour is stated: YCbCr is done in floating point and its samples are never rounded to 8 bits.
+    No Colour is stated: YCbCr is computed in floating point and its samples are never rounded to 8 bits.
     """
 
     name = "spiht"
@@ -35,13 +35,15 @@ class Spiht(Embedded):
         """The stream at 2 bpp, or to its last bit-plane if that is less."""
         image = check_image(image)
         if image.shape[0] * image.shape[1] > (most := max_pixels(MAX_PIXELS)):
-            raise UsageError(f"encoding SPIHT: {image.shape[1]} x {image.shape[0]} is more than {most} pixels; tile it")
+            raise UsageError(
+                f"encoding SPIHT: expected at most {most} pixels, got {image.shape[1]} x {image.shape[0]}; tile it"
+            )
         from codecs_wrappers.native.spiht import codec
 
         return codec.encode(image, _size(image.shape[0] * image.shape[1], FULL_BPP), self.arithmetic)
 
     def truncate(self, bitstream: bytes, point: Point) -> bytes:
-        """The longest prefix within the point's rate, counting the header, which is never cut."""
+        """The longest prefix within the point's rate, header included, which is never cut."""
         header, payload = parse(bitstream)
         return bitstream[: max(payload, _size(header.height * header.width, point["bpp"]))]
 

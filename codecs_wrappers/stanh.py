@@ -1,4 +1,4 @@
-"""STanH (Presta et al., arXiv 2410.00557): learned quantizers, a few hundred scalars a rate, on few networks."""
+"""STanH (Presta et al., arXiv 2410.00557): learned quantizers, a few hundred scalars per rate, on a few networks."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ POINTS = tuple(Point(f"q{qp}", qp=qp) for qp in range(47, 16, -5))
 
 
 class Vvc420(PlanarCommand):
-    """VVC by VVenC: much faster than the papers' VTM, without 4:4:4, and so not a stand-in for it."""
+    """VVC by VVenC: much faster than the papers' VTM, but without 4:4:4, so no substitute for it."""
 
     name, label = "vvc420", "VVC 4:2:0 (VVenC)"
     extension, points, parameters = ".vvc", POINTS, PARAMETERS
@@ -45,7 +45,7 @@ class Vvc420(PlanarCommand):
         if not runs:
             return runs, reason
         listed = self._run((self.encoder[0], "-hide_banner", "-encoders"), "listing its encoders").stdout
-        return "libvvenc" in listed, "" if "libvvenc" in listed else f"{self.encoder[0]} has no libvvenc"
+        return "libvvenc" in listed, "" if "libvvenc" in listed else f"{self.encoder[0]} was built without libvvenc"
 
 
 class Vtm444(PlanarCommand):
@@ -61,7 +61,7 @@ class Vtm444(PlanarCommand):
     version_pattern = r"(?<=Version )\[?[\w.]+"
 
     @property
-    def encoder(self) -> tuple[str, ...]:
+    def encoder(self) -> tuple[str, ...]:  # type: ignore[override]  # the environment is read at each call
         size = ("-wdt", "{across}", "-hgt", "{down}", "-fr", "1", "-f", "1")
         depth = ("--InputChromaFormat=444", "--InputBitDepth=8")
         files = ("-i", "{image}", "-o", os.devnull, "-b", "{bitstream}")
@@ -70,7 +70,7 @@ class Vtm444(PlanarCommand):
     def available(self) -> tuple[bool, str]:
         runs, reason = super().available()
         if runs and not Path(os.environ.get("VTM_CONFIG", "")).is_file():
-            return False, "VTM_CONFIG names no file; it should be VTM's encoder_intra_vtm.cfg"
+            return False, "VTM_CONFIG names no file; set it to the path of VTM's encoder_intra_vtm.cfg"
         return runs, reason
 
 

@@ -37,7 +37,7 @@ class Webp(Codec):
 
 
 class WebpDefault(Webp):
-    """WebP at Pillow's defaults, as CompressAI published it: its points come out to the last digit."""
+    """WebP at Pillow's defaults, as CompressAI published it: its points are reproduced to the last digit."""
 
     name = "webp_m4"
     label = "WebP (method 4)"

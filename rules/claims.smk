@@ -1,4 +1,19 @@
-"""What the papers claim, and what this run says to it."""
+"""What the papers claim, and what this run finds."""
+
+
+rule validation:
+    """Check that the published settings reproduce the published curves."""
+    input:
+        RUN / "records.parquet",
+        "validation.yaml",
+    output:
+        RUN / "validation.csv",
+    log:
+        RUN / "logs" / "validation.log",
+    params:
+        run=RUN,
+    shell:
+        "rdbench validate --folder {params.run:q} --out {output:q} --log {log:q}"
 
 
 rule claims:

@@ -1,14 +1,14 @@
-"""Do bitstreams of learned codecs decode alike on every device of this machine? `snakemake --cores all decode_matrix`."""
+"""Whether learned codecs' bitstreams decode alike on every device of this machine (`snakemake --cores all decode_matrix`)."""
 
 
 rule decode_matrix:
-    """A table for each dataset of the configuration; a decoder that fails or differs by more than 1 fails the job."""
+    """A table per dataset of the configuration; a decoder that fails or differs by more than 1 fails the job."""
     input:
         [RUN / "devices" / f"{dataset}.csv" for dataset in PLAN.names],
 
 
 rule devices:
-    """Every codec with weights, encoded on each device and decoded on each other, with the machine to itself."""
+    """Encode on each device and decode on every other, with every codec with weights and nothing else running."""
     input:
         manifest=RUN / "datasets" / "{dataset}.json",
         status=[RUN / "status" / f"{codec}.json" for codec in PLAN.with_weights],

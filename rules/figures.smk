@@ -1,8 +1,32 @@
-"""Figures by their names, and the papers': each made of the codecs and studies that it needs, and of nothing else.
+"""Single figures by name, and those of a paper, each made only from the codecs and studies that it needs.
 
 snakemake --cores all resgdn_fig4 --configfile config/kodak.yaml
 snakemake --cores all plonq_figures stanh_figures resgdn_figures
 """
+
+
+rule match:
+    """Images coded at equal rates, for the pictures of the figures and of the page."""
+    input:
+        RUN / "records.parquet",
+        "figures.yaml",
+    output:
+        RUN / "matched.parquet",
+    log:
+        RUN / "logs" / "match.log",
+    threads: ALL_CORES
+    params:
+        run=RUN,
+        rates=config["gallery_bpp"],
+        shown=(
+            ["--gallery-count", config["gallery_count"]]
+            if config["gallery_count"]
+            else []
+        ),
+        timeout=config["timeout_s"],
+    shell:
+        "rdbench match --folder {params.run:q} --spec figures.yaml --gallery-bpp {params.rates:q} {params.shown:q}"
+        " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
 
 
 def needed_records(wildcards):
@@ -31,7 +55,7 @@ rule match_figure:
 
 
 rule figure:
-    """One figure on every dataset it is of; one it cannot be drawn on is a picture that says why."""
+    """One figure on each of its datasets; where it cannot be drawn, a picture gives the reason."""
     input:
         "figures.yaml",
         lambda wildcards: [

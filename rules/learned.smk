@@ -1,9 +1,9 @@
-"""Training of the learned codecs' networks, from their first step on; nothing of the benchmark waits for it.
+"""Training of the learned codecs' networks from scratch; no other rule depends on it.
 
     snakemake --cores all train_mean_scale_0.0154 --config 'training={data: [FOLDER, FOLDER], validation: [FOLDER]}'
     snakemake --cores all train_all --configfile ...
 
-A model that starts from another waits for that one. A training that was cut short goes on where it stood.
+A model that starts from another waits for it. A training that was interrupted resumes where it stopped.
 """
 
 import re
@@ -18,7 +18,7 @@ rule train_all:
 
 
 rule train:
-    """One network, with its curves and its entry for the weights manifest beside it."""
+    """One network, with its training curves and its entry for the weights manifest next to it."""
     input:
         lambda wildcards: (
             training.weights_file(model)

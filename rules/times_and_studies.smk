@@ -1,8 +1,8 @@
-"""What is measured beside the records."""
+"""What is measured in addition to the records."""
 
 
 rule time:
-    """Encoding and decoding times of one codec, with the machine to itself."""
+    """Encoding and decoding times of one codec, with nothing else running."""
     input:
         manifest=RUN / "datasets" / "{dataset}.json",
         status=RUN / "status" / "{codec}.json",
@@ -22,7 +22,7 @@ rule time:
 
 
 rule study:
-    """What a codec does inside: a table that its wrapper family brings for figures of its own."""
+    """A look inside a codec: a table that its wrapper family declares for figures of its own."""
     input:
         manifest=RUN / "datasets" / "{dataset}.json",
         status=lambda wildcards: RUN

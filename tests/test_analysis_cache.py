@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 from toymodel import ToyModel
 
+from bench.codec import Codec
+from bench.run.worker import _times
 from codecs_wrappers.learned.analysiscache import ANALYSES, AnalysisCache
+from codecs_wrappers.learned.codec import LearnedCodec
 from codecs_wrappers.learned.hyperprior import coding
 
 IMAGE = np.arange(64 * 64 * 3).reshape(64, 64, 3).astype(np.uint8)
@@ -75,3 +78,31 @@ def test_coding_at_many_steps_analyses_once(monkeypatch):
     for bitstream, step in zip(coded, (1.0, 2.0, 4.0), strict=True):
         ANALYSES.clear()
         assert bitstream == coding.encode(model, IMAGE, "naive_scaling", step)[0]
+
+
+def test_timed_calls_find_nothing_kept():
+    """Each of them pays for its analysis: the harness has the codec forget before every call."""
+
+    class Keeping(Codec):
+        kept = False
+
+        def forget(self) -> None:
+            self.kept = False
+
+    codec, found = Keeping(), []
+
+    def call() -> bytes:
+        found.append(codec.kept)
+        codec.kept = True
+        return b"bitstream"
+
+    seconds, result = _times(codec, call, 3)
+    assert found == [False] * 4 and result == b"bitstream" and len(seconds["seconds"]) == 3
+
+
+def test_every_learned_codec_forgets():
+    model = ToyModel()
+    coding.analysis(model, IMAGE)
+    assert ANALYSES._arrays is not None
+    LearnedCodec().forget()
+    assert ANALYSES._arrays is None

@@ -113,7 +113,7 @@ def test_damaged_files_crash_nothing(name, count):
 @needs("vvc420")
 def test_vvc420_refuses_sizes_its_data_cannot_hold_before_it_starts_ffmpeg():
     codec = load("vvc420")
-    with pytest.raises(BitstreamError, match="claim 268435455 x 268435455 pixels"):
+    with pytest.raises(BitstreamError, match="got 268435455 x 268435455"):
         codec.decode(b"\xff\xff\xff\x7f\xff\xff\xff\x7f" + bytes(50))
     with pytest.raises(BitstreamError, match="vvc420"):
         codec.decode(b"\x80")
@@ -154,12 +154,15 @@ def test_vtm_gets_padded_444_samples_and_its_output_becomes_the_picture(fake_vtm
         image = picture(*shape)
         stream = codec.encode(image, codec.point("q32"))
         assert psnr_db(image, codec.decode(stream)) > 49
-    with pytest.raises(BitstreamError, match="samples expected"):
+    with pytest.raises(BitstreamError, match=r"expected \d+ samples"):
         codec.decode(stream[: random.Random(1).randrange(100, 1000)])
 
 
 def test_vtm_says_why_it_is_unavailable(fake_vtm, monkeypatch):
     monkeypatch.delenv("VTM_CONFIG")
-    assert load("vtm444").available() == (False, "VTM_CONFIG names no file; it should be VTM's encoder_intra_vtm.cfg")
+    assert load("vtm444").available() == (
+        False,
+        "VTM_CONFIG names no file; set it to the path of VTM's encoder_intra_vtm.cfg",
+    )
     monkeypatch.setenv("PATH", "")
     assert load("vtm444").available() == (False, "EncoderAppStatic and DecoderAppStatic not on the PATH")

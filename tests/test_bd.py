@@ -26,7 +26,7 @@ from bench.rd.bd_table import (
     overlap_note,
 )
 from bench.rd.bjontegaard import Curve
-from bench.rd.curves import DB_OF_MEAN, averaged_curve, curve_table, image_curve
+from bench.rd.curves import DB_OF_MEAN, averaged_curve, curve_table
 from bench.rd.interpolate import akima_slopes, cubic_turns, integral, pchip_slopes, pchip_values
 
 UNTIMED = settings(deadline=None)  # a busy machine is no failure
@@ -423,9 +423,10 @@ def test_a_point_that_one_image_did_not_reach_is_in_no_averaged_curve_but_in_the
     frame = make_records({"a": 1.0})
     frame.loc[(frame.image == "i2") & (frame.point_index == 4), "saturated"] = True
     assert list(averaged_curve(frame, "set", "a", "psnr_rgb_db").point_index) == [0, 1, 2, 3]
-    own = image_curve(frame, "set", "a", "psnr_rgb_db", "i2")
-    assert list(own.point_index) == [0, 1, 2, 3, 4]
-    assert list(own.saturated) == [False] * 4 + [True]
+    table = curve_table(frame, "set", "a", "psnr_rgb_db")
+    row = table.images.index("i2")
+    assert len(table.image_curve(row)[0]) == len(table.points) == 5
+    assert list(table.saturated[row]) == [False] * 4 + [True]
 
 
 def test_an_identical_image_is_left_out_of_rate_and_value_at_its_point_and_counted():
@@ -457,7 +458,7 @@ def test_an_image_with_a_failed_point_is_in_no_mean():
     assert list(curve.n_images) == [5] * 5
     rest = frame[(frame.image != "i3") & (frame.point_index == 2)]
     assert curve.value[2] == pytest.approx(rest.psnr_rgb_db.mean())
-    assert image_curve(frame, "set", "a", "psnr_rgb_db", "i3").empty
+    assert "i3" not in curve_table(frame, "set", "a", "psnr_rgb_db").images
 
 
 def test_the_two_averages_of_ms_ssim_in_db_are_told_apart():
@@ -468,10 +469,8 @@ def test_the_two_averages_of_ms_ssim_in_db_are_told_apart():
     assert of_mean == pytest.approx(-10 * np.log10(1 - linear))
     assert of_each == pytest.approx(frame.groupby("point_index").ms_ssim_db.mean().to_numpy())
     assert (of_mean < of_each).all()
-    own = image_curve(frame, "set", "a", DB_OF_MEAN, "i1").value
-    assert own.to_numpy(float) == pytest.approx(
-        image_curve(frame, "set", "a", "ms_ssim_db", "i1").value.to_numpy(float)
-    )
+    own, same = (curve_table(frame, "set", "a", metric) for metric in (DB_OF_MEAN, "ms_ssim_db"))
+    assert own.image_curve(1)[1] == pytest.approx(same.image_curve(1)[1])
 
 
 def test_nothing_measured_is_an_empty_curve_and_an_unknown_metric_an_error():

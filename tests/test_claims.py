@@ -32,7 +32,7 @@ from bench.claims.ledger import (
     read_claims,
     verdict_of,
 )
-from bench.claims.tables import COLUMNS, as_text, summary
+from bench.claims.tables import COLUMNS, as_text, quantity_in_words, summary
 from bench.cli import main
 from bench.discovery import discover
 from bench.errors import UsageError
@@ -232,7 +232,7 @@ def test_what_cannot_be_tested_says_why_and_what_to_run(make_run):
     assert found["naive_scaling_comparable_to_qsf"]["reason"] == "codec qsf is not in the run"
     assert "codecs='[naive_scaling,qsf]'" in found["naive_scaling_comparable_to_qsf"]["run"]
     zou22 = found["stanh_on_zou22_comparable"]["reason"]
-    assert zou22 == "codec stanh_zou22 was skipped: no weights here (to be mended before the run below)"
+    assert zou22 == "codec stanh_zou22 was skipped: no weights here (fix this first, then run the command below)"
     assert found["uneven_levels_above_uniform_ones"]["run"].startswith("rdbench study plonq_levels --dataset kodak")
     assert "'*TITAN X*'" in found["resgdn_times_on_titan_x"]["reason"]
 
@@ -481,11 +481,11 @@ def test_claims_by_construction_are_judged_and_in_no_count(make_run, tmp_path, c
     assert page_verdicts(run) == {REPRODUCED: 1}
     text = build(folder).read_text(encoding="utf-8")
     start = text[text.index('id="overview"') : text.index('id="claims"')]
-    assert f'href="#claims-{DATASET}-p">1 reproduced</a>' in start
+    assert f'href="#claims-{DATASET}-p">1 reproduced of 1 claims</a>' in start
     panel = text[text.index('id="claims"') :]
     assert "A paper, <a" in panel and ": 1 reproduced." in panel
-    row = panel[panel.index(f'id="claim-{DATASET}-sure"') :].split("</tr>")[0]
-    assert f">{REPRODUCED}</span>" in row and "by construction; here" in row
+    row = panel[panel.index(f'id="claim-{DATASET}-sure"') :].split("</details>")[0]
+    assert f">{REPRODUCED}</span>" in row and "By construction claim; here" in row
     table = pd.read_csv(folder / "claims.csv").set_index("claim")
     assert dict(table.kind) == {"the_claim": "detail", "sure": BY_CONSTRUCTION}
 
@@ -498,7 +498,7 @@ def test_the_page_and_the_terminal_show_why_a_claim_is_undecided(tmp_path, capsy
     assert main(["claims", "--folder", str(folder), "--spec", str(path)]) == 0
     printed = capsys.readouterr().out
     text = build(folder).read_text(encoding="utf-8")
-    row = text[text.index(f'id="claim-{DATASET}-the_claim"') :].split("</tr>")[0]
+    row = text[text.index(f'id="claim-{DATASET}-the_claim"') :].split("</details>")[0]
     (part,) = judge_run(folder, path)["claims"][0]["parts"]
     for shown in (part["note"], part["reason"]):
         assert shown in printed and shown[0].upper() + shown[1:] + "." in row
@@ -551,7 +551,7 @@ def test_numbers_of_a_study_are_means_with_intervals_or_exact_facts(make_run, tm
 
 def test_a_curve_that_nobody_published_says_where_its_points_would_go(make_run):
     (claim,) = verdicts(make_run(), "resgdn_above_cai2018").values()
-    assert claim["verdict"] == NOT_TESTABLE and "bench/published has no resgdn_fig4.csv" in claim["reason"]
+    assert claim["verdict"] == NOT_TESTABLE and "bench/rd/published has no resgdn_fig4.csv" in claim["reason"]
 
 
 def test_a_metric_without_values_says_why(make_run, tmp_path):
@@ -664,7 +664,7 @@ def test_every_paper_has_headlines_and_every_bd_rate_one_tolerance_for_its_inter
     ledger = read_claims()
     assert {claim.kind for claim in ledger.claims} == set(KINDS)
     for paper in ledger.papers:
-        assert sum(claim.paper == paper and claim.kind == "headline" for claim in ledger.claims) >= 1
+        assert 3 <= sum(claim.paper == paper and claim.kind == "headline" for claim in ledger.claims) <= 5
     for claim in ledger.claims:
         if "bd_rate" in claim.test and claim.name != "bpg444_as_published":
             assert claim.tolerance == 2  # within which the interpolation methods have to agree
@@ -816,17 +816,33 @@ def test_a_users_mistake_is_a_sentence_and_exit_code_2(tmp_path, make_run, capsy
     assert "the_claim" in capsys.readouterr().err
 
 
-def test_the_page_shows_every_verdict_first_with_links_that_resolve(ideal):
+def test_the_page_shows_every_verdict_on_a_line_of_its_own_with_links_that_resolve(ideal):
     folder, page = ideal, build(ideal)
     text = page.read_text(encoding="utf-8")
-    assert text.index('id="claims"') < text.index('id="summary"')
-    for claim in json.loads((folder / "claims.json").read_text())["claims"]:
-        row = text[text.index(f'id="claim-{DATASET}-{claim["name"]}"') :].split("</tr>")[0]
-        assert f">{claim['verdict']}</span>" in row
+    claims = json.loads((folder / "claims.json").read_text())["claims"]
+    untested = text.index(f'id="untested-{DATASET}"')
+    for claim in claims:
+        row = text[text.index(f'id="claim-{DATASET}-{claim["name"]}"') :]
+        if claim["verdict"] == NOT_TESTABLE:
+            row = row.split("</li>")[0]
+            assert text.index(row) > untested and row.count("<code>") == bool(claim["run"])
+            continue
+        row = row.split("</details>")[0]
+        assert f">{claim['verdict']}</span>" in row.split("</summary>")[0]
         assert row.count("<code>") == len(claim["parts"]) + bool(claim["run"])
+    count = sum(claim["verdict"] == NOT_TESTABLE for claim in claims)
+    assert f"{count} claims not on this page, because this run cannot test them" in text
     for name in ("claims.json", "claims.csv"):
         assert (page.parent / "claims" / name).read_bytes() == (folder / name).read_bytes()
     assert "claims/kodak.resgdn_layers.json" in text and (page.parent / "claims/kodak.resgdn_layers.json").is_file()
+
+
+def test_what_a_comparison_measures_is_said_in_words():
+    assert quantity_in_words("bd_rate(a, b) < 0") == "BD-rate"
+    assert quantity_in_words("least_gain('a/b c', b) > 0") == "smallest gain"
+    assert quantity_in_words("mean_gain(a, b, part=high) - mean_gain(a, b, part=low) > 0") == "difference"
+    assert quantity_in_words("at_point(a, bpp, -1) / at_point(b, bpp, -1) < 1") == "ratio"
+    assert quantity_in_words("fact(x, y, take=max, trains='a/b') - fact(x, y) < 1") == "difference"
 
 
 def test_without_verdicts_the_page_says_how_to_get_them(make_run):

@@ -37,7 +37,7 @@ def test_a_parameter_of_the_point_can_be_set(image_folder, tmp_path):
     [
         (["encode", "nosuch", "{image}", "{out}"], "no codec is called 'nosuch'; there are"),
         (["encode", "jpeg", "{image}", "{out}", "--point", "q101"], "no operating point 'q101'; it has q05"),
-        (["encode", "jpeg", "{image}", "{out}", "--set", "quality"], "--set takes name=value"),
+        (["encode", "jpeg", "{image}", "{out}", "--set", "quality"], "--set: expected name=value"),
         (["encode", "jpeg", "/nowhere/a.png", "{out}"], "/nowhere/a.png"),
         (["encode", "jpeg", "{text}", "{out}"], "text.png"),
         (["decode", "webp", "{text}", "{out}"], "decoding"),

@@ -177,11 +177,12 @@ def test_processes_of_one_number_on_two_machines_write_different_files(monkeypat
 
 
 def test_both_containers_install_the_lock():
-    install = r"python -m pip install .*"
-    lines = [re.findall(install, path.read_text()) for path in (DOCKERFILE, DEFINITION)]
-    (docker,), (apptainer,) = lines
-    assert "-c requirements.lock" in docker and "-e '.[learned,cluster]'" in docker
-    assert docker.replace("$TORCH_INDEX", "") == apptainer.replace("{{ TORCH_INDEX }}", "")
+    install = r"^ *(?:RUN )?((?:python -m|uv) pip install .*)"
+    docker, apptainer = (re.findall(install, path.read_text(), re.M) for path in (DOCKERFILE, DEFINITION))
+    assert len(docker) == 3 and docker[-1].endswith("-c requirements.lock -e '.[learned,cluster]'")
+    assert [line.replace("$TORCH_INDEX", "") for line in docker] == [
+        line.replace("{{ TORCH_INDEX }}", "") for line in apptainer
+    ]
     bases = [re.findall(r"^(?:FROM|From:) (\S+)", path.read_text(), re.M) for path in (DOCKERFILE, DEFINITION)]
     assert bases[0] == bases[1] and re.fullmatch(r"python:3\.11\.\d+-slim-\w+", bases[0][0])
     extras = yaml.safe_load((ROOT / "config" / "schema" / "config.schema.yaml").read_text())["properties"]

@@ -24,7 +24,7 @@ AFFECT_NOTHING = (
     "learned/stanh/codelength.py",
     "learned/resgdn/study.py",
     "learned/resgdn/commands.py",
-    "learned/training/trainer.py",
+    "learned/training/session.py",
     "learned/training/schemes/stanh.py",
 )
 DECIDE = {

@@ -160,7 +160,7 @@ def test_a_failure_of_the_machine_fails_the_job_and_the_next_one_redoes_those_ro
 ):
     (tmp_path / "bad").touch()
     tested(encode=BAD_DAY + encode)
-    with pytest.raises(TransientError, match="2 of 4 pieces failed for reasons that may pass") as failure:
+    with pytest.raises(TransientError, match="2 of 4 pieces failed because of the machine") as failure:
         job(image_folder, tmp_path, timeout_s=2.0).rows()
     assert reason in str(failure.value)
     rows = job(image_folder, tmp_path, timeout_s=2.0, accept_failures=True).rows()
@@ -196,7 +196,7 @@ def test_a_job_that_the_machine_failed_ends_with_exit_code_1_and_no_table(tested
     command = ["run", "tested", "--dataset", f"folder:{image_folder}", "--out", str(tmp_path / "part.parquet")]
     assert main(command) == 1
     assert not (tmp_path / "part.parquet").exists()
-    assert "the same command redoes only these" in capsys.readouterr().err
+    assert "to repeat only these" in capsys.readouterr().err
     assert main([*command, "--accept-failures"]) == 0
     assert set(records.read(tmp_path / "part.parquet").status) == {"failed"}
 
@@ -218,7 +218,7 @@ def test_an_image_replaced_after_it_was_fetched_gives_no_rows(tested, image_fold
     asked = job(image_folder, tmp_path)
     original = (image_folder / "coffee.png").read_bytes()
     Image.fromarray(255 - photographs["coffee"]).save(image_folder / "coffee.png")
-    with pytest.raises(TransientError, match=r"2 of 4 .*coffee.png: the image was replaced.* got [0-9a-f]{12}"):
+    with pytest.raises(TransientError, match=r"2 of 4 .*coffee.png: the image has changed.* got [0-9a-f]{12}"):
         asked.rows()
     (image_folder / "coffee.png").unlink()
     with pytest.raises(TransientError, match="no such file"):
@@ -235,7 +235,7 @@ def test_measurements_of_a_cached_bitstream_are_not_taken_from_a_replaced_image(
     asked = job(image_folder, tmp_path)
     monkeypatch.setitem(metrics.METRICS, "psnr_rgb_db", "other")
     Image.fromarray(255 - photographs["coffee"]).save(image_folder / "coffee.png")
-    with pytest.raises(TransientError, match=r"2 of 4 .*was replaced"):
+    with pytest.raises(TransientError, match=r"2 of 4 .*has changed"):
         asked.rows()
 
 
@@ -513,7 +513,7 @@ def test_a_log_that_a_codec_fills_keeps_its_end_only(tmp_path, monkeypatch):
         appended.write(b"after\n")
         appended.flush()
     lines = log.read_text().splitlines()
-    assert lines[0] == "(the beginning was cut: more than 1000 bytes)"
+    assert lines[0] == "(the beginning was removed: over 1000 bytes)"
     assert lines[-2:] == ["line 00199", "after"] and lines[1].startswith("line 001") and len(lines) < 13
     client.cut_log(tmp_path / "none")
 

@@ -51,7 +51,7 @@ def test_sixteen_bits_are_rounded_and_not_cut_off():
     samples = np.array([[[0, 128, 129], [32767, 65535, 65407], [65406, 385, 386]]], np.uint16)
     pixels, done = convert(deep_png(samples))
     assert np.array_equal(pixels, np.rint(samples / 65535 * 255).astype(np.uint8))
-    assert pixels[0, 1].tolist() == [127, 255, 255] and done == ["16 bits a sample rounded to 8"]
+    assert pixels[0, 1].tolist() == [127, 255, 255] and done == ["16 bits per sample rounded to 8"]
     grey = Image.fromarray(samples[..., 0])
     grey.save("grey.png")
     grey.save("grey.tif")
@@ -68,7 +68,7 @@ def test_a_turned_picture_is_upright(orientation):
     turns = {2: np.fliplr, 3: lambda a: np.rot90(a, 2), 4: np.flipud, 6: lambda a: np.rot90(a, -1)}
     turns |= {5: lambda a: a.swapaxes(0, 1), 7: lambda a: np.rot90(a, 2).swapaxes(0, 1), 8: np.rot90}
     assert np.array_equal(pixels, turns[orientation](PHOTO))
-    assert done == [f"turned upright (EXIF orientation {orientation})"]
+    assert done == [f"rotated upright (EXIF orientation {orientation})"]
 
 
 def test_what_is_transparent_lies_on_the_colour_that_is_named():
@@ -76,11 +76,11 @@ def test_what_is_transparent_lies_on_the_colour_that_is_named():
     Image.fromarray(np.concatenate([PHOTO, alpha], axis=2)).save("a.png")
     with pytest.raises(UsageError, match=r"partly transparent.*--background white"):
         convert(Path("a.png"))
-    with pytest.raises(UsageError, match="takes a colour such as white"):
+    with pytest.raises(UsageError, match="expected a colour such as white"):
         convert(Path("a.png"), background="nosuch")
     pixels, done = convert(Path("a.png"), background="#ff0000")
     assert np.array_equal(pixels, np.rint(0.2 * PHOTO + 0.8 * np.array([255, 0, 0])).astype(np.uint8))
-    assert done == ["laid onto #ff0000"]
+    assert done == ["flattened onto #ff0000"]
 
 
 def test_a_gamma_of_1_becomes_srgb():
@@ -123,7 +123,7 @@ def test_a_profile_is_applied():
     Image.fromarray(PHOTO).save("srgb.png", icc_profile=lab)
     assert np.array_equal(convert(Path("srgb.png"))[0], PHOTO) and convert(Path("srgb.png"))[1] == []
     Image.fromarray(PHOTO).save("broken.png", icc_profile=b"not a profile")
-    with pytest.raises(UsageError, match=r"profile cannot be used.*--as-srgb"):
+    with pytest.raises(UsageError, match=r"profile is unusable.*--as-srgb"):
         convert(Path("broken.png"))
 
 
@@ -132,7 +132,7 @@ def test_of_several_frames_one_is_chosen():
     for frame in frames:
         frame.putpalette([0, 0, 0, 10, 20, 30, 40, 50, 60] + [0] * 759)
     frames[0].save("a.gif", save_all=True, append_images=frames[1:])
-    with pytest.raises(UsageError, match="it holds 2 frames; choose one: --frame 0 to 1"):
+    with pytest.raises(UsageError, match="it contains 2 frames; choose one with --frame 0 to 1"):
         convert(Path("a.gif"))
     with pytest.raises(UsageError, match="choose one"):
         convert(Path("a.gif"), frame=2)
@@ -229,7 +229,7 @@ GREY = np.repeat(PHOTO[..., :1], 3, axis=2)
 
 def test_a_deep_tiff_gives_the_page_the_planes_and_the_black_that_it_says():
     pixels, done = convert(tiff([DEEP, 65535 - DEEP, DEEP], photometric=2), frame=1)
-    assert np.array_equal(pixels, 255 - PHOTO) and done == ["frame 1 of 3", "16 bits a sample rounded to 8"]
+    assert np.array_equal(pixels, 255 - PHOTO) and done == ["frame 1 of 3", "16 bits per sample rounded to 8"]
     assert np.array_equal(convert(tiff([DEEP], photometric=2, planes=True))[0], PHOTO)
     assert np.array_equal(convert(tiff([DEEP[..., :1]], photometric=0))[0], 255 - GREY)  # white is zero
     assert np.array_equal(convert(tiff([DEEP[..., :1]], photometric=1))[0], GREY)
@@ -241,8 +241,8 @@ def test_a_deep_tiff_gives_the_page_the_planes_and_the_black_that_it_says():
 @pytest.mark.parametrize(
     ("samples", "photometric", "sample_format", "message"),
     [
-        (PHOTO[..., :1].astype(np.float32), 1, 3, r"floating-point numbers from \d+ to 25\d"),
-        (np.full((4, 4, 1), np.nan, np.float32), 1, 3, "from nan to nan"),
+        (PHOTO[..., :1].astype(np.float32), 1, 3, r"floating-point samples from 0 to 1, got \d+ to 25\d"),
+        (np.full((4, 4, 1), np.nan, np.float32), 1, 3, "got nan to nan"),
         (DEEP[..., :1].view(np.int16), 1, 2, "SampleFormat 2"),
         (DEEP[..., :1].astype(np.int32), 1, 2, "SampleFormat 2"),
         (np.concatenate([DEEP, DEEP[..., :1]], axis=2), 5, 1, "PhotometricInterpretation 5"),  # CMYK
@@ -259,7 +259,7 @@ def test_a_deep_jpeg_2000_keeps_its_whites_white():
 
     Path("a.jp2").write_bytes(imagecodecs.jpeg2k_encode(DEEP, level=0))
     pixels, done = convert(Path("a.jp2"))
-    assert np.array_equal(pixels, PHOTO) and done == ["16 bits a sample rounded to 8"]
+    assert np.array_equal(pixels, PHOTO) and done == ["16 bits per sample rounded to 8"]
     Path("b.jp2").write_bytes(imagecodecs.jpeg2k_encode(PHOTO, level=0))
     assert np.array_equal(convert(Path("b.jp2"))[0], PHOTO)
 

@@ -47,6 +47,7 @@ PROGRAMS = {
     "mkdir",
     "export",
     "true",
+    "uv",
 }
 PROGRAMS |= {".", "exit", "bash", "apptainer", "cd", "docker", "gh", "mkdocs"}
 NUMBER = re.compile(r"\b[0-9a-f]{12}\b|[-+]?\d+(\.\d+)?| +")
@@ -101,7 +102,7 @@ def check(words: list[str], mention: bool = False) -> None:
     elif words[0] == "pytest":
         assert all((ROOT / word).exists() for word in words[1:] if word.startswith("tests/"))
     else:
-        assert words[0] in PROGRAMS or words[0].endswith((".py", ".sh")), f"{words[0]} is none of {sorted(PROGRAMS)}"
+        assert words[0] in PROGRAMS or words[0].endswith((".py", ".sh", ".yaml")), f"{words[0]} is none of {sorted(PROGRAMS)}"
         for target in words[1:] if words[0] == "make" else ():
             assert "=" in target or re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target
 

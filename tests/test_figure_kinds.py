@@ -81,17 +81,17 @@ def test_a_figure_none_of_whose_codecs_was_measured_names_them_and_their_reasons
     assert "absent: skipped: no weights; a, b: not part of this run" in entry["reason"]
 
 
-def test_a_paper_s_dataset_that_is_not_in_the_run_is_a_picture_beside_those_of_the_run(tmp_path):
+def test_a_paper_s_dataset_that_is_not_in_the_run_is_named_with_those_of_the_run(tmp_path):
     spec = {"name": "rd", "kind": "rd", "metric": "psnr_rgb_db", "datasets": ["all", "kodak", "tecnick"]}
     entries = _draw(tmp_path, spec)
     assert [(entry["dataset"], entry["status"]) for entry in entries] == [("kodak", "ok"), ("tecnick", "missing")]
     assert entries[1]["reason"] == "dataset tecnick is not part of this run"
 
 
-def test_what_nobody_can_draw_is_a_picture_of_its_reason(tmp_path):
+def test_what_nobody_can_draw_has_its_reason(tmp_path):
     (entry,) = _draw(tmp_path, {"name": "unread", "kind": "absent", "reason": "the paper could not be read"})
     assert (entry["status"], entry["reason"]) == ("missing", "the paper could not be read")
-    assert (tmp_path / entry["files"]["png"]).stat().st_size > 1000
+    assert entry["files"] == {}
 
 
 # Panels
@@ -116,6 +116,33 @@ def test_panels_hold_the_rows_of_an_rd_plot_and_mark_the_points_they_are_told_to
     assert six.bpp.tolist() == alone.bpp.tolist() and six.value.tolist() == alone.value.tolist()
     text = _comments(tmp_path, entry)
     assert "own network" in text and "not measured" in text and "(c)" in text
+
+
+def test_panels_together_are_one_plot_with_the_reference_once(tmp_path):
+    panels = [{"title": f"({name})", "codecs": [name, "reference"]} for name in ("six", "one")]
+    spec = {"name": "panels", "kind": "panels", "metric": "psnr_rgb_db", "panels": panels, "together": True}
+    apart = {**spec, "name": "apart", "together": False}
+    entry, other = _draw(tmp_path, spec, apart)
+    assert entry["sha256"] == other["sha256"], "the numbers are the same"
+    svg, comments = (tmp_path / entry["files"]["svg"]).read_text(), _comments(tmp_path, entry)
+    assert comments.split().count("reference") == 1 and "(six)" not in comments
+    assert "#222222" in svg and "(six)" in _comments(tmp_path, other)
+
+
+def test_a_figure_about_a_codec_that_the_run_lacks_is_not_drawn_of_the_others(tmp_path):
+    spec = {"name": "rd", "kind": "rd", "metric": "psnr_rgb_db", "codecs": ["absent", "six"]}
+    (entry,) = _draw(tmp_path, spec)
+    assert (entry["status"], entry["files"]) == ("missing", {})
+    assert entry["reason"] == "the figure is about absent: skipped: no weights"
+
+
+def test_a_table_for_a_paper_is_text(tmp_path):
+    _study(tmp_path)
+    (entry,) = _draw(tmp_path, TABLE, paper=True)
+    assert set(entry["files"]) == {"csv", "md", "tex"}
+    lines = (tmp_path / entry["files"]["tex"]).read_text().splitlines()
+    assert lines[0] == r"\begin{tabular}{lrrlr}" and lines[-1] == r"\end{tabular}"
+    assert lines[2] == r"Point & Base [bpp] & Share [\%] & Note & Paper \\"
 
 
 # BD-rates of pairs
@@ -346,7 +373,7 @@ def test_validation_codecs_run_where_a_figure_names_them():
     assert datasets_of({"datasets": ["all", "clic"]}, ["kodak", "clic"]) == ["clic", "kodak"]
 
 
-def test_snakemake_draws_a_figure_by_its_name_from_the_codecs_it_needs(project, photographs, tmp_path):  # noqa: F811
+def test_snakemake_makes_a_figure_by_its_name_from_the_codecs_it_needs(project, photographs, tmp_path):  # noqa: F811
     images = tmp_path / "images"
     images.mkdir()
     PIL.Image.fromarray(photographs["coffee"][:64, :96]).save(images / "coffee.png")
@@ -357,7 +384,8 @@ def test_snakemake_draws_a_figure_by_its_name_from_the_codecs_it_needs(project, 
     assert done.returncode == 0, done.stderr
     run = project / "results" / "test"
     (entry, kodak) = json.loads((run / "figures" / "by_name" / "resgdn_fig4.json").read_text())
-    assert entry["codecs"] == ["jpeg", "webp"] and "resgdn" in entry["left_out"]
+    assert "resgdn" in entry["left_out"] and "jpeg" not in entry["left_out"]
+    assert (entry["status"], entry["reason"]) == ("missing", "the figure is about ResGDN: not part of this run")
     assert kodak["reason"] == "dataset kodak is not part of this run"
     assert sorted(path.name for path in (run / "parts").glob("*/*")) == ["jpeg", "webp"]
     listed = subprocess.run([*command, "stanh_figures", "-n", *config], cwd=project, capture_output=True, text=True)

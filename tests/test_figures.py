@@ -5,20 +5,24 @@ from __future__ import annotations
 import io
 import json
 import re
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 from PIL import Image
 
 from bench import records
 from bench.discovery import load
 from bench.errors import UsageError
 from bench.figures import draw
+from bench.figures.colour import apart_in_grey, luminance
 from bench.figures.spec import read_specification
-from bench.figures.style import styles
+from bench.figures.style import plain_log, styles
 from bench.files import sha256, sha256_file, sha256_pixels
 from bench.rd import bd_table
 
@@ -200,17 +204,22 @@ def test_a_new_codec_just_appears_and_controls_and_skipped_ones_do_not(drawn, tm
     assert entry["left_out"] == {"absent": "skipped: no library"}
 
 
-def test_a_missing_dataset_or_anchor_leaves_a_picture_with_the_reason(tmp_path):
+def test_a_missing_dataset_or_anchor_leaves_an_entry_with_the_reason_and_no_file(tmp_path):
     path = _run(tmp_path, _records(), _only("rd", "speed", datasets=["kodak", "tecnick"]))
     entries = {entry["name"]: entry for entry in draw.draw_all(tmp_path, path)}
     assert entries["rd_kodak"]["status"] == "ok"
     assert entries["rd_tecnick"]["status"] == "missing"
     assert entries["rd_tecnick"]["reason"] == "dataset tecnick is not part of this run"
-    assert (tmp_path / "figures" / "rd_tecnick.png").stat().st_size > 1000
+    assert entries["rd_tecnick"]["files"] == {} and entries["rd_tecnick"]["columns"]
+    assert not list((tmp_path / "figures").glob("*tecnick*"))
     assert "no times were measured on kodak" in entries["speed_kodak"]["reason"]
+    path = _run(tmp_path, _records(), _only("gain"))
+    (entry,) = draw.draw_all(tmp_path, path)
+    drawn = [tmp_path / file for file in entry["files"].values()]
     path = _run(tmp_path, _records(), _only("gain", anchor="absent"))
     (entry,) = draw.draw_all(tmp_path, path)
     assert entry["reason"] == "the anchor absent was not measured on kodak"
+    assert len(drawn) == 4 and not any(file.exists() for file in drawn), "those of the earlier run are gone"
 
 
 def test_of_several_anchors_the_first_measured_one_is_taken(tmp_path):
@@ -219,7 +228,7 @@ def test_of_several_anchors_the_first_measured_one_is_taken(tmp_path):
     assert entry["anchor"] == "beta" and entry["codecs"] == sorted(set(CODECS) - {"beta"})
 
 
-def test_a_dataset_on_which_everything_failed_is_a_picture_too(tmp_path):
+def test_on_a_dataset_on_which_everything_failed_nothing_is_drawn(tmp_path):
     frame = records.table(
         [{"dataset": "kodak", "codec": "alpha", "role": "codec", "status": "failed", "reason": "boom"}]
     )
@@ -289,6 +298,88 @@ def test_the_repositorys_own_specification_is_sound_and_its_claimed_curves_exist
         ]:
             found = [published_curve(name, dataset, spec["metric"], curves) for dataset in set(curves.dataset)]
             assert any(len(curve) for curve in found), f"{name} has no {spec['metric']} anywhere"
+
+
+BOLD = {"page": {"bold": ["alpha", "beta"]}, "styles": {name: {"colour": "#123456"} for name in ("alpha", "gamma")}}
+
+
+def test_where_all_codecs_are_shown_some_stand_out_and_all_have_a_label_at_their_curve(tmp_path):
+    path = _run(tmp_path, _records(codecs=(*CODECS, "newcomer")), _only("rd") | BOLD)
+    (entry,) = draw.draw_all(tmp_path, path)
+    svg = (tmp_path / entry["files"]["svg"]).read_text()
+    comments = re.findall(r"<!-- (.*?) -->", svg)
+    assert {"alpha", "beta", "gamma", "prefix*", "newcomer", "Published elsewhere"} <= set(comments)
+    assert "* at fixed rates" in " ".join(comments)
+    assert svg.count("stroke: #c4c4bf") >= 1 and svg.count("stroke: #123456") >= 1
+    context = draw._read(tmp_path, path, None, (), tmp_path / "none")[1]
+    draw._read.cache_clear()
+    assert context.standing_out({}, [*CODECS, "newcomer"]) == {"alpha", "beta", "prefix", "newcomer"}, "gamma is known"
+    assert context.standing_out({"codecs": ["alpha"]}, ["alpha"]) is None, "a figure of chosen codecs shows all of them"
+    table = pd.read_csv(tmp_path / entry["files"]["csv"])
+    assert len(table[table.codec == "gamma"]) == 10, "grey curves are in the CSV like the others"
+
+
+def test_the_axes_are_fitted_to_the_rates_that_the_curves_share(tmp_path):
+    frame = _records()
+    tiny = frame[(frame.codec == "alpha") & (frame.point_index == 0)].assign(point="tiny", point_index=20, bpp=0.001)
+    path = _run(tmp_path, pd.concat([frame, tiny.assign(psnr_rgb_db=5.0)]), _only("rd") | BOLD)
+    _, context = draw._read(tmp_path, path, None, (), tmp_path / "none")
+    draw._read.cache_clear()
+    spec = SPECIFICATION["figures"][0]
+    table = draw.KINDS["rd"].table(context, spec, "kodak")
+    (axes,) = draw.KINDS["rd"].draw(table, context, spec, "kodak").axes
+    assert table.bpp.min() == 0.001 and axes.get_xlim()[0] > 0.09 and axes.get_ylim()[0] > 15
+
+
+def test_captions_say_what_has_to_be_known_of_a_dataset(tmp_path):
+    remarks = {"remarks": {"kodak": "Only five images."}}
+    path = _run(tmp_path, _records(), _only("rd", caption="Curves.") | remarks)
+    (entry,) = draw.draw_all(tmp_path, path)
+    assert entry["caption"] == "Curves. Only five images."
+    assert "one of them decoded from a JPEG" in read_specification()["remarks"]["sample"]
+
+
+def test_figures_for_a_paper_have_two_widths_text_as_text_and_their_hash_in_the_metadata(drawn, tmp_path):
+    _, entries = drawn
+    path = _run(tmp_path, _records(), _only("rd", "per_image"))
+    for entry, page in zip(draw.draw_all(tmp_path, path, paper=True), (entries[0], entries[3]), strict=True):
+        assert set(entry["files"]) == {"csv", "single.svg", "single.pdf", "double.svg", "double.pdf"}
+        assert (entry["sha256"], entry["title"]) == (page["sha256"], page["title"]), "the same numbers"
+        for layout, inches in (("single", 3.5), ("double", 7.16)):
+            svg = (tmp_path / entry["files"][f"{layout}.svg"]).read_text()
+            shown = svg[svg.index("</metadata>") :]
+            assert f'width="{72 * inches:g}pt"' in svg
+            assert entry["sha256"] in svg[: svg.index("</metadata>")] and entry["sha256"][:12] not in shown
+            assert "5 images;" in svg and "5 images;" not in shown and "<date>" not in svg
+            sizes = {float(size) for size in re.findall(r"font: (?:\w+ )*([\d.]+)px", shown)}
+            assert len(re.findall("<text", shown)) > 10 and sizes == {8.0}
+            pdf = (tmp_path / entry["files"][f"{layout}.pdf"]).read_bytes()
+            assert entry["sha256"].encode() in pdf and b"CreationDate" not in pdf
+    assert json.loads((tmp_path / "figures" / "paper" / "index.json").read_text())[0]["name"] == "rd_kodak"
+    assert not (tmp_path / "figures" / "index.json").exists()
+
+
+def test_print_without_colour_tells_the_curves_of_a_papers_figure_apart():
+    found = [luminance(colour) for colour in apart_in_grey(["#D55E00", "#0072B2", "#009E73", "#CC3311", "#882255"])]
+    assert min(abs(p - q) for p, q in combinations(found, 2)) > 0.02
+    assert min(abs(p - q) for p, q in pairwise(found)) > 0.08, "neighbours in the legend most of all"
+    assert max(found) < 0.6, "none is too pale for white paper"
+    assert apart_in_grey(["#0072B2"]) and apart_in_grey([]) == []
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.003, 20), (0.002, 0.5), (0.7, 40), (0.11, 0.14), (1e-4, 2e3)])
+@pytest.mark.parametrize("inches", [1.2, 2.2, 4.5])
+def test_the_numbers_of_a_log_axis_do_not_collide(low, high, inches):
+    figure = Figure(figsize=(inches / 0.775, 2), dpi=100)
+    axes = figure.subplots()
+    figure.subplots_adjust(left=0.125, right=0.9)
+    axes.set_xscale("log")
+    axes.set_xlim(low, high)
+    plain_log(axes)
+    FigureCanvasAgg(figure).draw()
+    labels = [label.get_window_extent() for label in axes.get_xticklabels()]
+    assert 2 <= len(labels) <= 9
+    assert all(after.x0 - before.x1 > 1 for before, after in pairwise(labels))
 
 
 def test_progress_counts_up_to_the_number_of_figures(tmp_path):

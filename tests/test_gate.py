@@ -415,7 +415,7 @@ def test_a_mistake_is_exit_code_2(gated, tmp_path, capsys):
     assert main([*gated, "--fail", "5"]) == 2
     assert main([*gated, "--codecs", "nosuch"]) == 2
     assert main(["gate", "--folder", str(tmp_path), "--baseline", gated[-1]]) == 2
-    assert "make them: snakemake --cores" in capsys.readouterr().err
+    assert "make them with: snakemake --cores" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "results" / "baselines").glob("*.csv")), ids=lambda path: path.stem)

@@ -89,7 +89,7 @@ def test_no_input_reaches_a_script_but_through_its_environment():
 def test_what_a_workflow_runs_exists(path):
     makefile = (ROOT / "Makefile").read_text()
     steps = [step for job in yaml.safe_load(path.read_text())["jobs"].values() for step in job["steps"]]
-    scripts = [step["run"].split() for step in steps if "run" in step]
+    scripts = [step["run"].split() for step in steps if "run" in step]  # a script, or make and a target
     assert scripts
     for program, *arguments in scripts:
         if program == "make":

@@ -61,7 +61,7 @@ ABSENT = {  # figure -> what its reason has to say
 }
 
 
-def run_of(base: Path, images: dict[str, np.ndarray]) -> Path:
+def find_run(base: Path, images: dict[str, np.ndarray]) -> Path:
     folder, rows = small_run(base, ("jpeg", "jpeg2000", "identity", "grey"), images)
     frame = records.table(rows)
     records.write(frame, folder / "records.parquet")
@@ -72,7 +72,7 @@ def run_of(base: Path, images: dict[str, np.ndarray]) -> Path:
 
 @pytest.mark.parametrize("case", CASES)
 def test_such_images_have_a_page_and_each_absent_figure_its_reason(case: str, tmp_path: Path) -> None:
-    folder = run_of(tmp_path, CASES[case])
+    folder = find_run(tmp_path, CASES[case])
     drawn = draw_all(folder, only=FIGURES)
     write(folder / "figures" / "index.json", to_json(drawn))
     entries = {entry["name"].removesuffix("_photos"): entry for entry in drawn}
@@ -89,7 +89,7 @@ def test_such_images_have_a_page_and_each_absent_figure_its_reason(case: str, tm
 def test_a_figure_that_cannot_be_drawn_is_failed_with_its_reason_and_the_others_are_drawn(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    folder = run_of(tmp_path, {"noise": no_common_quality()["noise"]})
+    folder = find_run(tmp_path, {"noise": no_common_quality()["noise"]})
 
     class Broken:
         COLUMNS = ["kind", "codec"]

@@ -207,7 +207,7 @@ def test_a_job_waits_for_a_gpu_and_gets_it_when_its_holder_is_killed(two_gpus, o
     waiter = subprocess.Popen(
         [sys.executable, "-c", code], cwd=ROOT, env=shell(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
-    assert "waiting for a GPU: other jobs have Abacus A" in waiter.stderr.readline()
+    assert "waiting for a GPU: other jobs are using Abacus A" in waiter.stderr.readline()
     assert waiter.poll() is None
     holder.kill()
     holder.wait()

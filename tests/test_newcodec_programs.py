@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from bench.author.newprogram import Programs, values, wrap
+from bench.author.newprogram import Programs, parse_values, wrap
 from bench.cli import main
 from bench.discovery import load
 from bench.errors import BitstreamError, UsageError
@@ -86,7 +86,7 @@ def test_a_decoder_that_is_made_to_write_without_end_is_stopped(add_wrapper, tmp
     from codecs_wrappers.native import program
 
     monkeypatch.setattr(program, "LARGEST_FILE", 1 << 20)
-    with pytest.raises(BitstreamError, match=r"exit status 0 expected"):
+    with pytest.raises(BitstreamError, match=r"expected exit status 0"):
         load("endless").decode(b"1")
     (tmp_path / "large").write_bytes(bytes(1 << 21))  # this process may write what it likes
 
@@ -108,7 +108,7 @@ def test_the_contract_test_passes_on_it_at_once(tmp_path):
         timeout=240,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 20
+    assert int(re.search(r"(\d+) passed", done.stdout)[1]) >= 15
 
 
 @pytest.mark.parametrize(
@@ -116,16 +116,16 @@ def test_the_contract_test_passes_on_it_at_once(tmp_path):
     [
         (
             Programs("enc {q} {in}", "dec {in} {out}", (1,)),
-            "--command: expected {in} and {out} in it, {out} is missing",
+            "--command: expected {in} and {out}, but {out} is missing",
         ),
-        (Programs("enc {q} {in} {out}", "dec {out}", (1,)), "--decode: expected {in} and {out} in it, {in} is missing"),
-        (Programs("enc {q} {in} {out}", "dec {q} {in} {out}", (1,)), "the bitstream alone has to decode.*; got {q}"),
+        (Programs("enc {q} {in} {out}", "dec {out}", (1,)), "--decode: expected {in} and {out}, but {in} is missing"),
+        (Programs("enc {q} {in} {out}", "dec {q} {in} {out}", (1,)), "only {in} and {out} in --decode; got {q}"),
         (Programs("enc {q} {r} {in} {out}", "dec {in} {out}", (1,)), "one setting.*got {q}, {r}"),
         (Programs("enc {image} {in} {out}", "dec {in} {out}", (1,)), "one setting.*got {image}"),
-        (Programs("enc {q} {in} {out}", "dec {in} {out}"), "needs its values.*got {q} and 0 values"),
+        (Programs("enc {q} {in} {out}", "dec {in} {out}"), "needs distinct values.*got {q} and 0 values"),
         (Programs("enc {in} {out}", "dec {in} {out}", (1, 2)), "values need a setting; got no setting and 2 values"),
-        (Programs("enc {q} {in} {out}", "dec {in} {out}", (1, 1)), "each once.*and 2 values"),
-        (Programs("enc {q} {in} {out}", "dec {in} {out}", ("a/b",)), "letters, digits and ._- only; got a/b"),
+        (Programs("enc {q} {in} {out}", "dec {in} {out}", (1, 1)), "distinct values.*and 2 values"),
+        (Programs("enc {q} {in} {out}", "dec {in} {out}", ("a/b",)), "letters, digits and ._- only, got a/b"),
         (Programs("enc '{q} {in} {out}", "dec {in} {out}", (1,)), "No closing quotation"),
         (Programs("enc {q {in} {out}", "dec {in} {out}", (1,)), "--command: "),
         (Programs("false {q} {in} {out}", "true {in} {out}", (1,)), "png images: .*got 1 from false.*; ppm images: "),
@@ -170,4 +170,4 @@ def test_half_a_request_is_a_mistake(arguments, capsys):
 
 
 def test_values_are_numbers_where_they_look_like_it():
-    assert values("10, 0.5,-3,fast,") == (10, 0.5, -3, "fast")
+    assert parse_values("10, 0.5,-3,fast,") == (10, 0.5, -3, "fast")

@@ -76,7 +76,7 @@ def test_a_codec_that_declares_none_has_what_its_points_have():
         Parameter("speed", float, (0.5, 1)),
         Parameter("kind", str, ("a", "b")),
     )
-    with pytest.raises(UsageError, match="'q' is a number or a text"):
+    with pytest.raises(UsageError, match="'q': expected numbers at every operating point"):
         parameters_from_points([{"q": 5}, {"q": "fast"}])
 
 

@@ -15,10 +15,11 @@ from PIL import Image
 from bench import records
 from bench.cli import main
 from bench.data.datasets import fetch, source_of, write_manifest
+from bench.data.slugs import slug, slugs
 from bench.errors import UsageError
 from bench.files import LONGEST_NAME, check_output, file_name, printable, temp_path, to_json, write_atomically
 from bench.run.job import Job
-from bench.workflow import run_name, slug, slugs
+from bench.workflow import run_name
 
 ROOT = Path(__file__).parents[1]
 PHOTO = np.random.default_rng(1).integers(0, 256, (24, 40, 3), dtype=np.uint8)
@@ -113,7 +114,7 @@ def test_a_folder_without_write_permission_is_a_mistake(monkeypatch, capsys):
     monkeypatch.undo()
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert main(["encode", "webp", "photo.png", "out.webp"]) == 2
-    assert "nothing can be written in" in capsys.readouterr().err
+    assert "is not a writable folder" in capsys.readouterr().err
 
 
 def test_a_wrong_place_is_said_before_any_work_is_done(monkeypatch, capsys):
@@ -123,7 +124,7 @@ def test_a_wrong_place_is_said_before_any_work_is_done(monkeypatch, capsys):
     monkeypatch.setattr("bench.data.datasets.manifest_or_reason", worked)
     for command in (["run", "webp"], ["time", "webp"], ["study", "stanh_costs"], ["decode-matrix"]):
         assert main([*command, "--dataset", "folder:.", "--out", str(Path.cwd())]) == 2
-        assert "this is a folder" in capsys.readouterr().err
+        assert "expected a file, got a folder" in capsys.readouterr().err
 
 
 def test_a_full_disk_is_no_mistake_of_the_user(monkeypatch, capsys):
@@ -152,7 +153,7 @@ def test_the_input_is_never_overwritten(arguments, capsys):
     os.link("photo.png", "hard.png")
     before = Path("photo.png").read_bytes()
     assert main(arguments) == 2
-    assert "it is what is read, and would be lost" in capsys.readouterr().err
+    assert "this is also the input, which would be lost" in capsys.readouterr().err
     assert Path("photo.png").read_bytes() == before
 
 
@@ -184,7 +185,7 @@ def test_another_codecs_bitstream_is_a_sentence_that_names_it(capsys):
     Path("photo.spiht").write_bytes(b"no picture")
     assert main(["decode", "webp", "photo.spiht", "out.png"]) == 2
     message = capsys.readouterr().err
-    said = "decoding photo.spiht as webp: these bytes are no file of its format; .spiht is the extension of spiht"
+    said = "decoding photo.spiht as webp: these bytes are not a file in its format; .spiht is the extension of spiht"
     assert message == f"rdbench: {said}\n"
 
 
@@ -196,12 +197,12 @@ def test_another_codecs_bitstream_is_a_sentence_that_names_it(capsys):
     [
         ("webp", (8, 16384), "16383"),
         ("heic", (8, 16384), "x265"),
-        ("bpg444", (8, 16384), "x265 takes no picture of 16384"),
-        ("resgdn", (8, 16384), "x265 takes no picture of 16384"),
+        ("bpg444", (8, 16384), "x265 refuses a picture of 16384"),
+        ("resgdn", (8, 16384), "x265 refuses a picture of 16384"),
         ("jpeg", (1, 70000), "encoding in.png as jpeg at q50"),
         ("avif", (1, 70000), "encoding in.png as avif at q48"),
-        ("avif", (65536, 2), "its own decoder cannot read the result"),
-        ("vvc420", (2, 65536), "its own decoder cannot read the result"),
+        ("avif", (65536, 2), "its own decoder cannot decode the result"),
+        ("vvc420", (2, 65536), "its own decoder cannot decode the result"),
     ],
 )
 def test_an_image_that_a_library_refuses_is_one_sentence_and_no_file(codec, shape, words, capsys):
@@ -220,7 +221,7 @@ def test_an_image_that_a_library_refuses_is_one_sentence_and_no_file(codec, shap
 def test_rate_control_says_what_the_library_refuses(capsys):
     Image.new("RGB", (16384, 8)).save("in.png")
     assert main(["rate", "webp", "in.png", "--bpp", "0.5", "--out", "out.webp"]) == 2
-    assert "encoding in.png as webp to 0.5 bpp: ValueError: encoding error 5" in capsys.readouterr().err
+    assert "encoding in.png as webp at 0.5 bpp: ValueError: encoding error 5" in capsys.readouterr().err
     assert not Path("out.webp").exists()
 
 
@@ -289,10 +290,10 @@ def test_what_looks_like_an_image_is_used_or_refused_and_never_passed_over(capsy
     assert row["images"] == 4
     reasons = {image["name"]: image["reason"] for image in row["refused"]}
     assert set(reasons) == {"anim", "c", "gone", "sub"}
-    assert "this is GIF" in reasons["anim"] and "rdbench convert mine/anim.gif" in reasons["anim"].replace(
+    assert "got GIF" in reasons["anim"] and "rdbench convert mine/anim.gif" in reasons["anim"].replace(
         str(folder.absolute()), "mine"
     )
-    assert "this is AVIF" in reasons["c"] and "is a link to nothing" in reasons["gone"]
+    assert "got AVIF" in reasons["c"] and "is a broken link" in reasons["gone"]
     assert "sub-folder with images" in reasons["sub"]
     assert [image.name for image in fetch("folder:mine").images] == ["a", "b", "plain.jpg", "plain.png"]
     assert main(["fetch", "folder:mine"]) == 0
@@ -329,7 +330,7 @@ def test_an_image_that_cannot_be_read_is_one_refused_row_and_looked_at_again(mon
         assert [image.name for image in manifest.images] == ["a"]
         assert (
             manifest.refused[0]["name"] == "b"
-            and "Permission denied; allow reading it" in manifest.refused[0]["reason"]
+            and "Permission denied; make it readable" in manifest.refused[0]["reason"]
         )
         assert source_of("folder:mine") != before
     assert [image.name for image in fetch("folder:mine").images] == ["a", "b"]

@@ -237,7 +237,7 @@ def test_bytes_left_over_and_tables_of_another_kind_are_refused():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        (b"", "which no encoder writes"),
+        (b"", "expected an odd number of parameter bytes, got 0"),
         (b"\0\4", "which no encoder writes"),
         (b"\x09\4\7\x11", "no encoder writes the header's order 9.*a blend of 0 to 16"),
         (b"\0\4\6", "odd, positive"),

@@ -33,9 +33,9 @@ def test_elements_are_in_order_of_falling_priority_with_ties_by_place():
 
 @pytest.mark.parametrize(("blend", "attribute"), [(0, "centroid"), (16, "midpoint")])
 def test_the_ends_of_the_blend_are_the_mean_and_the_middle(blend, attribute):
-    for stage, values in zip(stages(coding.LEVELS), priority.shown(coding.LEVELS, blend), strict=True):
+    for stage, values in zip(stages(coding.LEVELS), priority.reconstructions(coding.LEVELS, blend), strict=True):
         assert np.array_equal(values, getattr(stage, attribute))
-    between = priority.shown(coding.LEVELS, 8)[0]
+    between = priority.reconstructions(coding.LEVELS, 8)[0]
     first = stages(coding.LEVELS)[0]
     low, high = np.minimum(first.centroid, first.midpoint), np.maximum(first.centroid, first.midpoint)
     assert ((between >= low) & (between <= high + 1)).all()
@@ -55,5 +55,5 @@ def test_the_blend_is_in_the_stream_and_changes_prefixes_only():
 
 def test_only_elements_have_an_order_by_gain_and_only_it_has_a_blend():
     for wrong in (("channel", "gain", 0), ("element", "gain", 17), ("element", "sigma", 3)):
-        with pytest.raises(UsageError, match="only elements are ordered by gain"):
+        with pytest.raises(UsageError, match="only elements can be ordered by gain"):
             Order(*wrong)

@@ -175,4 +175,4 @@ def test_the_commands_measure_with_the_codecs_weights(tmp_path, capsys):
     lines = [line.split()[:3] for line in printed.splitlines()[-6:]]
     feasible = ["element by sigma", "channel by sigma", "channel by rate", "pixel by sigma", "pixel by rate"]
     assert sorted(map(" ".join, lines[1:])) == sorted(feasible)
-    assert "--slope asks for it" in printed
+    assert "--slope includes it" in printed

@@ -93,7 +93,7 @@ def test_a_target_out_of_reach_is_an_error_that_names_the_range(codec, target, p
         low, high = 8 * 20 / (176 * 192), 8 * 9020 / (176 * 192)
     else:
         low, high = (bpp(codec, photograph, point) for point in (codec.points[0], codec.points[-1]))
-    with pytest.raises(UsageError, match=f"to {target:g} bpp: it reaches from {low:.4f} to {high:.4f} bpp"):
+    with pytest.raises(UsageError, match=f"at {target:g} bpp: its rates go from {low:.4f} to {high:.4f} bpp"):
         encode_to_rate(codec, photograph, target)
 
 
@@ -207,4 +207,4 @@ def test_the_command_says_where_a_codec_is_not_continuous_and_what_is_out_of_rea
     assert main(["rate", "jpeg", image, "--bpp", "1"]) == 0
     assert "nearest of its 19 operating points" in capsys.readouterr().err
     assert main(["rate", "jpeg", image, "--bpp", "99"]) == 2
-    assert "jpeg cannot code this image to 99 bpp: it reaches from" in capsys.readouterr().err
+    assert "jpeg cannot code this image at 99 bpp: its rates go from" in capsys.readouterr().err

@@ -7,6 +7,7 @@ import re
 import shutil
 from collections.abc import Callable
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -18,18 +19,22 @@ from PIL import Image
 from smallrun import small_run, write
 
 from bench import records
-from bench.claims.ledger import REPRODUCED
+from bench.claims.ledger import NOT_TESTABLE, REPRODUCED
 from bench.discovery import load
 from bench.errors import UsageError
+from bench.figures.colour import contrast
+from bench.figures.fitting import common_range, short_labels, spread
 from bench.figures.spec import read_specification
 from bench.figures.style import COLOURS, styles
 from bench.files import sha256, sha256_pixels, to_json
+from bench.rd.published import published_curve
 from bench.report import build
 from bench.report.checks import controls
-from bench.report.looks import DARK_GROUND, LIGHT_GROUND, contrast, legible, look
+from bench.report.looks import DARK_GROUND, LIGHT_GROUND, legible, look
+from bench.report.message import level, training_sentences
 from bench.report.originals import load_originals
-from bench.report.overview import plot
 from bench.report.run import read_run
+from bench.report.sketch import plot
 
 CODECS = ("jpeg", "webp", "identity", "grey")
 FAILURE = "decode: ValueError: <b>& not a bitstream"
@@ -214,24 +219,74 @@ def test_numbers_of_the_bd_table_are_those_of_bd_csv(index: Path) -> None:
     assert 'class="mark amber" title="under 0.75' in page.source
 
 
-def test_the_page_begins_with_the_curves_their_bd_rates_and_the_verdicts(run_folder: Path) -> None:
-    part = {"names": [], "verdict": REPRODUCED, "value": 2.5, "unit": "dB", "reason": "", "note": "", "test": "1 > 0"}
-    part |= {"ci_low": 2.0, "ci_high": 3.0, "n_images": 2}
-    claim = {"paper": "own", "dataset": "photos", "verdict": REPRODUCED, "name": "one", "says": "", "where": ""}
-    claim |= {"parts": [part], "reason": "", "tolerance": None, "run": "", "changes": "", "kind": "detail"}
+def test_the_page_begins_with_the_training_the_claims_the_curves_and_the_bd_rates(run_folder: Path) -> None:
+    part = {"names": [], "verdict": REPRODUCED, "value": 2.5, "unit": "dB", "reason": "", "note": "", "lacks": ""}
+    part |= {"ci_low": 2.0, "ci_high": 3.0, "n_images": 2, "test": "mean_gain(webp, jpeg) > 0"}
+    claim = {"paper": "own", "dataset": "photos", "verdict": REPRODUCED, "name": "one", "where": ""}
+    claim |= {"parts": [part], "reason": "", "tolerance": None, "run": "", "changes": "", "kind": "headline"}
+    claim |= {"says": "Own is better (read as by 1 %)."}
+    absent = {
+        **part,
+        "verdict": NOT_TESTABLE,
+        "value": None,
+        "reason": "codec nosuch is not in the run",
+        "lacks": "codec",
+    }
+    away = {**claim, "name": "away", "verdict": NOT_TESTABLE, "parts": [absent], "reason": absent["reason"]}
     sure = {**claim, "name": "three", "kind": "by construction"}  # in no count
-    papers = {"own": {"title": "Own: a paper", "arxiv": "1", "datasets": ["photos"]}}
-    write(run_folder / "claims.json", to_json({"papers": papers, "claims": [claim, {**claim, "name": "two"}, sure]}))
-    source = Page(build(run_folder)).source
-    start = source[source.index('id="overview"') : source.index('id="claims"')]
-    assert source.index('id="overview"') < source.index('id="claims"') < source.index('id="summary"')
+    detail = {**claim, "name": "two", "kind": "detail", "says": "Only a detail."}
+    papers = {"own": {"title": "Own: a paper", "arxiv": "1", "datasets": ["photos"], "training": {"gpu_days": 2}}}
+    write(run_folder / "claims.json", to_json({"papers": papers, "claims": [claim, detail, away, sure]}))
+    page = Page(build(run_folder))
+    source = page.source
+    start = source[source.index('id="overview"') : source.index('id="summary"')]
+    sections = ("overview", "curves", "pictures", "claims", "cost", "methods", "records")
+    places = [source.index(f'<section id="{name}"') for name in sections]
+    assert places == sorted(places), "in the order in which a reader asks"
+    assert "No codec of this run has trained weights." in start
     drawn = re.findall(r'<g class="curve[^>]*data-codec="(\w+)"', start)
     listed = re.findall(r'<tr data-codec="(\w+)"', start)
-    assert set(drawn) == {"jpeg", "webp"} and listed == ["jpeg", "webp"], "the anchor, then by BD-rate"
+    assert set(drawn) == {"jpeg", "webp"} and listed == ["webp", "jpeg"], "by BD-rate, the anchor at zero"
     assert 'href="records.html#dataset=photos&amp;codec=webp"><data value="-31.23456"' in start
     assert "[−40.5, −20.2]" in start and "1 failure" in start and "1 skipped" in start
-    assert '<a class="mark good" href="#claims-photos-own">2 reproduced</a>' in start
-    assert 'id="claims-photos-own"' in source
+    assert 'href="#claims-photos-own">2 reproduced of 3 claims</a>' in start
+    assert "Own is better." in start and "mean gain +2.50 dB [+2.00, +3.00]" in start and "Only a detail" not in start
+    assert '<a href="#untested-photos">1 headline claim this run cannot test</a>' in start
+    claims = source[places[3] : places[4]]
+    assert 'id="claims-photos-own"' in claims and claims.count('<details class="claim"') == 3
+    assert "1 claim not on this page, because this run cannot test it: 1 for want of a codec, 0 of" in page.text
+    assert "codec nosuch is not in the run" not in claims[: claims.index('id="untested-photos"')]
+
+
+def test_the_first_sentence_sums_the_trainings_and_says_how_far_they_are_from_the_published_level(
+    run_folder: Path,
+) -> None:
+    path = run_folder / "status" / "webp.json"
+    facts = [{"name": "net", "hours": 1.5, "device": "CPU, 1 threads"}, {"name": "bit", "hours": 1, "base": "net"}]
+    path.write_text(to_json({**json.loads(path.read_text()), "training": facts}))
+    papers = {"a": {"training": {"gpu_days": 2.5}}, "b": {"training": {"gpu_days": 0.4}}, "c": {}}
+    first, *others = training_sentences(read_run(run_folder), papers)
+    assert first == (
+        "The learned codecs' networks were trained for 2.5 hours in all (CPU, 1 thread); the papers' own trainings "
+        "take 0.4 to 2.5 GPU days (estimated for an A100)."
+    )
+    assert others == ["These images cannot tell how far they are from the published level: its curves are for Kodak."]
+
+
+@pytest.mark.parametrize(("factor", "words"), [(1.5, "are not at the published level"), (1.02, "are at the published")])
+def test_the_level_is_the_bd_rate_against_the_published_curve_of_the_same_architecture(
+    run_folder: Path, factor: float, words: str
+) -> None:
+    curve = published_curve("compressai/mbt2018-mean_mse_8bit", "kodak", "psnr_rgb_db")
+    about = {"dataset": "kodak", "image": "a", "codec": "mean_scale", "role": "codec", "status": "ok"}
+    points = enumerate(zip(curve.bpp, curve.value, strict=True))
+    rows = [
+        about | {"point": f"p{at}", "point_index": at, "bpp": factor * bpp, "psnr_rgb_db": value, "saturated": False}
+        for at, (bpp, value) in points
+    ]
+    records.write(records.table(rows), run_folder / "records.parquet")
+    (sentence,) = level(read_run(run_folder))
+    assert words in sentence and f"needs {100 * (factor - 1):.0f} % more rate" in sentence and "Kodak" in sentence
 
 
 def test_the_headlines_curves_stand_where_the_records_say(built: Path) -> None:
@@ -243,6 +298,31 @@ def test_the_headlines_curves_stand_where_the_records_say(built: Path) -> None:
     assert {text: x for x, text in places["x_ticks"]}["1"] == middle
     assert {text: y for y, text in places["y_ticks"]}["30"] == between
     assert plot({"one": {"bpp": [], "value": []}}) is None
+
+
+def test_one_curve_of_tiny_rates_does_not_stretch_the_axes() -> None:
+    usual = {"bpp": [0.1, 0.5, 2.0], "value": [25.0, 32.0, 40.0]}
+    tiny = {"bpp": [0.008, 0.3], "value": [14.0, 27.0]}
+    assert common_range([usual, usual, tiny]) == (0.1, 2.0)
+    alone, both = plot({"a": usual, "b": usual}), plot({"a": usual, "b": usual, "tiny": tiny}, ["a", "b"])
+    assert alone["curves"]["a"] == both["curves"]["a"] and alone["x_ticks"] == both["x_ticks"]
+    assert both["curves"]["tiny"][0][0] < both["box"][0], "it leaves the box, where it is clipped"
+    assert both["ends"]["tiny"][2] is None and both["ends"]["a"][2] is not None, "only bold curves have labels"
+    apart = plot({"a": usual, "low": {"bpp": [0.001, 0.002], "value": [10.0, 11.0]}}, ["a"])
+    assert "low" not in apart["ends"]
+
+
+def test_labels_at_line_ends_do_not_overlap_and_stay_inside() -> None:
+    places = spread([50.0, 51.0, 52.0, 300.0, 395.0, 396.0], gap=14, low=10, high=398)
+    assert all(after - before >= 14 for before, after in pairwise(places))
+    assert places[0] >= 10 and places[-1] <= 398 and places[3] == 300
+    labels = {"a": "STanH (3 anchors, 3 derivations)", "b": "STanH (1 anchor)", "c": "BPG 4:4:4", "d": "x" * 40}
+    assert short_labels(labels) == {
+        "a": "STanH (3 anchors)",
+        "b": "STanH (1 anchor)",
+        "c": "BPG 4:4:4",
+        "d": "x" * 22 + "…",
+    }
 
 
 def test_print_without_colour_tells_codecs_apart() -> None:

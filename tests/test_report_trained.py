@@ -37,14 +37,14 @@ def teach(run_folder: Path, codec: str, *training: dict) -> None:
 
 
 def test_a_run_without_networks_says_so(run_folder):
-    assert "No codec of this run has trained weights." in section(build(run_folder), "training")
+    assert "No codec of this run has trained weights." in section(build(run_folder), "cost")
 
 
 def test_weights_stand_once_with_all_that_use_them_and_hours_are_summed(run_folder):
     net = {"name": "net", "bytes": 7_106_066, "steps": 900, "crops": 1800, "crop": 256, "hours": 1.5, "device": "CPU"}
     teach(run_folder, "webp", net, {"name": "a_few", "bytes": 1072, "hours": 0.5, "base": "net"})
     teach(run_folder, "jpeg", net)
-    text = section(build(run_folder), "training")
+    text = section(build(run_folder), "cost")
     assert "for 2.0 hours in all" in text
     rows = re.findall(r'<tr><th scope="row"(.*?)</tr>', text, re.S)
     assert len(rows) == 2 and rows[0].startswith(">net<") and 'title="on net"' in rows[1]
@@ -61,7 +61,7 @@ def test_the_decode_matrix_shows_failures_and_differing_samples(run_folder):
         'webp,"CPU, 1 thread","CPU, 2 threads",6,0,2,17,4000,1,2,\n'
         'webp,"CPU, 2 threads","CPU, 1 thread",6,1,0,0,4000,0,2,checksum of the symbols\n'
     )
-    text = section(build(run_folder), "training")
+    text = section(build(run_folder), "cost")
     assert "17 of 4000" in text and "checksum of the symbols" in text and "CPU, 2 threads" in text
     assert "was not measured" not in text
 

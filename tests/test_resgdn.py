@@ -335,7 +335,11 @@ def test_a_picture_against_the_grain_gives_a_finite_gradient():
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"crop": 128}, "192 or more, not 128"), ({"bits": (0, 2)}, "bits"), ({"mse_weight": 0}, "mse_weight")],
+    [
+        ({"crop": 128}, "at least 192 for MS-SSIM, got 128"),
+        ({"bits": (0, 2)}, "bits"),
+        ({"mse_weight": 0}, "mse_weight"),
+    ],
 )
 def test_a_wrong_training_is_refused(changes, message):
     with pytest.raises(UsageError, match=message):
@@ -412,11 +416,11 @@ def test_errors_say_what_is_wrong(both, base):
     payload = alone[header.size :]
     channels = coding._FIXED.size
     forged = {
-        "describe no quantizer": header.parameters[:channels],
-        "quantizes 7 channels, the model has 8": header.parameters[:-5],
-        "no quantizer": bytes([9]) + header.parameters[1:],
-        "describe no": header.parameters[:channels] + b"\x7f\x80\0\0" + header.parameters[channels + 4 :],
-        "parameters describe": header.parameters[: channels + 4] + b"\xff" + header.parameters[channels + 5 :],
+        "do not describe a quantizer": header.parameters[:channels],
+        "expected 8 channels in the header, got 7": header.parameters[:-5],
+        "not describe a quantizer": bytes([9]) + header.parameters[1:],
+        "describe a quantizer": header.parameters[:channels] + b"\x7f\x80\0\0" + header.parameters[channels + 4 :],
+        "parameters do not describe": header.parameters[: channels + 4] + b"\xff" + header.parameters[channels + 5 :],
     }
     for message, parameters in forged.items():
         with pytest.raises(BitstreamError, match=message):
@@ -424,7 +428,7 @@ def test_errors_say_what_is_wrong(both, base):
     other = dataclasses.replace(header, tables=b"\0\0\0\0")
     with pytest.raises(BitstreamError, match="tables 00000000"):
         base.decode(other.write() + payload)
-    with pytest.raises(BitstreamError, match=r"shape \(5, 8, 8\) expected"):
+    with pytest.raises(BitstreamError, match=r"expected shape \(5, 8, 8\)"):
         base.decode(dataclasses.replace(header, width=64).write() + payload)
     with pytest.raises(BitstreamError, match="model 00000000"):
         base.decode(dataclasses.replace(header, model=bytes(4)).write() + payload)

@@ -20,7 +20,7 @@ pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[le
 
 from codecs_wrappers.learned import device
 from codecs_wrappers.learned.hyperprior import networks
-from codecs_wrappers.learned.training import command, config, logs, process, status, trainer
+from codecs_wrappers.learned.training import command, config, logs, process, session, status, trainer
 from codecs_wrappers.learned.training.data import crops
 from codecs_wrappers.learned.training.judging.averages import Judge
 from codecs_wrappers.learned.training.learner import Learner
@@ -100,15 +100,12 @@ def test_a_file_that_is_no_configuration_is_a_sentence(home, content):
         (["--branch", "10steps", "--steps", "20"], "leave out the other steps"),
         (["--branch", "10steps", "--minutes", "1"], "leave out the other minutes"),
         (["--branch", "10steps", "--set", "rate_weight=1"], "leave out the other rate_weight"),
-        *[
-            (["--set", f"{key}=1"], f"--set {key}: this is no key")
-            for key in ("minutes", "trunk", "resume", "out", "name")
-        ],
+        *[(["--set", f"{key}=1"], f"--set {key}: not a key") for key in ("minutes", "trunk", "resume", "out", "name")],
         (["--set", "notes=["], "expected a value as in yaml"),
-        (["--threads", "-1"], "--threads takes a number of 1 or more"),
-        (["--threads", "0"], "--threads takes a number of 1 or more"),
-        (["--pause-after", "nan"], "0 minutes or more, not after nan"),
-        (["--pause-after", "-1"], "0 minutes or more, not after -1"),
+        (["--threads", "-1"], "--threads: expected 1 or more"),
+        (["--threads", "0"], "--threads: expected 1 or more"),
+        (["--pause-after", "nan"], "0 minutes or more, got nan"),
+        (["--pause-after", "-1"], "0 minutes or more, got -1"),
         (["--start-from", "file:tiny.yaml"], "tiny.yaml: .*expected a safetensors file"),
     ],
 )
@@ -135,7 +132,7 @@ def test_a_list_that_replaces_a_value_in_python_is_one():
 
 def test_an_image_to_judge_by_that_is_trained_on_is_refused_whatever_its_name(home):
     (home / "held_out/other.png").write_bytes((home / "train/b.png").read_bytes())
-    with pytest.raises(UsageError, match=r"1 of the 2 images to judge by .*other\.png"):
+    with pytest.raises(UsageError, match=r"1 of the 2 images to validate on .*other\.png"):
         trainer.train("tiny.yaml", ["train"], ["held_out"], device="cpu", quiet=True)
 
 
@@ -209,14 +206,14 @@ def test_what_is_best_stays_what_the_file_of_the_best_weights_holds(home, monkey
     trainer.train("tiny.yaml", ["train"], ["held_out"], pause_after=0, **train)
     best = home / "results/training/tiny/best.safetensors"
     before = best.read_bytes()
-    real = trainer.write_atomically
+    real = session.write_atomically
 
     def full(path, content):
         if path.name == best.name:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return real(path, content)
 
-    monkeypatch.setattr(trainer, "write_atomically", full)
+    monkeypatch.setattr(session, "write_atomically", full)
     monkeypatch.setattr(Judge, "is_best", always_best)
     stop = Learner.advance
 

@@ -263,11 +263,11 @@ def test_every_committed_configuration_is_of_a_known_scheme_and_can_be_read():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"rate_weights": [0.1, 0.01]}, "must be above 0 and rise"),
+        ({"rate_weights": [0.1, 0.01]}, "expected increasing rate_weights above 0"),
         ({"batch": 3}, "multiple of the 2 rate weights"),
         ({"rate_weight": 0.1}, "unknown key 'rate_weight'"),
         ({"start_from": ["linear"]}, "'linear' is none of"),
-        ({"start_from": ["file:nowhere.safetensors"]}, "nothing of start_from is there"),
+        ({"start_from": ["file:nowhere.safetensors"]}, "nothing in start_from is available"),
     ],
 )
 def test_a_wrong_qsf_configuration_is_refused(train, change, message):

@@ -84,7 +84,7 @@ def test_an_unfinished_or_altered_training_is_not_shipped(trained, learned):
     with pytest.raises(UsageError, match=r"is not the file that mine\.yaml describes"):
         ship("mine", trained, learned)
     (trained / "mine.yaml").unlink()
-    with pytest.raises(UsageError, match="finish its training first"):
+    with pytest.raises(UsageError, match="finish the training first"):
         ship("mine", trained, learned)
     assert not (learned / "weights").exists()
 

@@ -27,6 +27,7 @@ from codecs_wrappers.learned.training import queue as queues
 from codecs_wrappers.learned.training import status as statuses
 from codecs_wrappers.learned.training.data import holdout
 from codecs_wrappers.learned.training.data.crops import image_files
+from codecs_wrappers.learned.training.folder import read_progress
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
 from codecs_wrappers.learned.training.steps.optimisers import Soap
@@ -117,7 +118,7 @@ def test_a_trunk_never_decays_and_goes_on_where_it_was_stopped(trunk, folders, m
     steps = [int(row["step"]) for row in rows(trunk / "validation.csv")]
     assert steps == sorted(steps)
     assert {0, 30, 60} <= set(steps)
-    progress = trainer.read_progress(trunk)
+    progress = read_progress(trunk)
     assert progress["step"] == outcome.step
     assert progress["pixels"] == outcome.step * 2 * 64**2
 
@@ -128,7 +129,7 @@ def test_a_branch_decays_exports_what_can_be_shipped_and_leaves_the_trunk_as_it_
     assert {path: path.read_bytes() for path in before} == before
     assert outcome.status == "finished"
     assert outcome.weights == trunk.relative_to(trunk.parents[2]) / "branch/trunk.safetensors"
-    begun = trainer.read_progress(trunk)["step"]
+    begun = read_progress(trunk)["step"]
     assert outcome.step == begun + 20
     rates = [float(row["lr"]) for row in rows(trunk / "branch/train.csv")]
     assert rates[-1] < 0.1 * rates[0] <= 0.1 * 1e-3
@@ -152,7 +153,7 @@ def test_a_branch_to_another_rate_takes_that_models_widths_and_the_step_that_sui
 
 
 def test_a_branch_that_was_interrupted_goes_on_and_a_finished_one_begins_again(trunk, folders, monkeypatch):
-    begun = trainer.read_progress(trunk)["step"]
+    begun = read_progress(trunk)["step"]
     with monkeypatch.context() as patch:
         stop_after(patch, begun + 7)
         assert branch.train_branch("trunk", steps=20, **folders).status == "paused"
@@ -169,7 +170,7 @@ def test_what_cannot_be_branched_is_said(trunk, folders, tmp_path):
     with pytest.raises(UsageError, match="train the trunk first: rdbench train other"):
         branch.train_branch("other", steps=5, **folders)
     for text in ("0", "soon", "1.5steps", "-3"):
-        with pytest.raises(UsageError, match="--branch takes minutes"):
+        with pytest.raises(UsageError, match="--branch: expected minutes"):
             command.branch_budget(text)
     assert command.branch_budget("20") == {"minutes": 20.0}
     assert command.branch_budget("1500steps") == {"steps": 1500}
@@ -266,7 +267,7 @@ def test_a_full_disk_is_a_sentence_and_costs_no_checkpoint(trunk, folders, monke
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(RdbenchError, match=r"saving .*No space left.*the checkpoint before it is intact"):
+        with pytest.raises(RdbenchError, match=r"saving .*No space left.*the previous checkpoint is intact"):
             checkpoint.save(path, {"step": 1})
     assert path.read_bytes() == whole
     assert not list(trunk.glob(".*part"))
@@ -295,7 +296,7 @@ def test_a_second_trainer_in_a_folder_is_refused_and_told_of_the_first(tmp_path)
     first = subprocess.Popen([sys.executable, "-c", holder], stdout=subprocess.PIPE, text=True)
     try:
         assert first.stdout.readline().strip() == "held"
-        with pytest.raises(UsageError, match=f"process {first.pid} trains in {tmp_path} already"):
+        with pytest.raises(UsageError, match=f"process {first.pid} is already training in {tmp_path}"):
             process.only_trainer(tmp_path, "x").__enter__()
     finally:
         first.kill()
@@ -381,7 +382,7 @@ def test_the_textured_images_are_those_of_the_list_or_the_costliest_tenth(tmp_pa
     assert (textured, source) == (files[:12], "of list.txt")
     assert holdout.split(files[:5])[1:] == (
         [],
-        "one image in 10 is, of those of 384 x 384 or more: 5 of 5 images are",
+        "one in 10 of the 5 images of 384 x 384 or more, of 5",
     )
 
 
@@ -400,7 +401,7 @@ def test_the_status_shows_every_training_and_draws_its_curve(trunk, tmp_path, ca
     drawn = statuses.draw(tmp_path / "results/training", tmp_path / "status.svg").read_text()
     assert "pixels seen" in drawn
     assert "trunk" in drawn
-    with pytest.raises(UsageError, match="there is no training in"):
+    with pytest.raises(UsageError, match="found no training in"):
         statuses.rows(tmp_path / "nowhere")
     assert main(["train", "--status", "--out", str(tmp_path / "results/training"), "--json"]) == 0
     document = json.loads(capsys.readouterr().out)
@@ -418,7 +419,7 @@ def test_next_is_what_is_furthest_behind_its_share_among_those_that_may_begin():
         queues.next_of([share("trunk", 1.0), share("later", 0.2, after="trunk"), share("other", 0.3)]).name == "later"
     )
     assert queues.next_of([share("trunk", 1.2), share("done", 0.1, finished=True)]).name == "trunk"
-    with pytest.raises(UsageError, match="every training of the queue is finished"):
+    with pytest.raises(UsageError, match="every training in the queue is finished"):
         queues.next_of([share("done", 0.1, finished=True)])
 
 
@@ -441,7 +442,7 @@ def test_the_commands_own_mistakes_are_sentences(tmp_path, photographs):
     images = ["--data", str(photographs / "train"), "--validation", str(photographs / "held_out")]
     for arguments, message in (
         ([], "needs a NAME and --data and --validation"),
-        (["trunk", *images, "--rate-weight", "0.1"], "give --branch too"),
+        (["trunk", *images, "--rate-weight", "0.1"], "add --branch"),
         (["next", *images, "--fresh"], "neither --branch nor --fresh"),
         (["mean_scale_0.0277", "--data", str(tmp_path / "no"), *images[2:]], "does not exist"),
     ):

@@ -72,7 +72,7 @@ def test_a_network_of_eight_slices_has_widths_in_steps_of_thirty_two():
     model = wacnn.build({"family": "wacnn", "N": 16, "M": 64, "slices": 8})
     assert len(model.lrp_transforms) == 8
     with pytest.raises(
-        UsageError, match=r"wacnn of 8 slices needs N in steps of 8 and M >= N in steps of 32, got N 16 and M 48"
+        UsageError, match=r"wacnn of 8 slices: expected N in steps of 8 and M >= N in steps of 32, got N 16 and M 48"
     ):
         wacnn.build({"family": "wacnn", "N": 16, "M": 48, "slices": 8})
 
@@ -80,7 +80,7 @@ def test_a_network_of_eight_slices_has_widths_in_steps_of_thirty_two():
 def test_it_branches_at_its_own_rate_only_and_has_no_normalise(start):
     learner, _, _ = start
     other = config.load("zou22_0.0277", rate_weight=0.1)
-    with pytest.raises(UsageError, match="branches at its own rate weight only"):
+    with pytest.raises(UsageError, match="can only branch at the trunk's own rate weight"):
         learner.branch({}, other, "here")
-    with pytest.raises(UsageError, match="has no normalise"):
+    with pytest.raises(UsageError, match="does not support normalise"):
         config.load("zou22_0.0277", normalise=True)

@@ -103,7 +103,7 @@ def test_a_codec_that_is_not_there_is_a_mistake_before_anything_runs(tried, add_
         assert "codec absent is not available here: why" in capsys.readouterr().err
     assert main(["try", "mine", str(tmp_path / "none.png")]) == 2
     assert main(["try", "mine", str(tried), "--metric", "beauty"]) == 2
-    assert "no curve of metric 'beauty'; there are psnr_rgb_db" in capsys.readouterr().err
+    assert "try --metric: expected psnr_rgb_db" in capsys.readouterr().err
 
 
 def test_a_lossless_codec_is_the_same_picture_and_has_no_curve(tried, capsys):

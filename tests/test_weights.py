@@ -237,7 +237,7 @@ def test_bases_that_go_round_in_a_circle_are_named(own, network, tmp_path, circl
     following = dict(zip(circle, (*circle[1:], circle[0]), strict=True))
     own(**{name: {**entry, "base": {"name": base, "sha256": digest}} for name, base in following.items()})
     ok, reason = weights.available("a")
-    assert not ok and f"go round in a circle: {' -> '.join((*circle, 'a'))}" in reason
+    assert not ok and f"form a circle: {' -> '.join((*circle, 'a'))}" in reason
     with pytest.raises(UnavailableError, match="circle"):
         weights.load("a")
 
@@ -245,13 +245,13 @@ def test_bases_that_go_round_in_a_circle_are_named(own, network, tmp_path, circl
 def test_weights_whose_tensors_are_scalars_are_no_network(own, network, tmp_path):
     save({name: torch.zeros(()) for name in network.state_dict()}, tmp_path / "mine.safetensors")
     own(mine={"source": "file", "file": "mine.safetensors", "architecture": {"family": "mean_scale"}})
-    with pytest.raises(UsageError, match=r"g_a.0.weight to be a convolution's, of 4 dimensions; it has 0"):
+    with pytest.raises(UsageError, match=r"g_a.0.weight to have the 4 dimensions of a convolution, got 0"):
         weights.load("mine")
 
 
 def test_a_manifest_that_is_none_is_named(own):
     own().write_text("a: [")
-    with pytest.raises(UsageError, match="it is no YAML"):
+    with pytest.raises(UsageError, match="it is not valid YAML"):
         weights.manifest()
     own().write_text("[1]")
     with pytest.raises(UsageError, match="expected entries by name, got list"):

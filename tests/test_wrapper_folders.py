@@ -25,7 +25,8 @@ def test_a_wrappers_folder_that_is_not_there_is_a_mistake(command, tmp_path):
     )
     assert done.returncode == 2
     assert (
-        done.stderr == "rdbench: RDBENCH_WRAPPERS names /nosuch/wrappers, which is no folder; correct it, or unset it\n"
+        done.stderr
+        == "rdbench: RDBENCH_WRAPPERS names /nosuch/wrappers, which is not a folder; correct it, or unset it\n"
     )
 
 
@@ -69,7 +70,7 @@ def test_an_import_error_names_the_file_where_it_lies(add_wrapper, capsys):
 def test_two_files_of_one_name_are_a_mistake_that_names_both(add_wrapper, capsys):
     path = add_wrapper("jpeg", "CODECS = []\n")
     assert main(["list"]) == 2
-    assert f"codecs_wrappers/jpeg.py and {path} have one name" in capsys.readouterr().err
+    assert f"codecs_wrappers/jpeg.py and {path} have the same name" in capsys.readouterr().err
 
 
 def test_a_codec_that_two_files_give_is_an_error_that_names_the_first(add_wrapper):

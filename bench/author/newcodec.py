@@ -1,4 +1,4 @@
-"""A new wrapper file for a codec author: a copy of the template, or two programs, and it works at once."""
+"""Creates a working wrapper file for a codec author: a copy of the template, or one around two programs."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ FOLDER = Path(codecs_wrappers.__path__[0])
 
 
 def create(name: str, folder: str | Path | None = None, programs: Programs | None = None) -> Path:
-    """The path of a new wrapper ``folder/NAME.py``, a working codec of that name.
+    """Creates the wrapper ``folder/NAME.py``, a working codec of that name; returns its path.
 
-    folder: if None, the last folder of RDBENCH_WRAPPERS, else codecs_wrappers/ of the checkout, else (an installed
-    package) ``wrappers`` in the working folder. programs: what the codec runs; the template's code if None. Raises
-    UsageError for a name that is taken or that no module can have, and for programs that are installed and do not code
-    a small photograph.
+    folder: by default the last folder of RDBENCH_WRAPPERS, else codecs_wrappers/ of the checkout, else (for an
+    installed package) ``wrappers`` in the working folder. programs: what the codec runs; by default the template's
+    code. Raises UsageError for a name that is taken or invalid, and for installed programs that fail on a small
+    photograph.
     """
     folder = Path(folder or default_folder())
     _check(name, folder)
@@ -31,7 +31,7 @@ def create(name: str, folder: str | Path | None = None, programs: Programs | Non
 
 
 def default_folder() -> Path:
-    """Where a new wrapper goes that names no folder; see :func:`create`."""
+    """The default folder of :func:`create`."""
     last = Path(list(codecs_wrappers.__path__)[-1])
     is_installed = last == FOLDER and not (FOLDER.parent / "pyproject.toml").is_file()
     return Path("wrappers").absolute() if is_installed else last
@@ -53,13 +53,13 @@ def _copy(name: str, title: str) -> str:
 def _check(name: str, folder: Path) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name) or keyword.iskeyword(name):
         raise UsageError(
-            f"a new codec called {name!r}: its file must be importable, so take lower-case letters, digits and _, a "
-            "letter first"
+            f"a new codec called {name!r}: expected lower-case letters, digits and _, a letter first, "
+            "so that its file can be imported"
         )
-    owners = {codec.name: wrapper.module for wrapper in discover() for codec in wrapper.codecs}
+    owners = {codec.name: wrapper.path for wrapper in discover() for codec in wrapper.codecs}
     if name in owners:
-        raise UsageError(f"a new codec called {name!r}: {owners[name]}.py already gives one; take another name")
+        raise UsageError(f"a new codec called {name!r}: {owners[name]} already has one; choose another name")
     for home in dict.fromkeys((folder, *map(Path, codecs_wrappers.__path__))):
         for path in (home / f"{name}.py", home / name):
             if path.exists():
-                raise UsageError(f"a new codec called {name!r}: {path} already exists; take another name")
+                raise UsageError(f"a new codec called {name!r}: {path} already exists; choose another name")

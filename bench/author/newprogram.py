@@ -1,4 +1,4 @@
-"""The source of a wrapper around two programs: an encoder and a decoder given as command lines."""
+"""Writes a wrapper around two programs: an encoder and a decoder given as command lines."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import re
 import shlex
 import shutil
 import string
-from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from bench.codec import Codec, Image
+from bench.codec import Codec, Image, Parameter, Point
 from bench.errors import RdbenchError, UsageError
 from bench.parameters import parameters_from_points
+from codecs_wrappers.native.program import ProgramCodec
 
-IMAGES = ("png", "ppm")  # that programs may take; of what the decoder writes, the content decides the format
-SOURCE = '''"""{title}: two programs, wrapped by `rdbench new-codec`. Say here what they are and whose."""
+IMAGES = ("png", "ppm")  # formats that programs may read; the decoder's output is recognised by its content
+SOURCE = '''"""{title}: two programs, wrapped by `rdbench new-codec`. Say here what they are and who wrote them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from codecs_wrappers.native.program import ProgramCodec
 
 
 class {title}(ProgramCodec):
-    """One line that says what it is."""
+    """One line that describes it."""
 
 {members}
 
@@ -41,8 +41,9 @@ CODECS = [{title}()]
 class Programs:
     """An encoder and a decoder as command lines with {in} and {out}; the encoder's may have one setting, as {q}.
 
-    points: the setting's values; none without a setting. images: what the encoder reads, "png" or "ppm"; the first that
-    works if empty. extension: of its files. version: a command that prints the version; the programs' hashes if empty.
+    points: the setting's values; empty without a setting. images: what the encoder reads, "png" or "ppm"; if empty, the
+    first that works. extension: of its files. version: a command that prints the version; if empty, the programs'
+    hashes.
     """
 
     command: str
@@ -53,23 +54,23 @@ class Programs:
     version: str = ""
 
 
-def missing(programs: Programs) -> list[str]:
-    """The programs that are not installed here, so that nothing can be tried with them."""
-    first = (shlex.split(line)[:1] for line in (programs.command, programs.decode) if _closed(line))
+def missing_programs(programs: Programs) -> list[str]:
+    """The programs that are not installed here, so that the wrapper cannot be tried."""
+    first = (shlex.split(line)[:1] for line in (programs.command, programs.decode) if _quotes_match(line))
     names = dict.fromkeys(name for words in first for name in words)
     return [name for name in names if not shutil.which(name) and not Path(name).is_file()]
 
 
-def _closed(line: str) -> bool:
-    """Whether a command line has all its quotation marks; another one is refused by `wrap`."""
+def _quotes_match(line: str) -> bool:
+    """Whether a command line's quotation marks are closed; if not, :func:`wrap` refuses it."""
     try:
         return bool(shlex.split(line))
     except ValueError:
         return False
 
 
-def values(text: str) -> tuple[Any, ...]:
-    """The values in "10,20,30": numbers where they are numbers, else texts."""
+def parse_values(text: str) -> tuple[Any, ...]:
+    """The values in "10,20,30": numbers where possible, strings otherwise."""
     return tuple(_value(part.strip()) for part in text.split(",") if part.strip())
 
 
@@ -81,27 +82,29 @@ def _value(text: str) -> Any:
 
 
 def wrap(name: str, title: str, programs: Programs) -> str:
-    """The source of a codec ``name`` of class ``title``; its points are in order of rising rate.
+    """The source of a codec ``name`` of class ``title``, with its points by increasing rate.
 
-    Programs that are not installed here are wrapped as they are. Raises UsageError for commands without {in} and
-    {out}, for other fields than one setting, and for programs that fail on a small photograph, with what they said.
+    Programs that are not installed here are wrapped untested. Raises UsageError for commands without {in} and {out},
+    for fields other than one setting, and, with their messages, for programs that fail on a small photograph.
     """
     doing = f"a new codec called {name!r}"
     encoder, settings = _words(programs.command, f"{doing}, --command", {"in": "image", "out": "bitstream"})
     decoder, unknown = _words(programs.decode, f"{doing}, --decode", {"in": "bitstream", "out": "image"})
     if unknown or len(settings) > 1 or not all(map(_is_setting, settings)):
         raise UsageError(
-            f"{doing}: --command takes {{in}}, {{out}} and one setting such as {{q}}, --decode {{in}} and {{out}} (the "
-            f"bitstream alone has to decode); got {', '.join(f'{{{name}}}' for name in (*settings, *unknown))}"
+            f"{doing}: expected {{in}}, {{out}} and at most one setting such as {{q}} in --command, and only {{in}} "
+            f"and {{out}} in --decode; got {', '.join(f'{{{name}}}' for name in (*settings, *unknown))}"
         )
     if bool(settings) != bool(programs.points) or len(set(programs.points)) < len(programs.points):
         raise UsageError(
-            f"{doing}: a setting in --command, such as {{q}}, needs its values, each once, such as --points 10,20,30, "
-            f"and values need a setting; got {f'{{{settings[0]}}}' if settings else 'no setting'} and "
+            f"{doing}: a setting in --command, such as {{q}}, needs distinct values, such as --points 10,20,30, and "
+            f"values need a setting; got {f'{{{settings[0]}}}' if settings else 'no setting'} and "
             f"{len(programs.points)} values"
         )
     if odd := [str(value) for value in programs.points if re.search(r"[^\w.-]", str(value))]:
-        raise UsageError(f"{doing}: values become names of files: letters, digits and ._- only; got {', '.join(odd)}")
+        raise UsageError(
+            f"{doing}: values become parts of file names: expected letters, digits and ._- only, got {', '.join(odd)}"
+        )
     words = (*encoder[1:], *decoder[1:])
     members = {
         "name": name,
@@ -113,21 +116,23 @@ def wrap(name: str, title: str, programs: Programs) -> str:
     }
     members |= {"version_command": tuple(shlex.split(programs.version))} if programs.version else {}
     members |= {"files": files} if (files := tuple(dict.fromkeys(w for w in words if Path(w).is_file()))) else {}
+    parameters = parameters_from_points({setting: value} for setting in settings for value in programs.points)
     errors = []
     for images in [programs.images] if programs.images else IMAGES:
         members["image_extension"] = f".{images}"
-        source, reverse = (_source(title, members, settings, points) for points in _both_ways(programs.points))
         try:
-            return source if _rate_rises(_codec(source)) else reverse
-        except (RdbenchError, ValueError) as error:  # a ValueError is of a format such as {q:x}
+            rises = _rate_rises(_codec(members, parameters, programs.points))
+        except (RdbenchError, ValueError) as error:  # a ValueError comes from a format such as {q:x}
             errors.append(f"{images} images: {error}")
-    raise UsageError(f"{doing}: its programs do not code a small photograph. {'; '.join(errors)}")
+        else:
+            return _source(title, members, parameters, programs.points if rises else programs.points[::-1])
+    raise UsageError(f"{doing}: the programs failed on a small photograph. {'; '.join(errors)}")
 
 
 def _words(command: str, doing: str, files: dict[str, str]) -> tuple[list[str], list[str]]:
-    """The words of a command line, {in} and {out} as CommandCodec calls them, and the names of the other fields.
+    """The words of a command line, with {in} and {out} renamed for CommandCodec, and the names of its other fields.
 
-    A word that is a file becomes an absolute path: codecs run in folders of their own.
+    A word that names a file becomes an absolute path, because codecs run in temporary folders.
     """
     try:
         words = shlex.split(command)
@@ -135,7 +140,7 @@ def _words(command: str, doing: str, files: dict[str, str]) -> tuple[list[str], 
     except ValueError as error:
         raise UsageError(f"{doing}: {error}: {command}") from None
     if lacking := [f"{{{name}}}" for name in files if name not in fields]:
-        raise UsageError(f"{doing}: expected {{in}} and {{out}} in it, {' and '.join(lacking)} is missing: {command}")
+        raise UsageError(f"{doing}: expected {{in}} and {{out}}, but {' and '.join(lacking)} is missing in: {command}")
     for name, called in files.items():
         words = [word.replace(f"{{{name}}}", f"{{{called}}}") for word in words]
     program, *arguments = words
@@ -146,50 +151,49 @@ def _words(command: str, doing: str, files: dict[str, str]) -> tuple[list[str], 
 
 
 def _is_setting(field: str) -> bool:
-    """Whether it can be a parameter of a Point, and a field of a command beside CommandCodec's own."""
+    """Whether it can be a parameter of a Point and is not one of CommandCodec's own fields."""
     return field.isidentifier() and not keyword.iskeyword(field) and field not in ("name", "image", "bitstream")
 
 
-def _both_ways(points: tuple[Any, ...]) -> Iterable[tuple[Any, ...]]:
-    return points, points[::-1]
+def _codec(members: dict[str, Any], parameters: tuple[Parameter, ...], points: tuple[Any, ...]) -> ProgramCodec:
+    """The codec that :func:`_source` writes down, with these members."""
+    codec = ProgramCodec()
+    for name, value in members.items():
+        setattr(codec, name, value)
+    codec.parameters = parameters
+    codec.points = (Point("only"),)
+    for parameter in parameters:
+        codec.points = tuple(Point(f"{parameter.name}{value}", **{parameter.name: value}) for value in points)
+    return codec
 
 
-def _source(title: str, members: dict[str, Any], settings: list[str], points: tuple[Any, ...]) -> str:
-    if settings:
-        (setting,) = settings
-        listed = f'tuple(Point(f"{setting}{{value}}", {setting}=value) for value in {points!r})'
-    else:
-        listed = '(Point("only"),)'
-    lines = [f"    {name} = {_literal(value)}" for name, value in members.items()]
-    lines.insert(4, f"    points = {listed}  # in order of rising rate")
-    contract = "Point"
-    if settings:
-        (parameter,) = parameters_from_points([{settings[0]: value} for value in points])
+def _source(title: str, members: dict[str, Any], parameters: tuple[Parameter, ...], points: tuple[Any, ...]) -> str:
+    """The module: a class with ``members``, and with ``points`` of its one parameter, if it has one."""
+    listed, contract, declared = '(Point("only"),)', "Point", ""
+    for parameter in parameters:
+        name = parameter.name
         values = parameter.range if parameter.type is not str else tuple(sorted(parameter.range))
-        declared = f'Parameter("{parameter.name}", {parameter.type.__name__}, {values!r}, "as the encoder takes it")'
-        lines.insert(5, f"    parameters = ({declared},)  # wider, if the encoder takes more")
+        listed = f'tuple(Point(f"{name}{{value}}", {name}=value) for value in {points!r})'
+        declared = f'Parameter("{name}", {parameter.type.__name__}, {values!r}, "as the encoder takes it")'
         contract = "Parameter, Point"
+    lines = [f"    {name} = {_literal(value)}" for name, value in members.items()]
+    lines.insert(4, f"    points = {listed}  # by increasing rate")
+    if declared:
+        lines.insert(5, f"    parameters = ({declared},)  # widen this if the encoder takes more")
     return SOURCE.format(title=title, members="\n".join(lines), contract=contract)
 
 
 def _literal(value: str | tuple[str, ...]) -> str:
-    """As ruff would write it: double quotes."""
+    """A Python literal with double quotes, as ruff formats it."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)
     return f"({', '.join(map(_literal, value))}{',' if len(value) == 1 else ''})"
 
 
-def _codec(source: str) -> Codec:
-    """The codec that the source gives."""
-    namespace: dict[str, Any] = {"__name__": "bench.author.newprogram.trial"}
-    exec(compile(source, "<new codec>", "exec"), namespace)
-    return namespace["CODECS"][0]
-
-
 def _rate_rises(codec: Codec) -> bool:
-    """Whether the last point takes no less than the first. Raises RdbenchError if the programs do not work.
+    """Whether the last point takes at least as many bytes as the first. Raises RdbenchError if the programs fail.
 
-    True where they are not installed, so that nothing can be found out.
+    True if they are not installed, as nothing can be measured then.
     """
     if not codec.available()[0]:
         return True
@@ -199,12 +203,12 @@ def _rate_rises(codec: Codec) -> bool:
     for bitstream in ends:
         shape = codec.decode(bitstream).shape
         if shape != image.shape:
-            raise RdbenchError(f"expected a picture of {image.shape} from the decoder, got {shape}")
+            raise RdbenchError(f"expected a picture of shape {image.shape} from the decoder, got {shape}")
     return len(ends[0]) <= len(ends[1])
 
 
 def _photograph() -> Image:
-    """96 x 128 pixels of an embedded photograph."""
+    """A photograph of 96 x 128 pixels (uint8, H x W x 3), from scikit-image."""
     import numpy as np
     from PIL import Image as PillowImage
 

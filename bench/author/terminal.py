@@ -1,4 +1,4 @@
-"""Curves as plain characters, for a terminal. No plotting library: one that draws in ASCII alone was not found."""
+"""Curves drawn in ASCII, for a terminal. (No plotting library that uses only ASCII was found.)"""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ MARKS = "ox+*#%@&"
 LABEL = 7  # characters left of the axis
 STEPS = (1, 2, 5)
 
-Curve = Sequence[tuple[float, float]]  # rate (> 0) and value, in order of rising rate
+Curve = Sequence[tuple[float, float]]  # rate (> 0) and value, by increasing rate
 
 
 def plot(curves: Mapping[str, Curve], width: int, height: int, title: str) -> list[str]:
-    """``height`` lines of at most ``width`` characters: curves over a logarithmic rate axis, the first one on top.
+    """``height`` lines of at most ``width`` characters: curves over a logarithmic rate axis, the first one in front.
 
-    A curve's points have its mark, dots join them. A legend of names follows the axis. Curves without points are left
-    out; with none at all one line says so.
+    A curve's points are drawn with its mark and joined by dots. A legend follows the axis. Curves without points are
+    left out; if there are none at all, a single line says so.
     """
     drawn = {name: points for name, points in curves.items() if points}
     if not drawn:
@@ -59,13 +59,13 @@ def _marks(count: int) -> str:
 
 
 def _range(values: Sequence[float]) -> tuple[float, float]:
-    """The least and the greatest, apart in any case."""
+    """The lowest and the highest value, widened if they are equal."""
     low, high = min(values), max(values)
     return (low, high) if high > low else (low - 0.5, high + 0.5)
 
 
 def _ticks(low: float, high: float, column: Callable[[float], int], across: int) -> str:
-    """The numbers below the axis, each beginning below its place, where they do not collide."""
+    """The numbers below the axis, each starting at its position, as far as they do not overlap."""
     line = ""
     for decade in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1):
         for step in STEPS:

@@ -1,4 +1,4 @@
-"""One image by one codec at all its operating points, beside others: what a codec's author wants to see in seconds.
+"""Codes one image with a codec at all its operating points, and with others, for a codec author's quick look.
 
 The measurements are those of a run: real bitstreams, decoded in another process, from the same cache.
 """
@@ -26,7 +26,7 @@ from bench.rd.curves import DB_OF_MEAN, column_of, to_unit
 from bench.run.job import Job
 
 METRIC = "psnr_rgb_db"
-ASIDE = 46  # characters that a plot beside a table needs at least
+SIDE_BY_SIDE = 46  # characters that a plot next to a table needs
 
 
 def measure(codecs: Sequence[str], image: Path, metric: str = METRIC) -> pd.DataFrame:
@@ -43,14 +43,14 @@ def measure(codecs: Sequence[str], image: Path, metric: str = METRIC) -> pd.Data
     with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
         for name in codecs:
             log = cache_dir() / "logs" / f"try_{name}.log"
-            job = Job(name, manifest, Path(folder), log, manifest.images, on_progress=_Slow(name))
+            job = Job(name, manifest, Path(folder), log, manifest.images, on_progress=_QuietAtEnd(name))
             job.metrics = extra([column_of(metric)])
             rows += job.rows()
     return records.table({**row, "bitstream": None, "log": None} for row in rows)
 
 
-class _Slow(Progress):
-    """Silent when it is done: the table tells."""
+class _QuietAtEnd(Progress):
+    """Prints no final line, as the table follows."""
 
     def __call__(self, done: int, total: int, cached: int = 0) -> None:
         if done < total:
@@ -69,7 +69,7 @@ def compare(frame: pd.DataFrame, codec: str, anchors: Sequence[str], metric: str
 
 
 def as_text(frame: pd.DataFrame, codec: str, compared: Sequence[dict[str, Any]], metric: str, columns: int) -> str:
-    """The codec's table and a plot of all curves, side by side where ``columns`` characters have room for both."""
+    """The codec's table and a plot of all curves, side by side if ``columns`` characters are enough for both."""
     from bench.author.terminal import plot
     from bench.figures.style import axis_label
 
@@ -77,10 +77,10 @@ def as_text(frame: pd.DataFrame, codec: str, compared: Sequence[dict[str, Any]],
     table = _table(measured[measured.codec == codec].sort_values("point_index"), metric)
     names = [codec, *(row["anchor"] for row in compared)]
     curves = {name: _curve(measured[measured.codec == name], metric) for name in names}
-    beside = columns - max(map(len, table)) - 3
-    width, height = (beside, max(16, len(table))) if beside >= ASIDE else (columns, 18)
+    room = columns - max(map(len, table)) - 3
+    width, height = (room, max(16, len(table))) if room >= SIDE_BY_SIDE else (columns, 18)
     picture = plot(curves, width, height, f"{axis_label(metric)} over bit/pixel (log)")
-    if beside >= ASIDE:
+    if room >= SIDE_BY_SIDE:
         wide, high = max(map(len, table)), max(len(table), len(picture))
         pairs = zip(table + [""] * (high - len(table)), picture + [""] * (high - len(picture)), strict=True)
         lines = [f"{left:{wide}}   {right}".rstrip() for left, right in pairs]
@@ -90,7 +90,7 @@ def as_text(frame: pd.DataFrame, codec: str, compared: Sequence[dict[str, Any]],
 
 
 def draw(frame: pd.DataFrame, codec: str, anchors: Sequence[str], metric: str, out: Path) -> Path:
-    """The RD plot as PNG. The codecs look as in the run's figures."""
+    """Draws the RD plot as PNG, with the same styles as a run's figures."""
     import io
 
     import matplotlib
@@ -113,7 +113,7 @@ def draw(frame: pd.DataFrame, codec: str, anchors: Sequence[str], metric: str, o
 
 def _table(rows: pd.DataFrame, metric: str) -> list[str]:
     """A line per operating point: bytes, rate, PSNR and one other metric."""
-    other = "ms_ssim_db" if metric in (METRIC, DB_OF_MEAN) else metric  # of one image the two are the same
+    other = "ms_ssim_db" if metric in (METRIC, DB_OF_MEAN) else metric  # the same for a single image
     wide = max([5, *rows.point.map(len)])
     lines = [f"{'point':{wide}} {'bytes':>8} {'bpp':>7} {'PSNR':>6} {other.removesuffix('_db'):>7}"]
     for row in rows.to_dict("records"):
@@ -141,5 +141,5 @@ def _verdict(row: dict[str, Any]) -> str:
 
 
 def default_picture(codec: str, image: Path) -> Path:
-    """Where the PNG goes if nothing is said: the current folder."""
+    """The default path of the PNG, in the current folder."""
     return Path(os.curdir, f"try_{image.stem}_{codec}.png")

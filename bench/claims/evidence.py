@@ -1,7 +1,7 @@
 """What a run holds that a claim can be judged by: curves of the records, tables of the studies.
 
 A curve's name is a codec of the records; STUDY/SERIES, of a study with the columns bpp, psnr_rgb_db and target_bpp,
-whose first column names the series; or SOURCE/CURVE of bench/published.
+whose first column names the series; or SOURCE/CURVE of bench/rd/published.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class Evidence:
                 notes = "".join(f": {note}" for note in rows.metric_notes.dropna()[:1])
                 raise Missing(f"codec {name} has no {metric} of a whole image{notes}")
             why = f"{failed.status.iloc[0]}: {failed.reason.iloc[0]}"
-            raise Missing(f"codec {name} was {why} (to be mended before the run below)", codec=True)
+            raise Missing(f"codec {name} was {why} (fix this first, then run the command below)", codec=True)
         return table
 
     def frame(self, *names: str) -> pd.DataFrame:
@@ -79,7 +79,7 @@ class Evidence:
         return pd.concat(parts, ignore_index=True)
 
     def is_published(self, name: str) -> bool:
-        """Is the name of a curve one of bench/published?"""
+        """Is the name of a curve one of bench/rd/published?"""
         source, _, curve = name.partition("/")
         return bool(curve) and source in set(self._published.source)
 
@@ -131,7 +131,7 @@ class Evidence:
             from bench.studies import studies  # imports every wrapper: only where the reason depends on it
 
             if study not in studies():
-                raise Missing(f"{study} is neither a study nor published: bench/published has no {study}.csv")
+                raise Missing(f"{study} is neither a study nor published: bench/rd/published has no {study}.csv")
             raise Missing(f"study {study} was not run on {self.dataset}", self._run_study(study))
         found = self.studies[study]
         if found["status"] != "ok" or not found["rows"]:

@@ -110,7 +110,8 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
     {papers, datasets, counts (verdict -> number, without those by construction), claims: [{name, paper, kind, where,
     says, dataset, papers_dataset (is it one of the paper's own?), test, tolerance, changes, verdict, reason, run,
     parts}]}. A part is one comparison: test, value, unit, ci_low, ci_high, n_images, names (of curves and studies),
-    verdict, reason, note (what a reader should know of the number, or ""), run (a command, or ""). Raises UsageError
+    verdict, reason, note (what a reader should know of the number, or ""), run (a command, or ""), lacks (what a test
+    needs that the run does not have: `codec`, a codec's measurements; `data`, anything else; or ""). Raises UsageError
     without records.
     """
     from bench import records
@@ -162,12 +163,13 @@ def _judge_part(test: Any, tolerance: float, data: Any, codecs: set[str]) -> dic
     from bench.claims.evidence import Missing
 
     empty: dict[str, Any] = dict.fromkeys(("value", "unit", "ci_low", "ci_high"))
-    part = empty | {"test": test.text, "n_images": 0, "names": [], "note": "", "run": ""}
+    part = empty | {"test": test.text, "n_images": 0, "names": [], "note": "", "run": "", "lacks": ""}
     try:
         quantity = test.evaluate(data)
     except Missing as missing:
         run = data.command(codecs) if missing.codec else missing.run
-        return part | {"verdict": NOT_TESTABLE, "reason": str(missing), "run": run}
+        lacks = "codec" if missing.codec else "data"
+        return part | {"verdict": NOT_TESTABLE, "reason": str(missing), "run": run, "lacks": lacks}
     low, high = quantity.interval or (None, None)
     verdict, reason = verdict_of(test, quantity.value, quantity.interval, tolerance)
     if quantity.spread > tolerance and verdict != UNDECIDED:

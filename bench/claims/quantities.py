@@ -243,7 +243,7 @@ def _pair(data: Evidence, codec: str, anchor: str, metric: str) -> tuple[CurveTa
     common = [image for image in theirs.images if image in ours.images]
     if not common:
         raise Missing(f"{codec} and {anchor} share no image that was measured whole")
-    return ours.of(common), theirs.of(common)
+    return ours.select(common), theirs.select(common)
 
 
 def _column(data: Evidence, codec: str, column: str) -> tuple[CurveTable, np.ndarray]:

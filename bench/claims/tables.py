@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -74,6 +75,26 @@ def over(part: dict[str, Any]) -> str:
     """What a measured number is a mean over."""
     count = part["n_images"]
     return f"over {count} image{'s' * (count > 1)}" if count else "(the same for every image)"
+
+
+QUANTITIES = {  # of bench.claims.quantities, in a few words
+    "bd_rate": "BD-rate",
+    "mean_gain": "mean gain",
+    "least_gain": "smallest gain",
+    "least_step": "smallest step",
+    "at_point": "value",
+    "total": "total",
+    "study_mean": "mean",
+    "fact": "value",
+}
+
+
+def quantity_in_words(test: str) -> str:
+    """What a comparison measures: ``BD-rate``, ``smallest gain``; of several quantities ``difference`` or ``ratio``."""
+    names = [name for name in re.findall(r"(\w+)\(", test) if name in QUANTITIES]
+    if len(names) == 1:
+        return QUANTITIES[names[0]]
+    return "ratio" if "/" in re.sub(r"'[^']*'", "", test) else "difference"
 
 
 def to_json(result: dict[str, Any]) -> str:

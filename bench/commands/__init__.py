@@ -1,8 +1,8 @@
-"""What `rdbench` can be told to do.
+"""The commands of `rdbench`.
 
-`single` holds the commands for one image and one codec, `author` those for who writes a codec, `stages` those of a run
-up to its records, `results` those that make something of the records, and `gate` those that hold them against a
-baseline. A command that has a result gives it to :func:`show`.
+`single` has the commands for one image and one codec, `author` those for writing a codec, `stages` those that make a
+run's records, `results` those that use the records, and `gate` those that compare them with a baseline. A command
+passes its result to :func:`show`.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ def argument(*flags: str, **options: Any) -> Argument:
 
 
 def count(text: str) -> int:
-    """The whole number of 1 or more that an option says; argparse refuses anything else with the option's name."""
+    """An option's value as a whole number of at least 1; argparse reports any other with the option's name."""
     if not (text.isascii() and text.isdigit() and int(text) > 0):
         raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
     return int(text)
 
 
 def duration(text: str) -> float:
-    """The seconds above 0 that an option says; argparse refuses anything else with the option's name."""
+    """An option's value in seconds above 0; argparse reports any other with the option's name."""
     with contextlib.suppress(ValueError):
         if float(text) > 0:
             return float(text)
@@ -69,11 +69,11 @@ def add_command(
     *arguments: Argument,
     example: str,
 ) -> argparse.ArgumentParser:
-    """A command called ``name`` that runs ``call`` with its parsed arguments; its help ends with ``example``."""
+    """Adds a command ``name`` that runs ``call`` with its parsed arguments; its help ends with ``example``."""
     command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=help,
-        description=help.replace("%%", "%"),  # of which argparse formats the help alone
+        description=help.replace("%%", "%"),  # argparse formats help, but not description
         epilog=f"example:\n  {example}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -84,9 +84,9 @@ def add_command(
 
 
 def show(args: argparse.Namespace, rows: Iterable[Mapping[str, Any]], text: str = "", **about: Any) -> None:
-    """A command's result: ``text`` on standard output, or with --json the rows in the one document that `main` prints.
+    """Shows a command's result: ``text`` on standard output, or with --json the rows in the document `main` prints.
 
-    about: what belongs to no single row. docs/json.md describes the document.
+    about: facts that do not belong to a single row. docs/json.md describes the document.
     """
     text = printable(text)
     if args.json:
@@ -96,12 +96,12 @@ def show(args: argparse.Namespace, rows: Iterable[Mapping[str, Any]], text: str 
 
 
 def table_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """A table's rows as :func:`show` takes them, nulls as None."""
+    """A table's rows for :func:`show`, with nulls as None."""
     return frame.astype(object).where(frame.notna(), None).to_dict("records")
 
 
 def plain(value: Any) -> Any:
-    """``value`` as JSON can hold it: paths as text, NumPy's numbers as Python's, what is not finite as None."""
+    """``value`` as JSON allows it: paths as strings, NumPy numbers as Python's, NaN and infinity as None."""
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set):

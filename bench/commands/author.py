@@ -1,4 +1,4 @@
-"""Commands for who writes a codec, at a terminal: begin one, try it on an image, complete what is typed."""
+"""Commands for writing a codec: create one, try it on an image, and complete commands in the shell."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from bench.progress import say
 
 def _new_codec(args: argparse.Namespace) -> None:
     from bench.author.newcodec import create
-    from bench.author.newprogram import Programs, missing, values
+    from bench.author.newprogram import Programs, missing_programs, parse_values
 
     if bool(args.command) != bool(args.decode):
-        raise UsageError("new-codec: an encoder and a decoder are needed, --command and --decode; one is missing")
+        raise UsageError("new-codec: expected both --command and --decode, got only one of them")
     if not args.command and (args.points or args.images or args.extension or args.version_command):
-        raise UsageError("new-codec: --points, --images, --extension and --version-command go with --command")
+        raise UsageError("new-codec: --points, --images, --extension and --version-command need --command")
     programs = None
     if args.command:
-        given = (values(args.points), args.images or "", args.extension or "", args.version_command or "")
+        given = (parse_values(args.points), args.images or "", args.extension or "", args.version_command or "")
         programs = Programs(args.command, args.decode, *given)
-    absent = " and ".join(missing(programs)) if programs else ""
+    absent = " and ".join(missing_programs(programs)) if programs else ""
     if absent:
-        say(f"new-codec: {absent} not found here, so the wrapper is written as it is and nothing of it is tried")
+        say(f"new-codec: {absent} not found here, so the wrapper is written without trying it")
     path = create(args.name, programs=programs)
     kind = f"a codec called {args.name} that needs {absent}" if absent else f"a working codec called {args.name}"
     found = path.parent.resolve() in map(Path, codecs_wrappers.__path__)
@@ -44,7 +44,7 @@ def _try(args: argparse.Namespace) -> None:
     from bench.rd.curves import CURVE_METRICS, column_of, why_null
 
     if args.metric not in CURVE_METRICS:
-        raise UsageError(f"try: no curve of metric {args.metric!r}; there are {', '.join(CURVE_METRICS)}")
+        raise UsageError(f"try --metric: expected {', '.join(CURVE_METRICS)}, got {args.metric!r}")
     check_output(args.out, args.image)
     anchors = [name for name in dict.fromkeys(args.against.split(",")) if name not in ("", args.codec)]
     frame = tryout.measure([args.codec, *anchors], args.image, args.metric)
@@ -60,7 +60,7 @@ def _try(args: argparse.Namespace) -> None:
         out = args.out or tryout.default_picture(args.codec, args.image)
         try:
             picture = tryout.draw(frame, args.codec, anchors, args.metric, out)
-        except Missing as nothing:  # a lossless codec alone has a table and no curve
+        except Missing as nothing:  # a lossless codec on its own has a table but no curve
             missing = f"no picture: {nothing}\n"
     width = shutil.get_terminal_size().columns
     text = tryout.as_text(frame, args.codec, compared, args.metric, width) + (f"{picture}\n" if picture else missing)
@@ -84,14 +84,16 @@ def add(commands: Commands) -> None:
         commands,
         "new-codec",
         _new_codec,
-        "Make codecs_wrappers/NAME.py, a working wrapper to edit: of two programs, or a codec written out.",
+        "Create codecs_wrappers/NAME.py, a working wrapper to edit: around two programs, or a codec in Python.",
         argument("name"),
         argument("--command", metavar="LINE", help="the encoder, with {in}, {out} and a setting such as {q}"),
         argument("--decode", metavar="LINE", help="the decoder, with {in} and {out}"),
         argument("--points", default="", metavar="VALUE,...", help="values of the setting"),
-        argument("--images", choices=("png", "ppm"), help="what the programs read and write; the first that works"),
-        argument("--extension", help="of its bitstream files; .NAME if absent"),
-        argument("--version-command", metavar="LINE", help="prints the version; hashes of the programs if absent"),
+        argument(
+            "--images", choices=("png", "ppm"), help="what the programs read and write (default: the first that works)"
+        ),
+        argument("--extension", help="of its bitstream files (default: .NAME)"),
+        argument("--version-command", metavar="LINE", help="prints the version (default: hashes of the programs)"),
         example="""rdbench new-codec mine
   rdbench new-codec mine --command 'enc -q {q} {in} {out}' --decode 'dec {in} {out}' --points 10,20,40,80""",
     )
@@ -102,9 +104,11 @@ def add(commands: Commands) -> None:
         "One image at every operating point of a codec: table, plot in the terminal, and PNG.",
         argument("codec", help="a name from `rdbench list`"),
         argument("image", type=Path),
-        argument("--against", default="", metavar="CODEC,...", help="others to draw and to take the BD-rate against"),
+        argument(
+            "--against", default="", metavar="CODEC,...", help="other codecs to draw and to compute the BD-rate against"
+        ),
         argument("--metric", default="psnr_rgb_db", help="a quality column of the records (%(default)s)"),
-        argument("--out", type=Path, metavar="PNG", help="the picture; ./try_IMAGE_CODEC.png if absent"),
+        argument("--out", type=Path, metavar="PNG", help="the plot (default: ./try_IMAGE_CODEC.png)"),
         DEVICE,
         example="rdbench try avif photo.png --against jpeg,webp",
     )
@@ -112,7 +116,7 @@ def add(commands: Commands) -> None:
         commands,
         "completion",
         _completion,
-        "Print what makes a shell complete commands, codecs, points and datasets.",
+        "Print the shell code that completes commands, codecs, points and datasets.",
         argument("shell", choices=SHELLS),
         example=""". <(rdbench completion bash)     # in ~/.bashrc; zsh likewise
   rdbench completion fish | source # in ~/.config/fish/config.fish""",

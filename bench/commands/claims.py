@@ -1,4 +1,4 @@
-"""The command that judges the papers' claims by a run."""
+"""The command that checks the papers' claims against a run."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ def add(commands: Commands) -> None:
         commands,
         "claims",
         _claims,
-        "Judge every claim of the three papers by a run's records and studies.",
+        "Check every claim of the three papers against a run's records and studies.",
         argument("--folder", type=Path, required=True, help="the run's folder, results/<config>"),
         argument("--spec", type=Path, default=root_file("claims.yaml"), help="the claims (default: claims.yaml)"),
-        argument("--write", action="store_true", help="claims.json and claims.csv in the run's folder instead"),
+        argument("--write", action="store_true", help="write claims.json and claims.csv into the run's folder instead"),
         argument("--log", type=Path, help="a file for messages"),
         example="rdbench claims --folder results/sample",
     )

@@ -1,7 +1,7 @@
-"""What the shell offers on TAB: commands, options, and the names of codecs, operating points and datasets.
+"""Shell completion: commands, options, and the names of codecs, operating points and datasets.
 
-argcomplete does the work; `rdbench completion bash` prints what the shell has to be told. Names come from a small file
-in the cache, because importing every wrapper takes longer than a person waits.
+argcomplete does the work; `rdbench completion bash` prints the shell code that enables it. Names come from a small file
+in the cache, because importing every wrapper would take too long.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ DATASET_ARGUMENTS = ("dataset", "names")
 
 
 def shell_code(shell: str) -> str:
-    """What `rdbench completion SHELL` prints: source it in the shell's start-up file."""
+    """The output of `rdbench completion SHELL`, to be sourced in the shell's start-up file."""
     import argcomplete
 
     return argcomplete.shellcode(["rdbench"], shell=shell)
@@ -37,7 +37,9 @@ def complete(parser: Callable[[bool], argparse.ArgumentParser]) -> None:
 
     names = completions()
     word = [*os.environ.get("COMP_LINE", "").split(), "", ""][1]
-    top = parser(word in names["commands"])  # a family's own options need its wrapper, its command's name does not
+    top = parser(
+        word in names["commands"]
+    )  # options of a family's command need its wrapper; the command's name does not
     commands = next(action for action in top._actions if isinstance(action, argparse._SubParsersAction))
     for name in names["commands"]:
         if name not in commands.choices:
@@ -49,7 +51,7 @@ def complete(parser: Callable[[bool], argparse.ArgumentParser]) -> None:
 
 
 def completions() -> dict[str, Any]:
-    """``codecs`` (name -> names of points) and ``commands`` (those of families), anew when a wrapper has changed."""
+    """``codecs`` (name -> names of points) and ``commands`` (of families), recomputed when a wrapper changes."""
     files = sorted(path for folder in codecs_wrappers.__path__ for path in Path(folder).glob("*.py"))
     key = sha256(to_json([[str(path), path.stat().st_mtime_ns] for path in files]).encode())
     kept = cache_dir() / "completion.json"
@@ -58,7 +60,7 @@ def completions() -> dict[str, Any]:
         if names["key"] == key:
             return names
     except (OSError, ValueError, KeyError):
-        pass  # none yet, or damaged: made anew
+        pass  # none yet, or damaged: recomputed below
     names = {"key": key, **_names()}
     write_atomically(kept, to_json(names), sync=False)
     return names
@@ -75,7 +77,7 @@ def _names() -> dict[str, Any]:
 
 
 def _offer(action: Any, names: dict[str, Any]) -> None:
-    """Gives an argument the function that argcomplete asks for its values."""
+    """Gives an argument a completer, which argcomplete asks for its values."""
     if action.dest in CODEC_ARGUMENTS:
         action.completer = lambda **_: names["codecs"]
     elif action.dest == "point":

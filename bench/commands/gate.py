@@ -1,4 +1,4 @@
-"""The regression gate: holds a run against its baseline, and makes a run the baseline."""
+"""The regression gate: compares a run with its baseline, and updates the baseline."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _gate(args: argparse.Namespace) -> None:
         write_atomically(args.junit, render.as_junit(found, args.folder, path))
     if args.summary:
         text = render.as_markdown(found, args.folder, path, lost)
-        with open(args.summary, "a", encoding="utf-8") as file:  # GitHub joins what all steps append
+        with open(args.summary, "a", encoding="utf-8") as file:  # append, as other steps write to it too
             file.write(text)
     failed = [verdict.codec for verdict in found if verdict.verdict == "failed"]
     for command, what in render.advice(found, args.folder, path):
@@ -76,12 +76,12 @@ def _path(args: argparse.Namespace) -> Path:
 
 
 def _records(folder: Path) -> pd.DataFrame:
-    """The records of a run. Raises UsageError that says how to make them."""
+    """The records of a run. Raises UsageError, saying how to make them, if there are none."""
     from bench import records
 
     path = folder / "records.parquet"
     if not path.is_file():
-        raise UsageError(f"no records at {path}; make them: snakemake --cores all {path}")
+        raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
     return records.read(path)
 
 
@@ -90,14 +90,14 @@ def add(commands: Commands) -> None:
     folder = argument(
         "--folder", type=Path, default=Path("results/sample"), help="the run's folder, results/<config> (%(default)s)"
     )
-    path = argument("--baseline", type=Path, metavar="FILE", help="results/baselines/<config>.csv if absent")
-    codecs = argument("--codecs", nargs="+", default=[], metavar="CODEC", help="these only; all if absent")
+    path = argument("--baseline", type=Path, metavar="FILE", help="(default: results/baselines/<config>.csv)")
+    codecs = argument("--codecs", nargs="+", default=[], metavar="CODEC", help="these only (default: all)")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     add_command(
         commands,
         "gate",
         _gate,
-        "Hold a run against its baseline; exit code 1 if a codec lost. docs/gate.md explains the verdicts.",
+        "Compare a run with its baseline; exit code 1 if a codec got worse. docs/gate.md explains the verdicts.",
         folder,
         path,
         codecs,
@@ -119,19 +119,19 @@ def add(commands: Commands) -> None:
         commands,
         "baseline",
         _baseline,
-        "Make a run the baseline of the gate, or show what the baseline is.",
+        "Make a run the baseline of the gate, or show the baseline.",
         argument("action", nargs="?", choices=("update", "show"), default="update", help="(%(default)s)"),
         folder,
         path,
         codecs,
-        argument("--reason", help="what changed, and why that is right; update needs it"),
+        argument("--reason", help="what changed, and why that is right; required by update"),
         argument(
             "--inexact",
             nargs="+",
             default=[],
             metavar="CODEC",
-            help="its bits depend on the machine: tolerances take the place of hashes",
+            help="codecs whose bits depend on the machine: compare within tolerances instead of by hash",
         ),
-        argument("--remove", nargs="+", default=[], metavar="CODEC", help="forget it"),
+        argument("--remove", nargs="+", default=[], metavar="CODEC", help="remove these from the baseline"),
         example="rdbench baseline update --folder results/sample --reason 'libwebp 1.6'",
     )

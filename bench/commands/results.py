@@ -1,4 +1,4 @@
-"""What is made of the records of a run: comparisons, figures, and the page."""
+"""Commands that use a run's records: comparisons, figures, and the page."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ def _compare(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     if args.folder is None:
-        args.folder, args.dataset = compare.run_of(args.dataset)
+        args.folder, args.dataset = compare.find_run(args.dataset)
     else:
-        args.dataset = compare.called(args.dataset, args.folder)
+        args.dataset = compare.name_in_run(args.dataset, args.folder)
     frame = records.read(args.folder / "records.parquet")
     if args.anchor:
         anchors, codecs, datasets = [args.anchor], args.codecs, [args.dataset]
@@ -55,6 +55,7 @@ def _figures(args: argparse.Namespace) -> None:
         args.datasets,
         args.processes,
         args.matched,
+        args.paper,
     )
     if args.index:
         write_atomically(args.index, to_json(entries))
@@ -98,12 +99,12 @@ def add(commands: Commands) -> None:
         _compare,
         "BD-rates with 95 %% intervals from the records of a run.",
         argument("anchor", nargs="?", help="the codec to measure against"),
-        argument("codecs", nargs="*", help="the codecs to measure; all if absent"),
+        argument("codecs", nargs="*", help="the codecs to measure (default: all)"),
         dataset,
-        argument("--folder", type=Path, help="the run's folder; the newest that holds the dataset if absent"),
-        argument("--anchors", nargs="+", default=[], help="several anchors, when none is named"),
+        argument("--folder", type=Path, help="the run's folder (default: the newest with the dataset)"),
+        argument("--anchors", nargs="+", default=[], help="several anchors, if none is given above"),
         argument("--metrics", nargs="+", default=["psnr_rgb_db"], help="columns of the records (%(default)s)"),
-        argument("--out", type=Path, help="a CSV file; a table on standard output if absent"),
+        argument("--out", type=Path, help="a CSV file (default: a table on standard output)"),
         argument("--csv", action="store_true", help="CSV on standard output"),
         log,
         example="rdbench compare jpeg webp avif --dataset kodak",
@@ -128,10 +129,11 @@ def add(commands: Commands) -> None:
         argument("--only", nargs="+", default=[], metavar="NAME", help="these figures only"),
         argument("--records", nargs="*", type=Path, help="with --only: records to draw from (the run's)"),
         argument(
-            "--datasets", nargs="*", default=[], help="with --only: the run's datasets, where its records do not tell"
+            "--datasets", nargs="*", default=[], help="with --only: the run's datasets, if the records do not show them"
         ),
         argument("--matched", type=Path, help="pictures coded at equal rates (the run's matched.parquet)"),
-        argument("--index", type=Path, help="write what each figure is as JSON"),
+        argument("--paper", action="store_true", help="for a paper: one and two columns, in figures/paper"),
+        argument("--index", type=Path, help="write an index of the figures as JSON"),
         argument("--processes", type=count, default=1, help="figures drawn at the same time (%(default)s)"),
         log,
         example="rdbench figures --folder results/sample",
@@ -144,7 +146,7 @@ def add(commands: Commands) -> None:
         folder,
         argument("--gallery-bpp", nargs="+", type=float, default=[0.25, 0.75], help="rates at which images are shown"),
         argument("--gallery-images", nargs="+", metavar="IMAGE", help="images shown (default: all of up to 8, or 4)"),
-        argument("--gallery-count", type=count, help="how many images of a set are shown, where none is named"),
+        argument("--gallery-count", type=count, help="how many images of a set to show, unless named"),
         argument("--processes", type=count, default=2, help="codecs that decode at the same time (%(default)s)"),
         DEVICE,
         log,

@@ -26,6 +26,8 @@ def _list(args: argparse.Namespace) -> None:
         lines += [f"{name:20} {status.role:10} {state}"]
         lines += [f"{'':20} {' '.join(point['name'] for point in status.points)}"]
         lines += [f"{'':20} --set {line}" for line in status.settable()]
+        if ":" in status.module:
+            lines += [f"{'':20} from the installed package {status.module.partition(':')[0]}"]
     show(args, map(asdict, statuses.values()), "\n".join(lines))
 
 
@@ -44,26 +46,26 @@ def _encode(args: argparse.Namespace) -> None:
     image = check_image(load_image(args.image))
     with explain_errors(f"encoding {args.image} as {codec.name} at {point.name}"):
         bitstream = codec.encode(image, point)
-        _must_decode(codec, bitstream, image)
+        _check_decodes(codec, bitstream, image)
     write_atomically(args.bitstream, bitstream)
     facts = {"codec": codec.name, "image": args.image, **_facts(point, bitstream, image), "bitstream": args.bitstream}
     text = f"{len(bitstream)} bytes, {facts['bpp']:.4f} bpp, {point.name}, sha256 {sha256(bitstream)[:12]}"
     show(args, [facts], f"{args.bitstream}: {text}")
 
 
-def _must_decode(codec: Any, bitstream: bytes, image: Any) -> Any:
-    """The pixels of a bitstream that was just made of ``image``. Raises RdbenchError if there are none of its size."""
+def _check_decodes(codec: Any, bitstream: bytes, image: Any) -> Any:
+    """The pixels of a new bitstream of ``image``. Raises RdbenchError if it does not decode to that size."""
     try:
         pixels = codec.decode(bitstream)
     except Exception as error:
-        raise RdbenchError(f"its own decoder cannot read the result: {describe_error(error)}") from error
+        raise RdbenchError(f"its own decoder cannot decode the result: {describe_error(error)}") from error
     if pixels.shape != image.shape:
         raise RdbenchError(f"expected a picture of {image.shape} from its own decoder, got {pixels.shape}")
     return pixels
 
 
 def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
-    """What records say of a bitstream of ``image`` (uint8, H x W x 3) at ``point``."""
+    """The facts of a bitstream of ``image`` (uint8, H x W x 3) at ``point``, named as in the records."""
     from bench.files import sha256
 
     size = {"height": image.shape[0], "width": image.shape[1], "bytes": len(bitstream)}
@@ -79,7 +81,9 @@ def _decode(args: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     text = ""
     if not args.image and not args.progressive:
-        raise UsageError("decoding: expected a PNG file for the picture, or --progressive and a folder for several")
+        raise UsageError(
+            "decoding: expected a file for the picture, or --progressive with a folder for several pictures"
+        )
     if args.image:
         format_of(args.image)
         check_output(args.image, args.bitstream)
@@ -98,8 +102,8 @@ def _decode(args: argparse.Namespace) -> None:
         pixels = codec.decode(bitstream)
     except UsageError:
         raise
-    except Exception as error:  # libraries raise what they like on a foreign or broken file
-        hint = _of_other_codecs(args.bitstream, codec)
+    except Exception as error:  # libraries raise anything on a foreign or corrupt file
+        hint = _extension_hint(args.bitstream, codec)
         raise UsageError(f"decoding {args.bitstream} as {args.codec}: {describe_error(error)}{hint}") from None
     write_atomically(args.image, as_file(pixels, args.image))
     height, width = pixels.shape[:2]
@@ -108,8 +112,8 @@ def _decode(args: argparse.Namespace) -> None:
     show(args, rows, f"{text}{args.image}: {width} x {height}, pixels sha256 {sha256_pixels(pixels)[:12]}")
 
 
-def _of_other_codecs(bitstream: Path, codec: Any) -> str:
-    """Which codecs a file's extension is of, where it is not of this one."""
+def _extension_hint(bitstream: Path, codec: Any) -> str:
+    """Which other codecs use a file's extension, if this one does not."""
     from bench.discovery import codecs
 
     names = [name for name, other in codecs().items() if other.extension == bitstream.suffix]
@@ -138,10 +142,10 @@ def _rate(args: argparse.Namespace) -> None:
     image = check_image(load_image(args.image))
     codec.prepare()
     start = time.perf_counter()
-    with explain_errors(f"encoding {args.image} as {codec.name} to {args.bpp:g} bpp", keep=RdbenchError):
+    with explain_errors(f"encoding {args.image} as {codec.name} at {args.bpp:g} bpp", keep=RdbenchError):
         reached = encode_to_rate(codec, image, args.bpp, args.tolerance / 100)
         seconds = time.perf_counter() - start
-        coded, decoded = reached.coded, _must_decode(codec, reached.coded.bitstream, image)
+        coded, decoded = reached.coded, _check_decodes(codec, reached.coded.bitstream, image)
     psnr_db = psnr_rgb_db(image, decoded)
     if args.out:
         write_atomically(args.out, coded.bitstream)
@@ -156,7 +160,7 @@ def _rate(args: argparse.Namespace) -> None:
         f"{reached.evaluations} bitstreams in {seconds:.2f} s",
     )
     if not reached.continuous:
-        say(f"{codec.name} has no continuous rate: this is the nearest of its {len(codec.points)} operating points")
+        say(f"{codec.name} cannot reach any rate: this is the nearest of its {len(codec.points)} operating points")
 
 
 def _convert(args: argparse.Namespace) -> None:
@@ -169,14 +173,14 @@ def _convert(args: argparse.Namespace) -> None:
     pixels, done = convert(args.image, args.background, args.frame, args.as_srgb)
     write_atomically(args.out, as_file(pixels, args.out))
     facts = {"image": args.image, "out": args.out, "height": pixels.shape[0], "width": pixels.shape[1]}
-    text = f"{args.out}: {pixels.shape[1]} x {pixels.shape[0]}, {'; '.join(done) or 'nothing had to be changed'}"
+    text = f"{args.out}: {pixels.shape[1]} x {pixels.shape[0]}, {'; '.join(done) or 'no change was needed'}"
     show(args, [facts | {"done": done, "sha256": sha256_pixels(pixels)}], text)
 
 
 def _assignment(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not name or not equals:
-        raise UsageError(f"--set takes name=value, such as quality=60; got {text!r}")
+        raise UsageError(f"--set: expected name=value, such as quality=60, got {text!r}")
     try:
         return name, json.loads(value)
     except ValueError:
@@ -190,7 +194,7 @@ def add(commands: Commands) -> None:
         commands,
         "list",
         _list,
-        "Every codec: availability with reason, version, operating points.",
+        "List every codec: availability with reason, version, operating points.",
         example="rdbench list --json",
     )
     add_command(
@@ -201,8 +205,8 @@ def add(commands: Commands) -> None:
         codec,
         argument("image", type=Path),
         argument("bitstream", type=Path),
-        argument("--point", help="an operating point; the middle one if absent"),
-        argument("--set", action="append", metavar="k=v", help="change a parameter of the point, as in quality=60"),
+        argument("--point", help="an operating point (default: the middle one)"),
+        argument("--set", action="append", metavar="k=v", help="change a parameter of the point, such as quality=60"),
         DEVICE,
         example="rdbench encode webp photo.png photo.webp --set quality=60",
     )
@@ -210,15 +214,15 @@ def add(commands: Commands) -> None:
         commands,
         "decode",
         _decode,
-        "Decode a bitstream to a picture file; needs nothing else.",
+        "Decode a bitstream, which needs nothing else, to a picture file.",
         codec,
         argument("bitstream", type=Path),
-        argument("image", type=Path, nargs="?", help="a file to write: PNG, or as its name says if lossless"),
+        argument("image", type=Path, nargs="?", help="the file to write, in a lossless format such as PNG"),
         argument(
             "--progressive",
             type=Path,
             metavar="DIR",
-            help="an embedded codec: the pictures of 5, 10, 20 .. 100 %% of the bytes, as DIR/005.png and so on",
+            help="for an embedded codec: the pictures from 5, 10, 20 .. 100 %% of the bytes, as DIR/005.png and so on",
         ),
         DEVICE,
         example="rdbench decode webp photo.webp photo.png",
@@ -227,19 +231,19 @@ def add(commands: Commands) -> None:
         commands,
         "convert",
         _convert,
-        "Convert an image that is refused to 8-bit sRGB without alpha, upright, and say what that changed.",
-        argument("image", type=Path, help="of any format that is installed: HEIC, AVIF, GIF, 16-bit TIFF, CMYK JPEG"),
-        argument("out", type=Path, help="a PNG file, or another that keeps every pixel"),
-        argument("--background", default="", metavar="COLOUR", help="behind what is transparent, such as white"),
-        argument("--frame", type=int, metavar="N", help="of a file of several, from 0"),
-        argument("--as-srgb", action="store_true", help="take the numbers as they stand, whatever the file says"),
+        "Convert an image that rdbench refuses to upright 8-bit sRGB without alpha, and report what changed.",
+        argument("image", type=Path, help="in any installed format: HEIC, AVIF, GIF, 16-bit TIFF, CMYK JPEG"),
+        argument("out", type=Path, help="the file to write, in a lossless format such as PNG"),
+        argument("--background", default="", metavar="COLOUR", help="colour behind transparent pixels, such as white"),
+        argument("--frame", type=int, metavar="N", help="which frame of several, from 0"),
+        argument("--as-srgb", action="store_true", help="take the samples as sRGB, whatever the file says"),
         example="rdbench convert --background white logo.png logo.rgb.png",
     )
     add_command(
         commands,
         "rate",
         _rate,
-        "Code one image to a wanted rate, by trying: of a codec without continuous rates, the nearest point.",
+        "Code one image at a target rate, found by trying; without continuous rates, at the nearest point.",
         codec,
         argument("image", type=Path),
         argument("--bpp", type=float, required=True, help="bits per pixel of the whole file"),

@@ -1,4 +1,4 @@
-"""The stages of a run up to its records: what the jobs of the Snakefile call, and a person may."""
+"""The stages of a run up to its records, which the jobs of the Snakefile call; you can call them as well."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _fetch(args: argparse.Namespace) -> None:
         show(args, rows, text)
         return
     if len(args.names) != 1:
-        raise UsageError("fetch --manifest takes one dataset")
+        raise UsageError(f"fetch --manifest: expected one dataset, got {len(args.names)}")
     manifest = manifest_or_reason(args.names[0], rename=args.as_)
     if manifest.status != "ok":
         say(f"dataset {args.names[0]} skipped: {manifest.reason}")
@@ -42,7 +42,7 @@ def _fetch(args: argparse.Namespace) -> None:
 
 def _manifest(args: argparse.Namespace) -> Any:
     from bench.data.datasets import manifest_or_reason, read_manifest
-    from bench.workflow import slug
+    from bench.data.slugs import slug
 
     if args.manifest:
         return read_manifest(args.manifest)
@@ -56,7 +56,7 @@ def _run(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     wanted = extra(args.metrics)
-    _must_exist(args.codec)
+    _check_exists(args.codec)
     manifest = _manifest(args)
     folder = args.folder or args.out.parent
     log = args.log or folder / "logs" / f"{args.codec}.log"
@@ -64,7 +64,8 @@ def _run(args: argparse.Namespace) -> None:
     images = part_of(manifest.images, args.part)
     refused = manifest.refused if args.part.startswith("1-") else []
     job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads)
-    job.on_progress, job.accept_failures, job.metrics = progress, args.accept_failures, wanted
+    job.on_progress, job.accept_failures, job.points = progress, args.accept_failures, args.points
+    job.metrics = wanted
     frame = records.table(job.rows(), wanted)
     records.write(frame, args.out)
     for status, rows in frame[frame.status != "ok"].groupby("status"):
@@ -72,8 +73,8 @@ def _run(args: argparse.Namespace) -> None:
     show(args, table_rows(frame), out=args.out)
 
 
-def _must_exist(codec: str) -> None:
-    """Raises UsageError for a codec that nothing gives; one whose wrapper cannot be imported is a row that says so."""
+def _check_exists(codec: str) -> None:
+    """Raises UsageError for an unknown codec; one whose wrapper cannot be imported becomes a row with the reason."""
     from bench.discovery import discover, load
 
     try:
@@ -119,7 +120,7 @@ def _decode_matrix(args: argparse.Namespace) -> None:
     log_to(args.log)
     manifest = _manifest(args)
     if manifest.status != "ok":
-        raise UsageError(f"dataset {manifest.name} cannot be had: {manifest.reason}")
+        raise UsageError(f"dataset {manifest.name} is unavailable: {manifest.reason}")
     images = manifest.images[: args.images]
     tables = []
     for codec in _codecs_with_weights(args.codecs):
@@ -137,7 +138,7 @@ def _decode_matrix(args: argparse.Namespace) -> None:
 
 
 def _codecs_with_weights(names: list[str]) -> list[Any]:
-    """The codecs of these names, which must be available; where none is named, all that have weights here."""
+    """The named codecs, which must be available; without names, all codecs that have weights here."""
     from bench.discovery import codecs, load_available
     from bench.run.codec_state import codec_state
 
@@ -146,7 +147,7 @@ def _codecs_with_weights(names: list[str]) -> list[Any]:
     found = [codec for codec in codecs().values() if codec_state(codec).weights_sha256 and codec.role == "codec"]
     if not found:
         raise UsageError(
-            "decode-matrix: no codec with weights is available here (`rdbench list` says why); name codecs"
+            "decode-matrix: no codec with weights is available here (`rdbench list` says why); name some codecs"
         )
     return found
 
@@ -165,7 +166,9 @@ def add(commands: Commands) -> None:
         _fetch,
         "Download and verify datasets. RDBENCH_MIRROR names a folder or URL that is tried first.",
         argument("names", nargs="+", help="names in datasets.yaml, or folder:PATH"),
-        argument("--manifest", type=Path, help="write the list of images here; a set that cannot be had says why"),
+        argument(
+            "--manifest", type=Path, help="write the list of images here, with the reason if the set is unavailable"
+        ),
         argument("--as", dest="as_", help="the dataset's name in the manifest"),
         log,
         example="RDBENCH_MIRROR=/data/images rdbench fetch kodak clic",
@@ -174,22 +177,23 @@ def add(commands: Commands) -> None:
         commands,
         "run",
         _run,
-        "One codec on one dataset, encoded, decoded in another process, and measured.",
+        "Encode one dataset with one codec, decode it in another process, and measure.",
         codec,
         manifest,
         dataset,
         out,
         log,
-        argument("--folder", type=Path, help="where bitstreams are linked; beside --out if absent"),
+        argument("--folder", type=Path, help="where bitstreams are linked (default: the folder of --out)"),
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
-        argument("--leave-out", default="", metavar="WHY", help="do not run it; the row says why"),
+        argument("--leave-out", default="", metavar="WHY", help="do not run it; its row gives this reason"),
+        argument("--points", type=int, default=0, help="at most so many operating points (default: all)"),
         argument("--metrics", nargs="*", default=[], metavar="METRIC", help="extra ones to measure (docs/metrics.md)"),
         argument("--timeout", type=duration, default=600.0, help="seconds for one encode or decode (%(default)s)"),
         argument("--threads", type=count, default=1, help="for the codec's libraries (%(default)s)"),
         argument(
             "--accept-failures",
             action="store_true",
-            help="failures that may pass (a killed process, a timeout, a full disk) become rows and not exit code 1",
+            help="failures of the machine (killed process, timeout, full disk) become rows instead of exit code 1",
         ),
         DEVICE,
         example="rdbench run webp --dataset sample --out webp.parquet",
@@ -198,7 +202,7 @@ def add(commands: Commands) -> None:
         commands,
         "collect",
         _collect,
-        "Join the tables of `run` in the run's folder.",
+        "Join tables written by `run` into the records of a run.",
         argument("parts", nargs="+", type=Path),
         folder,
         log,
@@ -208,7 +212,7 @@ def add(commands: Commands) -> None:
         commands,
         "time",
         _time,
-        "Measure encoding and decoding times; leave the machine idle meanwhile.",
+        "Measure encoding and decoding times; leave the machine otherwise idle.",
         codec,
         manifest,
         dataset,
@@ -224,11 +228,11 @@ def add(commands: Commands) -> None:
         commands,
         "decode-matrix",
         _decode_matrix,
-        "Encode on every device here and decode on every other: exit code 1 if one fails or a pixel differs by over 1.",
-        argument("codecs", nargs="*", metavar="CODEC", help="all that have weights here if absent"),
+        "Encode on every device here and decode on every other; exit code 1 on a failure or a difference over 1.",
+        argument("codecs", nargs="*", metavar="CODEC", help="(default: all with weights here)"),
         manifest,
         dataset,
-        argument("--images", type=count, help="how many of the dataset; all if absent"),
+        argument("--images", type=count, help="how many of the dataset (default: all)"),
         argument("--points", type=count, default=3, help="how many of the RD curve (%(default)s)"),
         argument("--out", type=Path, help="a CSV file"),
         log,

@@ -1,4 +1,4 @@
-"""The command that runs a wrapper family's study."""
+"""The command that runs a study of a wrapper family."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bench.commands import DEVICE, Commands, add_command, argument, show
 
 def _study(args: argparse.Namespace) -> None:
     from bench.data.datasets import manifest_or_reason, read_manifest
+    from bench.data.slugs import slug
     from bench.progress import Progress, log_to, say
     from bench.studies import run_study
-    from bench.workflow import slug
 
     log_to(args.log)
     manifest = (
@@ -32,13 +32,13 @@ def add(commands: Commands) -> None:
         commands,
         "study",
         _study,
-        "Run a study that a wrapper family brings (what a codec does inside) and write its table.",
-        argument("study", help="its name; a wrong one lists all"),
-        argument("--dataset", default="sample", help="a name of datasets.yaml, or folder:PATH (%(default)s)"),
-        argument("--manifest", type=Path, help="what `rdbench fetch --manifest` wrote, in place of a name"),
-        argument("--images", type=int, default=0, help="at most so many of the dataset (default: as the study says)"),
+        "Run a study that a wrapper family declares (a look inside a codec) and write its table.",
+        argument("study", help="its name; an unknown one lists all"),
+        argument("--dataset", default="sample", help="a name in datasets.yaml, or folder:PATH (%(default)s)"),
+        argument("--manifest", type=Path, help="a dataset as written by `rdbench fetch --manifest`"),
+        argument("--images", type=int, default=0, help="the most images to use (default: the study's own number)"),
         argument("--out", type=Path, required=True, help="the JSON file to write"),
-        argument("--log", type=Path, help="where to log"),
+        argument("--log", type=Path, help="a file for messages"),
         DEVICE,
         example="rdbench study code_length --dataset sample --out code_length.json",
     )

@@ -1,4 +1,4 @@
-"""The files of one set, each in its data folder with the right hash: from there, a mirror, its address, an archive."""
+"""Puts the files of a set, with verified hashes, into its data folder: from a mirror, their URLs or an archive."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from bench.files import remove_folder
 if TYPE_CHECKING:
     from bench.data.transfer import Transfers
 
-MAX_MB, MAX_ARCHIVE_MB = 100, 16_000  # of a file, of an archive, where datasets.yaml says nothing
+MAX_MB, MAX_ARCHIVE_MB = 100, 16_000  # of a file and of an archive, unless datasets.yaml says otherwise
 
 log = logging.getLogger(__name__)
 
 
 def acquire(name: str, entry: Mapping[str, Any], store: Store, *, quiet: bool, wait_s: float) -> list[Path]:
-    """The paths of the set's files, all present and verified. Raises UnavailableError or RdbenchError."""
+    """The paths of the set's files, all present and verified. Raises UnavailableError or RdbenchError if one is not."""
     return _Acquisition(name, entry, store).complete(quiet, wait_s)
 
 
 class _Acquisition:
-    """One set on its way into its data folder. published: name -> hash, or "" where there is none."""
+    """The acquisition of one set. published: name -> hash, or "" if none is published."""
 
     def __init__(self, name: str, entry: Mapping[str, Any], store: Store):
         self.name, self.store = name, store
@@ -41,16 +41,18 @@ class _Acquisition:
         self.mirror = mirror_root()
         self.below = entry.get("mirror", name)
         self.published = {n: digest or "" for key, digest in entry.get("files", {}).items() for n in expand(key)}
-        self.notes: dict[str, str] = {}  # file -> what was wrong with the one that lay there
+        self.notes: dict[str, str] = {}  # file -> what was wrong with the copy found there
 
     def complete(self, quiet: bool, wait_s: float) -> list[Path]:
-        """All files, fetched where they are missing or wrong."""
+        """The paths of all files; missing or wrong ones are fetched."""
         missing = self._missing()
         if missing or not self._names():
-            from bench.data.transfer import Transfers  # the HTTP library, which a set that is already here does without
+            from bench.data.transfer import (
+                Transfers,
+            )  # imports the HTTP library, which is not needed if all files are here
 
             with Transfers(quiet=quiet, wait_s=wait_s) as transfers:
-                done = self._singly(transfers, missing)
+                done = self._fetch_singly(transfers, missing)
                 if self.archive and not (done and self._names()):
                     self._unpack(transfers)
         for name in self._names():
@@ -58,14 +60,14 @@ class _Acquisition:
         return [self.store.folder / name for name in self._names()]
 
     def _names(self) -> list[str]:
-        """The set's files; those of an archive whose entry names none are known once it has been unpacked."""
+        """The set's files. If the entry names none, they are known once the archive has been unpacked."""
         return sorted(self.published) or sorted(name for name in self.store.lock if not is_archive(name))
 
     def _expected(self, name: str) -> str:
         return self.published.get(name) or self.store.lock.get(name, "")
 
     def _missing(self) -> list[str]:
-        """The files that are not here with the right hash. A wrong one is kept aside as ``.bad``."""
+        """The files that are missing or have the wrong hash; a wrong one is renamed to ``.bad``."""
         missing = []
         for name in self._names():
             path, expected = self.store.folder / name, self._expected(name)
@@ -78,8 +80,8 @@ class _Acquisition:
             missing.append(name)
         return missing
 
-    def _singly(self, transfers: Transfers, names: list[str]) -> bool:
-        """Gets file by file; False if one could not be had that way and the archive may still bring it."""
+    def _fetch_singly(self, transfers: Transfers, names: list[str]) -> bool:
+        """Fetches file by file; False if that failed for one and the archive may still contain it."""
         for name in names:
             path, expected = self.store.folder / name, self._expected(name)
             sources = self._sources(name, expected)
@@ -97,7 +99,7 @@ class _Acquisition:
         return True
 
     def _sources(self, name: str, digest: str) -> list[Source]:
-        """Mirror first: the file, then an archive that holds it; then its own addresses."""
+        """The mirror first (the file, then an archive that contains it), then the file's own URLs."""
         urls = [url.format(file=quote(name)) for url in self.urls]
         sources = []
         if self.mirror:
@@ -107,7 +109,7 @@ class _Acquisition:
         return sources + [Source(url, digest, is_archive(url), self.max_bytes) for url in urls]
 
     def _unpack(self, transfers: Transfers) -> None:
-        """The whole set from its archive: every image is checked before the first one is put in place."""
+        """Fetches the whole set as an archive. Every image is checked before the first is moved into place."""
         places = {place["url"]: place["hash"] or "" for place in self.archive["sources"]}
         digests = {base_name(url): digest or self.store.lock.get(base_name(url), "") for url, digest in places.items()}
         sources = []
@@ -133,7 +135,9 @@ class _Acquisition:
             path.unlink(missing_ok=True)
 
     def _accept(self, images: list[Path]) -> None:
-        """Puts unpacked images in place, all or none. Raises RdbenchError for a wrong number and for a wrong image."""
+        """Moves unpacked images into place, all or none. Raises RdbenchError if their number or one of them is
+        wrong.
+        """
         images = [image for image in images if not self.published or image.name in self.published]
         count = len(self.published) or self.archive["count"]
         if len(images) != count:
@@ -144,32 +148,32 @@ class _Acquisition:
             fault = f"expected {expected}, got {got}" if got else "" if expected else image_fault(image)
             if fault:
                 aside = image.replace(self.store.folder / f"{image.name}.bad")
-                error = RdbenchError(f"fetching {self._what(image.name)}: {fault}, kept as {aside}")
+                error = RdbenchError(f"fetching {self._what(image.name)}: {fault}; kept as {aside}")
                 raise self._advice(error, image.name)
         for image in images:
             self._trust(image.replace(self.store.folder / image.name).name)
 
     def _trust(self, name: str) -> None:
-        """Locks a file without a published hash."""
+        """Records the hash of a file without a published one."""
         if not self._expected(name):
             path = self.store.folder / name
             self.store.trust(name, digest_of(path))
             self.store.record_match(path, self.store.lock[name])
 
     def _advice(self, error: RdbenchError, name: str) -> RdbenchError:
-        """``error``, with what to do about it where that is not plain."""
+        """``error``, with advice where it is not obvious what to do."""
         if isinstance(error, UnavailableError):
             if self.mirror or self.urls or self.archive:
                 return error
             return UnavailableError(
-                f"unreachable: {self.name} has no public address; set RDBENCH_MIRROR to a folder or URL that holds "
+                f"unreachable: {self.name} has no public URL; set RDBENCH_MIRROR to a folder or URL that contains "
                 f"{self.below}/"
             )
         if self.published.get(name) or name not in self.store.lock:
             return error
         return RdbenchError(
-            f"{error}; the expected hash is that of the first download: if the publisher has changed the file and you "
-            f"accept it, delete {name!r} from {self.store.lock_file}"
+            f"{error}; the expected hash is that of the first download. If the publisher has changed the file and you "
+            f"accept the new one, delete {name!r} from {self.store.lock_file}"
         )
 
     def _what(self, file: str) -> str:
@@ -180,7 +184,7 @@ class _Acquisition:
 
 
 def image_fault(path: Path) -> str:
-    """Says how ``path`` is no image, or a damaged one; an image that is merely refused is one."""
+    """What is wrong with ``path`` if it is not an image or is damaged; empty for an image, even a refused one."""
     try:
         load_image(path)
     except BrokenImageError as error:
@@ -191,13 +195,15 @@ def image_fault(path: Path) -> str:
 
 
 def mirror_root() -> str:
-    """RDBENCH_MIRROR without its last slash; a path is made absolute. Raises UsageError if it is no folder."""
+    """RDBENCH_MIRROR without a trailing slash, a path as absolute. Raises UsageError if it is not a folder or URL."""
     mirror = os.environ.get("RDBENCH_MIRROR", "").rstrip("/")
     if not mirror or is_url(mirror):
         return mirror
     folder = Path(mirror).expanduser().absolute()
     if not folder.is_dir():
-        raise UsageError(f"RDBENCH_MIRROR is {mirror!r}: expected a folder or an http(s) URL; {folder} is no folder")
+        raise UsageError(
+            f"reading RDBENCH_MIRROR: expected a folder or an http(s) URL, got {mirror!r}; {folder} is not a folder"
+        )
     return str(folder)
 
 
@@ -206,7 +212,7 @@ def base_name(url: str) -> str:
 
 
 def expand(name: str) -> list[str]:
-    """``image_{001..100}.png`` as its hundred names; any other name as itself."""
+    """The hundred names in ``image_{001..100}.png``; any other name unchanged."""
     match = re.fullmatch(r"(.*)\{(\d+)\.\.(\d+)\}(.*)", name)
     if not match:
         return [name]

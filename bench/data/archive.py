@@ -1,7 +1,7 @@
-"""Images out of zip and tar archives that nobody vouches for.
+"""Images from zip and tar archives from untrusted sources.
 
-No name in an archive is ever used as a path: images keep their base name only. An archive that tries to write outside
-its folder, holds links or devices, or unpacks to far more than it is, is refused as a whole.
+No name in an archive is used as a path: images keep only their base name. An archive that tries to write outside its
+folder, contains links or devices, or unpacks to far more than its own size is refused as a whole.
 """
 
 from __future__ import annotations
@@ -24,19 +24,22 @@ from bench.files import remove_folder
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MEMBERS = 100_000
-LONGEST_NAME = 200  # bytes of a file name; file systems hold 255, and a suffix is put behind it
-EXPANSION = 20  # photographs hardly shrink in an archive; BMP files of flat colour, to a tenth
-ALLOWANCE = 64 * 2**20  # bytes on top, for small archives
+LONGEST_NAME = 200  # bytes of a file name; file systems allow 255, and a suffix may be added
+EXPANSION = 20  # photographs hardly shrink in an archive; BMP files of flat colour shrink to a tenth
+ALLOWANCE = 64 * 2**20  # additional bytes, for small archives
 CHUNK = 2**20
 LARGEST_HEADER = 2**16  # bytes of a PAX header or a long name
 _LONG_HEADERS = (
-    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
-    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
 )
 
 
 class ArchiveError(RdbenchError):
-    """An archive that is broken, or that does what an archive of images has no reason to do."""
+    """An archive that is corrupt, or that contains what an archive of images has no reason to."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +56,21 @@ def is_archive(name: str) -> bool:
 
 
 def archive_fault(path: Path) -> str:
-    """Says that ``path`` is neither a zip nor a tar archive (a page of apology, say); empty if it is one."""
+    """Why ``path`` is neither a zip nor a tar archive (an error page, say); empty if it is one."""
     if zipfile.is_zipfile(path) or _is_tar(path):
         return ""
     with path.open("rb") as file:
-        return f"expected a zip or tar archive, the file begins with {file.read(24)!r}"
+        return f"expected a zip or tar archive, got a file that begins with {file.read(24)!r}"
 
 
 class _Entry(tarfile.TarInfo):
-    """A member of a tar archive. Headers that tarfile would take into memory whole are held to LARGEST_HEADER."""
+    """A member of a tar archive, with headers limited to LARGEST_HEADER, as tarfile reads them into memory whole."""
 
     def _proc_member(self, tar: tarfile.TarFile) -> tarfile.TarInfo:
         if self.type in _LONG_HEADERS and self.size > LARGEST_HEADER:
             raise ArchiveError(
-                f"unpacking {Path(str(tar.name)).name}: refused, it has a header of {self.size:,} bytes, at most "
-                f"{LARGEST_HEADER:,} are read"
+                f"unpacking {Path(str(tar.name)).name}: refused, it has a header of {self.size:,} bytes; at most "
+                f"{LARGEST_HEADER:,} are allowed"
             )
         return super()._proc_member(tar)  # type: ignore[misc]  # the hook that tarfile gives to subclasses
 
@@ -84,8 +87,8 @@ def extract_images(archive: Path, into: Path, *, folder: str = "", limit: int | 
     """Writes the images of ``archive`` under their base names to ``into``; returns their paths in name order.
 
     folder: take only images directly in a folder of this name (a trailing part of the path counts: "RGB/small").
-    limit: bytes the archive may unpack to; by default EXPANSION times its size and ALLOWANCE on top.
-    Raises ArchiveError for an archive that is broken or refused; what was written until then stays in ``into``.
+    limit: bytes the archive may unpack to; by default EXPANSION times its size plus ALLOWANCE.
+    Raises ArchiveError for an archive that is corrupt or refused; files written before that stay in ``into``.
     """
     limit = EXPANSION * archive.stat().st_size + ALLOWANCE if limit is None else limit
     into.mkdir(parents=True, exist_ok=True)
@@ -100,20 +103,20 @@ def extract_images(archive: Path, into: Path, *, folder: str = "", limit: int | 
             if not _wanted(name, folder):
                 continue
             if name.name in written:
-                raise ArchiveError(f"unpacking {archive.name}: it holds two images called {name.name!r}")
+                raise ArchiveError(f"unpacking {archive.name}: it contains two images called {name.name!r}")
             written[name.name] = into / name.name
             used += _write(archive, member, into / name.name, limit - used, limit)
     except (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, NotImplementedError) as error:
-        raise ArchiveError(f"unpacking {archive.name}: the archive is broken ({error})") from error
+        raise ArchiveError(f"unpacking {archive.name}: the archive is corrupt ({error})") from error
     except OSError as error:
         if error.errno is not None:  # the disk, not the archive
             raise
-        raise ArchiveError(f"unpacking {archive.name}: the archive is broken ({error})") from error
+        raise ArchiveError(f"unpacking {archive.name}: the archive is corrupt ({error})") from error
     return [written[name] for name in sorted(written)]
 
 
 def _members(archive: Path) -> Iterator[_Member]:
-    """The regular files of a zip or tar archive, each once its name and kind are found harmless."""
+    """The regular files of a zip or tar archive, after checking that their names and types are harmless."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
             for info in file.infolist():
@@ -154,11 +157,11 @@ def _wanted(name: PurePosixPath, folder: str) -> bool:
 
 
 def _write(archive: Path, member: _Member, path: Path, left: int, limit: int) -> int:
-    """Bytes written. The real number is held against the limit: the declared one may lie."""
+    """Writes a member; returns its number of bytes, which is limited as the declared size may be wrong."""
     written = 0
     source = member.open()
-    if source is None:  # tarfile's answer for what is no regular file, which _members has left out
-        raise ArchiveError(f"unpacking {archive.name}: {member.name!r} is no file")
+    if source is None:  # for anything but a regular file, which _members has left out
+        raise ArchiveError(f"unpacking {archive.name}: {member.name!r} is not a regular file")
     with source, path.open("wb") as target:
         while chunk := source.read(CHUNK):
             written += len(chunk)
@@ -170,18 +173,18 @@ def _write(archive: Path, member: _Member, path: Path, left: int, limit: int) ->
 
 def _bomb(archive: Path, limit: int) -> str:
     return (
-        f"unpacking {archive.name}: refused, it holds more than {limit:,} bytes or {MEMBERS:,} members, far more than "
-        f"its {archive.stat().st_size:,} bytes of photographs would"
+        f"unpacking {archive.name}: refused, it contains more than {limit:,} bytes or {MEMBERS:,} members, far too "
+        f"many for an archive of {archive.stat().st_size:,} bytes of photographs"
     )
 
 
 def extract_one(archive: Path, name: str, path: Path) -> None:
-    """The image called ``name`` (a base name) out of ``archive`` into ``path``, whole or not at all."""
+    """Unpacks the image called ``name`` (a base name) from ``archive`` to ``path``, completely or not at all."""
     scratch = path.with_name(f".{path.name}.unpacked")
     try:
         found = {image.name: image for image in extract_images(archive, scratch)}
         if name not in found:
-            raise ArchiveError(f"unpacking {archive.name}: it holds no {name!r}, only {sorted(found)[:5]}")
+            raise ArchiveError(f"unpacking {archive.name}: expected it to contain {name!r}, found {sorted(found)[:5]}")
         found[name].replace(path)
     finally:
         remove_folder(scratch, path.parent)

@@ -1,7 +1,7 @@
-"""What an image file says of its colours beside an ICC profile: only sRGB, or nothing, is taken for sRGB.
+"""What an image file says about its colours without an ICC profile: if it says nothing, it counts as sRGB.
 
-PNG has four ways to say it. Of those present the first decides: cICP, iCCP, sRGB, gAMA with cHRM (PNG specification,
-third edition, section 4.3). TIFF has its primaries, Exif a colour space, BMP a reference to a profile.
+PNG has four ways to say it, and the first one present decides: cICP, iCCP, sRGB, gAMA with cHRM (PNG specification,
+third edition, section 4.3). TIFF states its primaries, Exif a colour space, BMP a reference to a profile.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Any
 
 SRGB_GAMMA = 0.45455
 SRGB_CICP = (1, 13, 0, 1)  # BT.709 primaries, sRGB transfer, RGB, full range (ITU-T H.273)
-# White point, red, green, blue, as x and y each: BT.709's, which sRGB has.
+# White point, red, green, blue, x and y of each: BT.709's, which sRGB uses.
 SRGB_CHROMATICITIES = (0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-GAMMA_TOLERANCE, CHROMATICITY_TOLERANCE = 0.005, 0.005  # files round these, by a few units of the last digit
+GAMMA_TOLERANCE, CHROMATICITY_TOLERANCE = 0.005, 0.005  # files round these numbers
 EXIF, COLOUR_SPACE, SRGB = 0x8769, 0xA001, 1
 WHITE_POINT, PRIMARIES = 318, 319  # TIFF
 
 
 @dataclass(frozen=True)
 class Colours:
-    """What a file says that is not sRGB: in words, and as far as it is known the gamma and the chromaticities."""
+    """Colours other than sRGB, as a file states them: in words, with gamma and chromaticities where known."""
 
     words: str
-    gamma: float | None = None  # of the file: sample = light ** gamma; None: sRGB's transfer
+    gamma: float | None = None  # sample = light ** gamma; None: sRGB's transfer function
     chromaticities: tuple[float, ...] | None = None  # white, red, green, blue; None: sRGB's
     convertible: bool = True
 
 
 def foreign_colours(image: Any, path: Path) -> Colours | None:
-    """What an open Pillow image says of its colours that is not sRGB; None if it says sRGB, nothing, or has a profile.
+    """The colours of an open Pillow image if they are not sRGB; None if it states sRGB or nothing, or has a profile.
 
-    An ICC profile decides by itself, unless a PNG has a cICP chunk, which comes before it.
+    An ICC profile takes precedence over all but a PNG's cICP chunk.
     """
     if image.format == "PNG":
         found = _of_png(image, path)
@@ -47,8 +47,8 @@ def foreign_colours(image: Any, path: Path) -> Colours | None:
     if image.format == "TIFF" and PRIMARIES in image.tag_v2:
         white = image.tag_v2.get(WHITE_POINT, SRGB_CHROMATICITIES[:2])
         stated = tuple(float(number) for number in (*white, *image.tag_v2[PRIMARIES]))
-        if not _close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
-            return Colours(f"its PrimaryChromaticities are {_listed(stated[2:])}, not sRGB's", chromaticities=stated)
+        if not _is_close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
+            return Colours(f"its PrimaryChromaticities are {_join(stated[2:])}, not sRGB's", chromaticities=stated)
     space = image.getexif().get_ifd(EXIF).get(COLOUR_SPACE, SRGB)
     if space != SRGB:
         kind = "uncalibrated" if space == 0xFFFF else "not sRGB"
@@ -71,14 +71,14 @@ def _of_png(image: Any, path: Path) -> Colours | None:
     if gamma is not None and abs(gamma - SRGB_GAMMA) > GAMMA_TOLERANCE:
         words.append(f"its gAMA chunk says {gamma:g}, not sRGB's {SRGB_GAMMA:g}")
         other_gamma = gamma
-    if stated is not None and not _close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
-        words.append(f"its cHRM chunk says {_listed(stated)}, not sRGB's {_listed(SRGB_CHROMATICITIES)}")
+    if stated is not None and not _is_close(stated, SRGB_CHROMATICITIES, CHROMATICITY_TOLERANCE):
+        words.append(f"its cHRM chunk says {_join(stated)}, not sRGB's {_join(SRGB_CHROMATICITIES)}")
         other_primaries = tuple(map(float, stated))
     return Colours("; ".join(words), other_gamma, other_primaries, gamma != 0) if words else None
 
 
 def _png_chunk(path: Path, wanted: bytes) -> bytes | None:
-    """The content of a PNG's chunk before its pixels, which Pillow does not give; None without one."""
+    """The content of a PNG chunk before the pixels, which Pillow does not expose; None if it is absent."""
     with open(path, "rb") as file:
         file.seek(8)
         while len(head := file.read(8)) == 8:
@@ -92,15 +92,15 @@ def _png_chunk(path: Path, wanted: bytes) -> bytes | None:
 
 
 def _bmp_profile(path: Path) -> bool:
-    """Whether a BMP file (header of version 5) embeds a profile or names one."""
+    """Whether a BMP file (header version 5) embeds a colour profile or refers to one."""
     with open(path, "rb") as file:
         head = file.read(74)
     return len(head) == 74 and struct.unpack_from("<I", head, 14)[0] >= 108 and head[70:74] in (b"DEBM", b"KNIL")
 
 
-def _close(stated: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
+def _is_close(stated: Sequence[float], expected: Sequence[float], tolerance: float) -> bool:
     return len(stated) == len(expected) and all(abs(a - b) <= tolerance for a, b in zip(stated, expected, strict=True))
 
 
-def _listed(numbers: Sequence[float]) -> str:
+def _join(numbers: Sequence[float]) -> str:
     return " ".join(f"{number:g}" for number in numbers)

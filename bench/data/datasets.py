@@ -1,6 +1,6 @@
-"""Image sets: fetched, verified, listed. ``datasets.yaml`` says what there is; a Manifest says what was found.
+"""Image sets: fetches, verifies and lists the sets that ``datasets.yaml`` defines.
 
-A set that cannot be had does not stop a run: :func:`manifest_or_reason` turns it into a skipped manifest.
+A set that is unavailable does not stop a run: :func:`manifest_or_reason` makes a skipped manifest of it.
 """
 
 from __future__ import annotations
@@ -37,32 +37,30 @@ __all__ = [
 
 SPECIFICATION = root_file("datasets.yaml")
 FOLDER = "folder:"
-FIELDS = frozenset(
-    ("title", "split", "licence", "citation", "notes")  # for people
-    + (
-        "files",
-        "urls",
-        "archive",
-        "mirror",
-        "max_mb",
-        "package",
-        "distribution",
-        "folder",
-        "ignore_profile",
-        "of",
-        "crop",
-    )
-)
+FOR_PEOPLE = {"title", "split", "licence", "citation", "notes"}
+FIELDS = FOR_PEOPLE | {
+    "files",
+    "urls",
+    "archive",
+    "mirror",
+    "max_mb",
+    "package",
+    "distribution",
+    "folder",
+    "ignore_profile",
+    "of",
+    "crop",
+}
 
 
 def fetch(name: str, spec_file: str | Path = SPECIFICATION, *, quiet: bool = False, wait_s: float = 0.5) -> Manifest:
-    """The images of a set in ``spec_file``, or of ``folder:PATH``, all here and verified; downloads what is missing.
+    """The images of a set in ``spec_file``, or of ``folder:PATH``, verified; missing files are downloaded.
 
-    quiet: no progress bars; wait_s: before a second attempt. Raises UsageError for an unknown set or a wrong entry,
-    UnavailableError for a set that cannot be had, RdbenchError for one whose files are not what they should be.
+    quiet: no progress bars; wait_s: before a second attempt. Raises UsageError for an unknown set or an invalid entry,
+    UnavailableError for a set that is unavailable, RdbenchError for one with wrong files.
     """
     if name.startswith(FOLDER):
-        return _own_folder(name)
+        return _user_folder(name)
     entry = _entry(name, spec_file)
     if "of" in entry:
         base = fetch(entry["of"], spec_file, quiet=quiet, wait_s=wait_s)
@@ -75,13 +73,13 @@ def fetch(name: str, spec_file: str | Path = SPECIFICATION, *, quiet: bool = Fal
             paths = acquire(name, entry, store, quiet=quiet, wait_s=wait_s)
             source = _origin(entry)
         named = [(path, path.stem) for path in paths]
-        return _listed(Manifest(name, licence=entry.get("licence", ""), source=source), named, entry, store)
+        return _with_images(Manifest(name, licence=entry.get("licence", ""), source=source), named, entry, store)
 
 
 def manifest_or_reason(name: str, spec_file: str | Path = SPECIFICATION, *, rename: str | None = None) -> Manifest:
-    """As :func:`fetch`, but a set that cannot be had, or is not what it should be, is a skipped manifest that says why.
+    """As :func:`fetch`, but a set that is unavailable or wrong gives a skipped manifest with the reason.
 
-    rename: the name it goes by in the run. Raises UsageError only for a name that does not exist.
+    rename: its name in the run. Raises UsageError only for a set that does not exist.
     """
     source_of(name, spec_file)
     try:
@@ -92,7 +90,7 @@ def manifest_or_reason(name: str, spec_file: str | Path = SPECIFICATION, *, rena
 
 
 def source_of(name: str, spec_file: str | Path = SPECIFICATION) -> dict[str, Any]:
-    """What decides a set's content, as JSON: its entry, or the listing of a folder. A change asks for a new fetch."""
+    """What determines a set's content, for JSON: its entry, or a folder's listing. A change needs a new fetch."""
     if name.startswith(FOLDER):
         folder = _folder(name)
         found = _images_in(folder)
@@ -105,17 +103,17 @@ def source_of(name: str, spec_file: str | Path = SPECIFICATION) -> dict[str, Any
 
 
 def specification(spec_file: str | Path = SPECIFICATION) -> dict[str, dict[str, Any]]:
-    """datasets.yaml: set name -> entry; its head explains the fields. Raises UsageError for unknown ones."""
+    """The entries of datasets.yaml by set name; its header explains the fields. Raises UsageError for unknown ones."""
     try:
         with open(spec_file, encoding="utf-8") as file:
-            entries = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # C: ten times as fast
+            entries = yaml.load(file, getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}  # in C, ten times as fast
     except (OSError, yaml.YAMLError) as error:
         raise UsageError(f"reading {spec_file}: {error}") from error
     for name, entry in entries.items():
         unknown = set(entry) - FIELDS if isinstance(entry, Mapping) else {str(entry)}
         if unknown:
             raise UsageError(
-                f"{spec_file}: set {name!r} has unknown fields {sorted(unknown)}; there are {sorted(FIELDS)}"
+                f"{spec_file}: set {name!r} has unknown fields {sorted(unknown)}; expected {', '.join(sorted(FIELDS))}"
             )
     return entries
 
@@ -123,14 +121,14 @@ def specification(spec_file: str | Path = SPECIFICATION) -> dict[str, dict[str, 
 def _entry(name: str, spec_file: str | Path) -> dict[str, Any]:
     entries = specification(spec_file)
     if name not in entries:
-        raise UsageError(
-            f"no dataset is called {name!r}; there are {', '.join(entries)}, and {FOLDER}PATH for your own"
-        )
+        raise UsageError(f"no dataset is called {name!r}; expected {', '.join(entries)}, or {FOLDER}PATH for your own")
     return entries[name]
 
 
-def _listed(manifest: Manifest, paths: Iterable[tuple[Path, str]], entry: Mapping[str, Any], store: Store) -> Manifest:
-    """``manifest`` with the images of those (path, name); those that cannot be taken are listed as refused."""
+def _with_images(
+    manifest: Manifest, paths: Iterable[tuple[Path, str]], entry: Mapping[str, Any], store: Store
+) -> Manifest:
+    """``manifest`` with the images of these (path, name) pairs; unusable ones are listed as refused."""
     for path, name in paths:
         plain = path.name in entry.get("ignore_profile", ())
         facts = store.facts(path, ignore_profile=plain)
@@ -141,13 +139,13 @@ def _listed(manifest: Manifest, paths: Iterable[tuple[Path, str]], entry: Mappin
             manifest.refused.append({"name": name, "reason": printable(facts["refused"])})
         else:
             manifest.images.append(_image(path, facts, name))
-    return _not_empty(manifest)
+    return _check_not_empty(manifest)
 
 
-def _not_empty(manifest: Manifest) -> Manifest:
+def _check_not_empty(manifest: Manifest) -> Manifest:
     if not manifest.images:
-        first = manifest.refused[0]["reason"] if manifest.refused else "it holds none"
-        raise UsageError(f"dataset {manifest.name} has no image that can be used: {first}")
+        first = manifest.refused[0]["reason"] if manifest.refused else "it contains no image"
+        raise UsageError(f"dataset {manifest.name} has no usable image: {first}")
     return manifest
 
 
@@ -157,11 +155,13 @@ def _image(path: Path, facts: Mapping[str, Any], name: str = "") -> ImageFile:
 
 
 def _variant(name: str, entry: Mapping[str, Any], base: Manifest, store: Store) -> Manifest:
-    """The images of another set, some of them cut."""
+    """The images of another set, some of them cropped."""
     crops = {Path(image).stem: crop for image, crop in entry.get("crop", {}).items()}
     missing = sorted(set(crops) - {image.name for image in base.images})
     if missing:
-        raise RdbenchError(f"dataset {name} cuts {missing}, which {base.name} does not hold; see datasets.yaml")
+        raise RdbenchError(
+            f"dataset {name} crops {missing}, which {base.name} does not contain; correct it in datasets.yaml"
+        )
     images = []
     for image in base.images:
         if image.name in crops:
@@ -175,11 +175,11 @@ def _variant(name: str, entry: Mapping[str, Any], base: Manifest, store: Store) 
 
 
 def _in_package(name: str, entry: Mapping[str, Any], store: Store) -> tuple[list[Path], str]:
-    """The files inside an installed package, which is found but not imported, and its version."""
+    """The files inside an installed package, which is not imported, and its version."""
     package = entry["package"]
     spec = find_spec(package)
     if spec is None or not spec.origin:
-        raise UnavailableError(f"dataset {name} lies inside the package {package}, which is not installed")
+        raise UnavailableError(f"dataset {name} is part of the package {package}, which is not installed")
     paths = [Path(spec.origin).parent / entry.get("folder", "") / file for file in entry["files"]]
     for path in paths:
         if not path.is_file():
@@ -188,7 +188,7 @@ def _in_package(name: str, entry: Mapping[str, Any], store: Store) -> tuple[list
         if got:
             raise RdbenchError(
                 f"dataset {name}: {path} is not the file this set was defined with: expected "
-                f"{entry['files'][path.name]}, got {got}; reinstall {package} in the version requirements.lock names"
+                f"{entry['files'][path.name]}, got {got}; reinstall the version of {package} in requirements.lock"
             )
     return paths, f"inside {entry['distribution']} {version(entry['distribution'])}"
 
@@ -199,22 +199,22 @@ def _origin(entry: Mapping[str, Any]) -> str:
     return entry["archive"]["sources"][0]["url"] if "archive" in entry else "a mirror"
 
 
-def _own_folder(name: str) -> Manifest:
+def _user_folder(name: str) -> Manifest:
     folder = _folder(name)
     paths = _images_in(folder)
     readable, refused = [], []
     for path, image in zip(paths, _distinct_names(paths), strict=True):
-        if reason := _no_file(path):
+        if reason := _file_fault(path):
             refused.append({"name": image, "reason": printable(reason)})
         else:
             readable.append((path, image))
     manifest = Manifest(name, licence="the user's own", source=printable(str(folder)), refused=refused)
     with locked_store(folder_store(folder)) as store:
-        return _listed(manifest, readable, {}, store)
+        return _with_images(manifest, readable, {}, store)
 
 
 def _distinct_names(paths: Sequence[Path]) -> list[str]:
-    """A name for each file, under which its results are filed: without extension, or with it where two would be one."""
+    """A unique name for each file's results: without extension, or with it where two would be the same."""
     stems = Counter(path.stem for path in paths)
     names: list[str] = []
     for path in paths:
@@ -227,26 +227,26 @@ def _distinct_names(paths: Sequence[Path]) -> list[str]:
     return names
 
 
-def _no_file(path: Path) -> str:
-    """Why what looks like an image is no file to read; empty if it is one."""
+def _file_fault(path: Path) -> str:
+    """Why an apparent image is not a readable file; empty if it is one."""
     if path.is_file():
         return ""
     if path.is_dir():
-        return f"{path} is a sub-folder with images, which is not looked into; name it as a dataset: {FOLDER}{path}"
-    return f"{path} is a link to nothing" if path.is_symlink() else f"{path} is no file"
+        return f"{path} is a sub-folder with images, and sub-folders are not searched; to use it, name {FOLDER}{path}"
+    return f"{path} is a broken link" if path.is_symlink() else f"{path} is not a file"
 
 
 def _folder(name: str) -> Path:
     folder = Path(name.removeprefix(FOLDER)).expanduser().resolve()
     if not folder.is_dir():
-        raise UsageError(f"{name}: {folder} is no folder")
+        raise UsageError(f"dataset {name}: {folder} is not a folder")
     return folder
 
 
 def _images_in(folder: Path) -> list[Path]:
-    """What looks like an image directly in ``folder``, in name order: by its extension, a sub-folder by what it holds.
+    """Apparent images directly in ``folder``, and sub-folders that contain some, sorted by name.
 
-    Other files and hidden ones are left alone.
+    Extensions decide; hidden files are ignored.
     """
     found = (path for path in folder.iterdir() if not path.name.startswith("."))
     return sorted((path for path in found if _looks_like_images(path)), key=lambda path: path.name)

@@ -1,4 +1,4 @@
-"""A file from the first of several places that gives it right: verified before it stands under its name."""
+"""Fetches a file from the first source that has the right one, and verifies it before it gets its name."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from bench.data.store import hash_mismatch, quarantine
 from bench.errors import RdbenchError, UnavailableError
 
 if TYPE_CHECKING:
-    from bench.data.transfer import Transfers  # the HTTP library takes a while to import
+    from bench.data.transfer import Transfers  # imports the HTTP library, which is slow
 
-MAX_BYTES = 16_000_000_000  # of a download of which nothing more is known
+MAX_BYTES = 16_000_000_000  # of a download without a stated limit
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Source:
-    """One place a file can be had from. location: URL or path; digest: "sha256:..." or "" if unknown.
+    """One place to fetch a file from. location: URL or path; digest: "sha256:..." or "" if unknown.
 
-    unpack: the location is an archive that holds the file; the digest is then that of the file, not of the archive.
-    max_bytes: what comes is refused above it.
+    unpack: the location is an archive that contains the file; the digest is then the file's, not the archive's.
+    max_bytes: larger downloads are refused.
     """
 
     location: str
@@ -48,16 +48,16 @@ def obtain(
     notes: Iterable[str] = (),
     validate: Callable[[Path], str] = lambda path: "",
 ) -> None:
-    """``path``, whole and with the right hash, from the first source that gives it.
+    """Fetches ``path``, complete and with the right hash, from the first source that has it.
 
-    what: the file in words, for messages; notes: what was already found wrong; validate(path) says what is wrong with
-    a file no hash is known of, or nothing. A wrong file is kept as ``<name>.bad`` and the next source tried. Raises
-    RdbenchError, with both hashes, if all that was got was wrong, and UnavailableError if nothing was got.
+    what: the file in words, for messages; notes: faults found before; validate(path) returns the fault of a file
+    without a known hash, or "". A wrong file is kept as ``<name>.bad`` and the next source is tried. Raises
+    RdbenchError, with both hashes, if every file received was wrong, and UnavailableError if none was received.
     """
     bad, unreachable = list(notes), []
     for source in sources:
         try:
-            fault = _from(transfers, path, source, validate)
+            fault = _fetch_from(transfers, path, source, validate)
         except ArchiveError as error:
             fault = str(error)
         except UnavailableError as error:
@@ -68,18 +68,18 @@ def obtain(
             cause = "the disk is full" if error.errno == errno.ENOSPC else error.strerror or str(error)
             raise RdbenchError(f"fetching {what}: {cause} ({error.filename or path.parent})") from error
         if not fault:
-            log.info("%s: got from %s", what, source.location)
+            log.info("%s: fetched from %s", what, source.location)
             return
         log.warning("%s from %s: %s", what, source.location, fault)
         bad.append(f"{source.location}: {fault}")
     tried = "; ".join(bad + unreachable)
     if bad:
-        raise RdbenchError(f"fetching {what}: no source gave the right file: {tried}")
+        raise RdbenchError(f"fetching {what}: no source has the right file: {tried}")
     raise UnavailableError(f"unreachable: {what}: {tried or 'no source is known'}")
 
 
-def _from(transfers: Transfers, path: Path, source: Source, validate: Callable[[Path], str]) -> str:
-    """Puts the file at ``path``; or says what is wrong with what was got, and keeps that aside."""
+def _fetch_from(transfers: Transfers, path: Path, source: Source, validate: Callable[[Path], str]) -> str:
+    """Puts the file at ``path`` and returns ""; or quarantines what was received, and returns its fault."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     packed = path.with_name(f".{path.name}.archive.part") if source.unpack else part
@@ -98,6 +98,6 @@ def _from(transfers: Transfers, path: Path, source: Source, validate: Callable[[
             part.replace(path)
             return ""
         if not resumed:
-            return f"{fault}, kept as {quarantine(part, path.name)}"
-        log.warning("%s: wrong after a resumed download, starting over", source.location)
+            return f"{fault}; kept as {quarantine(part, path.name)}"
+        log.warning("%s: wrong after a resumed download; starting again", source.location)
         part.unlink()

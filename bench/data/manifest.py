@@ -1,4 +1,4 @@
-"""What was found of an image set, as a file that the stages of a run pass on."""
+"""The list of a set's images, as a file that the stages of a run pass on."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A set as it was found. status: "ok" or "skipped", with the reason; refused: {"name", "reason"} per image."""
+    """An image set as found. status: "ok", or "skipped" with the reason; refused: {"name", "reason"} per image."""
 
     name: str
     status: str = "ok"
@@ -36,16 +36,14 @@ class Manifest:
 
 
 def read_manifest(path: str | Path) -> Manifest:
-    """A manifest written by :func:`write_manifest`. Raises UsageError if it is none."""
+    """A manifest written by :func:`write_manifest`. Raises UsageError for any other file."""
     try:
         fields = json.loads(Path(path).read_bytes())
         return Manifest(**{**fields, "images": [ImageFile(**image) for image in fields["images"]]})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(
-            f"reading {path}: expected a dataset as `rdbench fetch --manifest` writes it ({error})"
-        ) from error
+        raise UsageError(f"reading {path}: expected a file written by `rdbench fetch --manifest` ({error})") from error
 
 
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:
-    """``manifest`` as JSON, whole or not at all."""
+    """Writes ``manifest`` as JSON, atomically."""
     return write_atomically(path, to_json(asdict(manifest)))

@@ -1,4 +1,4 @@
-"""Pixels as a file of the format that its name says; only formats that keep every pixel."""
+"""Pixels as a file, in the format of its extension; lossless formats only."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from PIL import Image
 
 from bench.errors import UsageError
 
-# No extension at all, as of a device, is PNG too.
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
-    **{"": ("PNG", {}), ".png": ("PNG", {}), ".ppm": ("PPM", {}), ".pnm": ("PPM", {}), ".bmp": ("BMP", {})},
-    **{".tif": ("TIFF", {}), ".tiff": ("TIFF", {}), ".webp": ("WEBP", {"lossless": True, "exact": True})},
+    "": ("PNG", {}),  # no extension, as for /dev/stdout
+    ".png": ("PNG", {}),
+    ".ppm": ("PPM", {}),
+    ".pnm": ("PPM", {}),
+    ".bmp": ("BMP", {}),
+    ".tif": ("TIFF", {}),
+    ".tiff": ("TIFF", {}),
+    ".webp": ("WEBP", {"lossless": True, "exact": True}),
 }
 
 
 def format_of(path: Path) -> tuple[str, dict[str, Any]]:
-    """Pillow's format and options for a file of that name. Raises UsageError for one that would lose pixels."""
+    """Pillow's format and options for a file of that name. Raises UsageError for a lossy or unknown format."""
     try:
         return FORMATS[path.suffix.lower()]
     except KeyError:
         raise UsageError(
-            f"writing a picture to {path}: expected a name that ends in {', '.join(filter(None, FORMATS))}, which keep "
-            f"every pixel; {path.suffix} does not, or is not known"
+            f"writing a picture to {path}: expected a lossless format, {', '.join(filter(None, FORMATS))}; "
+            f"{path.suffix} is lossy or unknown"
         ) from None
 
 
@@ -36,5 +41,5 @@ def as_file(pixels: np.ndarray, path: Path) -> bytes:
     try:
         Image.fromarray(pixels).save(buffer, name, **options)
     except (OSError, ValueError, SystemError) as error:
-        raise UsageError(f"writing a picture to {path}: {error}; .png takes every size") from error
+        raise UsageError(f"writing a picture to {path}: {error}; use .png, which allows every size") from error
     return buffer.getvalue()

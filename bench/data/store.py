@@ -1,7 +1,7 @@
-"""What is known of the files in a set's data folder, so that nothing is hashed, decoded or trusted twice.
+"""What is known about the files in a set's data folder, so that nothing is hashed or decoded twice.
 
-``verified.json`` remembers, for a file of this size and time, its hashes and pixels; it may be deleted. ``lock.json``
-holds the hashes of files nobody publishes a hash of, as they were first got: a change later is refused.
+``verified.json`` holds the hashes and pixel hashes of files by size and modification time; it may be deleted.
+``lock.json`` holds the hashes, at the first download, of files without a published hash; a later change is refused.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from PIL import Image
 
 from bench.data.images import RULES_VERSION, load_image
@@ -26,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def data_folder(name: str) -> Path:
-    """Where a set's files lie: $RDBENCH_DATA/<name>, else in the cache."""
+    """The folder of a set's files: $RDBENCH_DATA/<name>, else one in the cache."""
     root = os.environ.get("RDBENCH_DATA")
     return (Path(root).absolute() if root else cache_dir() / "datasets") / name
 
@@ -38,7 +39,7 @@ def digest_of(path: Path, algorithm: str = "sha256") -> str:
 
 
 def hash_mismatch(path: Path, digest: str) -> str:
-    """The digest ``path`` really has if it is not ``digest``; empty if it is right or nothing is known of it."""
+    """The actual digest of ``path`` if it is not ``digest``; empty if it is right or ``digest`` is unknown."""
     if not digest:
         return ""
     got = digest_of(path, digest.partition(":")[0])
@@ -46,12 +47,12 @@ def hash_mismatch(path: Path, digest: str) -> str:
 
 
 def quarantine(path: Path, name: str = "") -> Path:
-    """Renames a wrong file to ``<name>.bad``, for a person to look at; returns its new path."""
+    """Renames a wrong file to ``<name>.bad``, so that a person can look at it; returns the new path."""
     return path.replace(path.with_name(f"{name or path.name}.bad"))
 
 
 class Store:
-    """The two records of one data folder, read once, written by :meth:`save`. Use it inside :func:`locked_store`."""
+    """The two records of one data folder, read once and written by :meth:`save`; made by :func:`locked_store`."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -61,14 +62,16 @@ class Store:
         self._saved = (dict(self.lock), dict(self.record))
 
     def facts(self, path: Path, ignore_profile: bool = False) -> dict[str, Any]:
-        """Of an image file: file_sha256; width, height, sha256 of the pixels; or ``refused``: the reason."""
+        """The facts of an image file: file_sha256; width, height, sha256 of the pixels, or the reason in
+        ``refused``.
+        """
         facts = self._known(path)
         rules = [RULES_VERSION, ignore_profile]
         if facts.get("rules") != rules:
             try:
                 file_sha256 = sha256_file(path)
-            except OSError as error:  # not remembered: what allows reading it changes neither its size nor its time
-                return {"refused": f"reading {path}: {error.strerror}; allow reading it, or take it out of the folder"}
+            except OSError as error:  # not recorded: a change of permissions changes neither size nor time
+                return {"refused": f"reading {path}: {error.strerror}; make it readable, or remove it from the folder"}
             try:
                 image = load_image(path, ignore_profile=ignore_profile)
                 seen = {"width": image.shape[1], "height": image.shape[0], "sha256": sha256_pixels(image)}
@@ -80,7 +83,7 @@ class Store:
         return facts
 
     def check(self, path: Path, digest: str) -> str:
-        """The hash ``path`` has instead of ``digest``; empty if it is right. A file seen before is not read again."""
+        """The actual hash of ``path`` if it is not ``digest``, else empty. A file seen before is not read again."""
         if not digest or digest in self._known(path).get("right", ()):
             return ""
         got = hash_mismatch(path, digest)
@@ -89,17 +92,18 @@ class Store:
         return got
 
     def record_match(self, path: Path, digest: str) -> None:
+        """Records that ``path`` has the hash ``digest``."""
         known = self._known(path)
         self.record[self._key(path)] = {**known, **stamp(path), "right": sorted({digest, *known.get("right", ())})}
 
     def trust(self, name: str, digest: str) -> None:
-        """Records the hash of something that has no published one, on first use."""
+        """Records the hash of a file without a published one, on first use."""
         if name not in self.lock:
             log.info("%s: no published hash; from now on only %s is accepted (%s)", name, digest, self.lock_file)
             self.lock[name] = digest
 
     def prepare(self, source: Path, facts: dict[str, Any], name: str, box: list[int] | None) -> Path:
-        """A PNG of an image, cut to ``box`` (left, top, right, bottom), without its profile: made once, then kept."""
+        """A PNG of an image, cropped to ``box`` (left, top, right, bottom), without its profile; made once."""
         path = self.folder / "prepared" / f"{name}.png"
         made_from = f"{facts['sha256']} {box}"
         if self._known(path).get("made_from") == made_from:
@@ -109,7 +113,7 @@ class Store:
             left, top, right, bottom = box
             if not (0 <= left < right <= image.shape[1] and 0 <= top < bottom <= image.shape[0]):
                 raise RdbenchError(
-                    f"cutting {source.name} to {box}: expected a box (left, top, right, bottom) within its "
+                    f"cropping {source.name} to {box}: expected a box (left, top, right, bottom) within its "
                     f"{image.shape[1]} x {image.shape[0]} pixels; correct it in datasets.yaml"
                 )
             image = image[top:bottom, left:right]
@@ -122,7 +126,7 @@ class Store:
         return path
 
     def save(self) -> None:
-        """Writes what has changed."""
+        """Writes the records that have changed."""
         lock, record = self._saved
         if self.lock != lock:
             write_atomically(self.lock_file, to_json(self.lock))
@@ -138,15 +142,15 @@ class Store:
         return facts if facts and path.is_file() and stamp(path).items() <= facts.items() else {}
 
     def _read_lock(self) -> dict[str, str]:
-        """The lock must be readable: starting anew would trust whatever comes."""
+        """The recorded hashes. They must be readable: starting from nothing would accept any file."""
         if not self.lock_file.is_file():
             return {}
         try:
             return dict(json.loads(self.lock_file.read_bytes()))
         except (ValueError, TypeError) as error:
             raise RdbenchError(
-                f"reading {self.lock_file}: expected JSON, name -> hash ({error}); restore it, or delete it to trust "
-                "the files in its folder anew"
+                f"reading {self.lock_file}: expected JSON, name -> hash ({error}); restore it, or delete it to accept "
+                "the files that are in its folder now"
             ) from error
 
     def _read_record(self) -> dict[str, dict[str, Any]]:
@@ -158,23 +162,28 @@ class Store:
 
 
 def stamp(path: Path) -> dict[str, int]:
-    """What changes when a file does. A copy may keep size and mtime; the time of its last change of any kind is new."""
-    status = path.stat() if path.exists() else path.lstat()  # a broken link is listed, and refused
+    """What changes when a file does. A copy may keep size and mtime, but not ctime."""
+    status = path.stat() if path.exists() else path.lstat()  # a broken link is listed and then refused
     return {"size": status.st_size, "mtime_ns": status.st_mtime_ns, "ctime_ns": status.st_ctime_ns}
 
 
 def folder_store(folder: Path) -> Path:
-    """Where the record of a user's own folder is kept: not in it."""
+    """The folder for the record of a user's own folder, which itself is left alone."""
     return cache_dir() / "datasets" / "folders" / sha256(str(folder).encode())[:16]
 
 
 @contextmanager
 def locked_store(folder: Path) -> Iterator[Store]:
-    """The store of a data folder, while no other process works on it. What was found is saved even after an error."""
+    """The store of a data folder, locked against other processes. It is saved even if the block raises an error."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / ".in-use").open("w") as handle:
-            _wait_for(handle, folder)
+        lock = FileLock(folder / ".in-use")
+        try:
+            held = lock.acquire(blocking=False)
+        except Timeout:
+            say(f"another process is using {folder}; waiting for it")
+            held = lock.acquire()
+        with held:
             store = Store(folder)
             try:
                 yield store
@@ -182,17 +191,5 @@ def locked_store(folder: Path) -> Iterator[Store]:
                 store.save()
     except OSError as error:
         raise RdbenchError(
-            f"keeping data in {folder}: {error.strerror or error}; set RDBENCH_DATA elsewhere"
+            f"storing data in {folder}: {error.strerror or error}; set RDBENCH_DATA to another folder"
         ) from error
-
-
-def _wait_for(handle: Any, folder: Path) -> None:
-    try:
-        import fcntl
-    except ImportError:  # not on Windows, where two fetches at a time are the user's to avoid
-        return
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        say(f"another process is fetching into {folder}; waiting for it")
-        fcntl.flock(handle, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Bytes of a URL or path into a file: resumed where it was left, retried with back-off, drawn on a terminal."""
+"""Copies a URL or path to a file: resumes, retries with back-off, and shows progress on a terminal."""
 
 from __future__ import annotations
 
@@ -22,29 +22,29 @@ from bench.errors import UnavailableError
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
-ATTEMPTS = 5  # in a row without a new byte
-CONNECT_ATTEMPTS = 2  # to a host that refuses; a name that does not resolve and a silent host get one
+ATTEMPTS = 5  # in a row without new bytes
+CONNECT_ATTEMPTS = 2  # to a host that refuses; an unresolved name and a silent host get one
 LONGEST_WAIT_S = 8.0
-STALL_S = 20.0  # in which fewer than LEAST_BYTES are no download
+STALL_S = 20.0  # with fewer than LEAST_BYTES: the download has stalled
 LEAST_BYTES = 20_000  # 1 kB/s
-STALLS = 2  # that are put up with, each followed by a new request
+STALLS = 2  # tolerated, each followed by a new request
 TRY_AGAIN = frozenset((408, 425, 429, 500, 502, 503, 504))
 
 log = logging.getLogger(__name__)
 
 
-class MissingError(UnavailableError):
-    """The place can be reached, and the file is not there."""
+class NotFoundError(UnavailableError):
+    """The server answers, but does not have the file."""
 
 
 class TooLargeError(UnavailableError):
-    """What the place gives is larger than the file can be."""
+    """The server sends more bytes than the file can have."""
 
 
 class Transfers(AbstractContextManager):
-    """Copies and downloads. ``quiet`` leaves out the progress bars, which are only drawn on a terminal anyway.
+    """Copies and downloads files. quiet: no progress bars, which otherwise appear on a terminal.
 
-    wait_s: before the second attempt; it doubles from there. A host found dead is not asked again.
+    wait_s: before the second attempt, doubled for each further one. A host that did not answer is not tried again.
     """
 
     def __init__(self, *, quiet: bool = False, wait_s: float = 0.5):
@@ -55,7 +55,7 @@ class Transfers(AbstractContextManager):
 
     def __enter__(self) -> Transfers:
         timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-        headers = {"User-Agent": f"rdbench/{__version__}", "Accept-Encoding": "identity"}  # bytes as they are stored
+        headers = {"User-Agent": f"rdbench/{__version__}", "Accept-Encoding": "identity"}  # no compression in transit
         self.client = self.stack.enter_context(httpx.Client(timeout=timeout, headers=headers, follow_redirects=True))
         if self.bars is not None:
             self.stack.enter_context(self.bars)
@@ -65,13 +65,13 @@ class Transfers(AbstractContextManager):
         self.stack.close()
 
     def get(self, location: str, part: Path, max_bytes: int = MAX_BYTES) -> bool:
-        """All bytes of ``location`` in ``part``; True if it went on from what an interrupted transfer had left.
+        """Fetches ``location`` into ``part``; True if it resumed an interrupted transfer.
 
-        Raises MissingError, TooLargeError for more than ``max_bytes``, or UnavailableError.
+        Raises NotFoundError, TooLargeError for more than ``max_bytes``, or UnavailableError.
         """
         if not is_url(location):
             if not Path(location).is_file():
-                raise MissingError(f"{location}: no such file")
+                raise NotFoundError(f"{location}: no such file")
             _check_size(location, Path(location).stat().st_size, max_bytes)
             shutil.copyfile(location, part)
             return False
@@ -97,23 +97,23 @@ class Transfers(AbstractContextManager):
 
 def _check_size(location: str, size: int, max_bytes: int) -> None:
     if size > max_bytes:
-        raise TooLargeError(f"{location}: refused, it has more than {max_bytes:,} bytes, and its file cannot have")
+        raise TooLargeError(f"{location}: refused, expected at most {max_bytes:,} bytes, got more")
 
 
 class _TryAgain(Exception):
-    """An answer that may be better next time."""
+    """An answer that may be different at the next attempt."""
 
 
 class _Stalled(_TryAgain):
-    """Bytes come, but so few that it would never end."""
+    """The download is too slow to finish."""
 
 
 class _Transfer:
-    """One URL into one file, over as many attempts as it takes."""
+    """The download of one URL into one file, over several attempts."""
 
     def __init__(self, transfers: Transfers, url: str, part: Path, max_bytes: int):
         self.transfers, self.url, self.part, self.max_bytes = transfers, url, part, max_bytes
-        self.note = part.with_name(part.name + ".json")  # whose bytes the part holds
+        self.note = part.with_name(part.name + ".json")  # which URL and version the partial file comes from
         self.furthest = self._size()
         self.idle = self.stalls = 0
 
@@ -121,7 +121,7 @@ class _Transfer:
         return self.part.stat().st_size if self.part.is_file() else 0
 
     def give_up(self, state: tenacity.RetryCallState) -> bool:
-        """Counts attempts in a row that brought nothing new."""
+        """Whether to stop: counts attempts in a row without new bytes."""
         self.idle = 1 if self._size() > self.furthest else self.idle + 1
         self.furthest = max(self.furthest, self._size())
         error = state.outcome.exception() if state.outcome else None
@@ -131,22 +131,22 @@ class _Transfer:
         return self.idle >= (CONNECT_ATTEMPTS if isinstance(error, httpx.ConnectError) else ATTEMPTS)
 
     def attempt(self) -> bool:
-        """The rest of the file, or all of it if the server cannot or will not go on where the part ends."""
+        """Downloads the rest of the file, or all of it if the server cannot resume."""
         start, validator = self._size(), self._validator()
         ask = {"Range": f"bytes={start}-", "If-Range": validator} if start and validator else {}
         with self.transfers.client.stream("GET", self.url, headers=ask) as answer:
-            if answer.status_code == 416:  # nothing after the part's end: whole, or of another file
+            if answer.status_code == 416:  # no bytes after the partial file's end: it is complete, or of another file
                 self._forget()
                 raise _TryAgain("the server has no such range")
             if answer.status_code in TRY_AGAIN:
                 raise _TryAgain(f"HTTP {answer.status_code} {answer.reason_phrase}")
             if answer.status_code in (404, 410):
-                raise MissingError(f"{self.url}: HTTP {answer.status_code} {answer.reason_phrase}")
+                raise NotFoundError(f"{self.url}: HTTP {answer.status_code} {answer.reason_phrase}")
             answer.raise_for_status()
             if answer.status_code != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
                 if answer.status_code == 206:
                     self._forget()
-                    raise _TryAgain("the server sent another range than asked for")
+                    raise _TryAgain("the server sent another range than requested")
                 start = 0
             self._remember(answer.headers)
             self._receive(answer, start)
@@ -162,14 +162,14 @@ class _Transfer:
         try:
             with self.part.open("ab" if start else "wb") as file:
                 size, since, mark = start, time.monotonic(), start
-                # As it comes: with a chunk size given, a cut would lose the bytes that wait to fill one.
+                # Chunks as they arrive: with a fixed size, an interruption would lose bytes waiting to fill one.
                 for chunk in answer.iter_raw():
                     size += len(chunk)
                     self._allow(size)
                     file.write(chunk)
                     if time.monotonic() - since > STALL_S:
                         if size - mark < LEAST_BYTES:
-                            raise _Stalled(f"only {size - mark} bytes came in {STALL_S:g} s")
+                            raise _Stalled(f"only {size - mark} bytes arrived in {STALL_S:g} s")
                         since, mark = time.monotonic(), size
                     if bars is not None and bar is not None:
                         bars.advance(bar, len(chunk))
@@ -178,13 +178,13 @@ class _Transfer:
                 bars.remove_task(bar)
 
     def _allow(self, size: int) -> None:
-        """Raises TooLargeError, and keeps nothing, for more bytes than the file can have."""
+        """Raises TooLargeError, and deletes the partial file, for more bytes than the file can have."""
         if size > self.max_bytes:
             self._forget()
             _check_size(self.url, size, self.max_bytes)
 
     def _validator(self) -> str:
-        """What the server called this very version of the file; without it, a part cannot be continued safely."""
+        """The server's identifier of this version of the file; without one, resuming is not safe."""
         try:
             note = json.loads(self.note.read_bytes())
         except (OSError, ValueError):
@@ -202,7 +202,7 @@ class _Transfer:
 
 
 def _unresolved(error: BaseException | None) -> bool:
-    """Whether a host's name did not resolve, somewhere down the chain of causes."""
+    """Whether a host name did not resolve, anywhere in the chain of causes."""
     while error is not None:
         if isinstance(error, socket.gaierror):
             return True

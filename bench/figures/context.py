@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ from typing import Any
 import pandas as pd
 
 from bench.errors import RdbenchError
-from bench.figures.style import METRICS, Style
+from bench.figures.colour import apart_in_grey
+from bench.figures.layout import PAGE, Layout
+from bench.figures.style import COLOURS, METRICS, Style
 from bench.rd.bd_table import compare
 
 
@@ -24,7 +26,9 @@ class Context:
 
     compared: rows of bench.rd.bd_table.compare; names: dataset -> how titles call it; folder: where its files lie;
     studies: (study, dataset) -> what bench.studies.run_study wrote; datasets: of the run, measured or not; matched:
-    rows of bench.run.equal_rates.WANTED, coded for pictures at equal rates.
+    rows of bench.run.equal_rates.WANTED, coded for pictures at equal rates; bold: the codecs that stand out where a
+    figure shows all, known: those that figures.yaml gives a style, the others are new; remarks: dataset -> what has to
+    be known before any number on it.
     """
 
     records: pd.DataFrame
@@ -37,9 +41,25 @@ class Context:
     studies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
     matched: pd.DataFrame | None = None
+    bold: tuple[str, ...] = ()
+    known: frozenset[str] = frozenset()
+    remarks: Mapping[str, str] = field(default_factory=dict)
+    layout: Layout = PAGE
 
     def style(self, codec: str) -> Style:
         return self.styles[codec]
+
+    def palette(self, count: int) -> list[str]:
+        """Colours for what is not a codec; for a paper such as differ in print without colour too."""
+        colours = [COLOURS[number % len(COLOURS)] for number in range(count)]
+        return colours if self.layout.explains else apart_in_grey(colours)
+
+    def standing_out(self, spec: Mapping[str, Any], codecs: Iterable[str]) -> set[str] | None:
+        """The codecs in colour in a figure that shows all: bold ones and new ones. None where all are in colour."""
+        if not self.bold or spec.get("codecs", "all") != "all":
+            return None
+        codecs = set(codecs)
+        return ({*self.bold} | (codecs - self.known)) & codecs or None
 
     def codecs(self, spec: Mapping[str, Any], dataset: str) -> list[str]:
         """The measured codecs to draw, in order: those the specification names, or all whose role is `codec`."""

@@ -29,12 +29,15 @@ NEEDED = {  # the fields of each kind, beside name and kind
 
 
 def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
-    """figures.yaml: ``figures`` (list), ``styles`` (codec or source/codec -> look), ``datasets`` (name -> title).
+    """figures.yaml: ``figures`` (list), ``styles`` (codec or source/codec -> look), ``datasets`` (name -> title),
+    ``remarks`` (dataset -> sentence), ``page`` (what the report's first screen shows).
 
     Raises UsageError that names the figure for a missing field, an unknown kind, or a name used twice.
     """
     with open(path, encoding="utf-8") as file:
-        specification = {"figures": [], "styles": {}, "datasets": {}} | (yaml.safe_load(file) or {})
+        specification = {"figures": [], "styles": {}, "datasets": {}, "remarks": {}, "page": {}} | (
+            yaml.safe_load(file) or {}
+        )
     seen = set()
     for number, spec in enumerate(specification["figures"], 1):
         where = f"{path}, figure {number} ({spec.get('name', 'without a name')})"
@@ -71,6 +74,13 @@ def codecs_of(spec: Mapping[str, Any]) -> list[str] | None:
     if "metric" not in spec and "codecs" not in spec:
         return []
     return None if spec.get("codecs", "all") == "all" else list(spec["codecs"])
+
+
+def subjects_of(spec: Mapping[str, Any]) -> list[str]:
+    """The codecs that a figure is about, one of which has to be there: the first it names, of each of its panels."""
+    if "panels" in spec:
+        return [panel["codecs"][0] for panel in spec["panels"]]
+    return (codecs_of(spec) or [])[:1] if "pairs" not in spec else []
 
 
 def named_pairs(specification: Mapping[str, Any], run: Iterable[str]) -> set[tuple[str, str]]:

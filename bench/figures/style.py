@@ -1,4 +1,4 @@
-"""How every figure looks: fonts, colours, a codec's line, titles, legends and the hash in the corner.
+"""How every figure looks: fonts, colours, a codec's line, axes. bench/figures/layout.py has sizes, titles and legends.
 
 Colours are those of Okabe and Ito, then of Tol's muted scheme: told apart by colour-blind readers, and by their markers
 in print without colour. Measured curves are solid, claimed ones dashed.
@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-import textwrap
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 RC: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
@@ -46,6 +44,9 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#3
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")  # figures.yaml has *, h, d and 8 besides
 DASHES = ((4, 1.6), (1.4, 1.4), (6, 1.6, 1.4, 1.6), (8, 2), (3, 1.2, 1.2, 1.2, 1.2, 1.2))
 GREY = "#666666"
+PALE = "#c4c4bf"  # of curves that are there for comparison only
+MOST_TICKS = 9
+CHARACTER_INCHES = 0.075  # of a tick's number, at 8 pt
 METRICS = {
     "psnr_rgb_db": ("PSNR (RGB)", "dB"),
     "psnr_y_db": ("PSNR (Y)", "dB"),
@@ -129,66 +130,6 @@ def axis_label(metric: str) -> str:
     return f"{name} [{unit}]" if unit else name
 
 
-def canvas(width: float = 7.2, height: float = 4.3, panels: int = 1, **ratios: Any) -> tuple[Figure, list[Axes]]:
-    """A figure (inches) with room for titles above and a legend at the right, and its panels."""
-    figure = Figure(figsize=(width, height), facecolor="white")
-    axes = figure.subplots(1, panels, squeeze=False, **ratios)[0]
-    figure.subplots_adjust(left=0.085, right=0.71, top=0.86, bottom=0.135, wspace=0.08)
-    return figure, list(axes)
-
-
-def titles(figure: Figure, title: str, subtitle: str, left: float | None = None) -> None:
-    """The title and, below it in grey, what the numbers are: images and averaging; at ``left`` or over the panels."""
-    left = figure.subplotpars.left if left is None else left
-    fitted, small = min(10.0, 10 * 72 / len(title)), min(7.5, 7.5 * 108 / len(subtitle))  # DejaVu Sans on 7.2 inches
-    inch = 1 / figure.get_figheight()
-    figure.text(left, 1 - 0.1935 * inch, title, fontsize=fitted, fontweight="bold", va="center", color="#111111")
-    figure.text(left, 1 - 0.4085 * inch, subtitle, fontsize=small, va="center", color=GREY)
-
-
-def stamp(figure: Figure, sha256: str, link: str) -> None:
-    """The hash of the plotted numbers in the corner, linked to their file."""
-    figure.text(0.99, 0.012, f"data {sha256[:12]}", fontsize=5, ha="right", va="bottom", color="#999999", url=link)
-
-
-def legend(figure: Figure, groups: Mapping[str, list[tuple[str, dict[str, Any]]]]) -> None:
-    """Legends right of the panels, one below the other: heading -> (label, line) pairs; empty groups are left out.
-
-    Many entries are set smaller, down to 4 pt, so that the last one still stands in the figure.
-    """
-    top, sizes = 0.875, [7 - step / 4 for step in range(13)]
-
-    def wrapped(size: float) -> dict[str, list[str]]:
-        return {
-            heading: [textwrap.fill(label, int(29 * 7 / size)) for label, _ in entries]
-            for heading, entries in groups.items()
-            if entries
-        }
-
-    def lines(labels: list[str]) -> float:
-        return sum(label.count("\n") + 1 for label in labels) + 1.7
-
-    def height(size: float) -> float:
-        return size * 1.45 / 72 / figure.get_figheight()
-
-    size = next((it for it in sizes if sum(map(lines, wrapped(it).values())) * height(it) < top - 0.03), sizes[-1])
-    for heading, labels in wrapped(size).items():
-        drawn = figure.legend(
-            [Line2D([], [], **look) for _, look in groups[heading]],
-            labels,
-            title=heading,
-            loc="upper left",
-            bbox_to_anchor=(0.722, top),
-            alignment="left",
-            fontsize=size,
-            title_fontproperties={"weight": "bold", "size": size},
-            handlelength=2.6 * 7 / size,
-            labelspacing=0.42,
-        )
-        drawn.get_title().set_color("#222222")
-        top -= lines(labels) * height(size)
-
-
 def rate_axis(axes: Axes, scale: str, limits: Any = None) -> None:
     """The rate axis, linear or log, with plain numbers."""
     axes.set_xlabel("Rate [bit/pixel]" + (", log scale" if scale == "log" else ""))
@@ -201,20 +142,43 @@ def rate_axis(axes: Axes, scale: str, limits: Any = None) -> None:
 
 
 def plain_log(axes: Axes) -> None:
-    """Between four and nine ticks on a log x axis, written as plain numbers. Call it when everything is plotted."""
+    """Plain numbers on a log x axis, as many as its width has room for. Call it when everything is plotted."""
     low, high = axes.get_xlim()
     if not 0 < low <= high < math.inf:
         return  # nothing is plotted
+    figure = axes.get_figure(root=True)
+    inches = axes.get_position().width * (figure.get_figwidth() if figure else 1)
+    fitting = [ticks for ticks in _log_ticks(low, high) if _has_room(ticks, low, high, inches)]
+    ticks = next((ticks for ticks in fitting if len(ticks) >= 4), max(fitting, key=len, default=[]))
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+
+
+def _log_ticks(low: float, high: float) -> Iterator[list[float]]:
+    """Sets of round numbers from ``low`` to ``high``, those to be preferred first."""
     decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     fine = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 4.5, 5, 6, 7, 8, 9)
     for steps in ((1, 2, 5), (1, 3), (1,), (1, 1.5, 2, 3, 5, 7), fine):
         ticks = [round(step * 10.0**decade, 12) for decade in decades for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if 4 <= len(ticks) <= 9:
-            break
-    axes.xaxis.set_major_locator(FixedLocator(ticks))
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    axes.xaxis.set_minor_locator(NullLocator())
+        yield [tick for tick in ticks if low <= tick <= high]
+    for apart in (2, 3, 4):
+        yield [10.0**decade for decade in decades[::apart] if low <= 10.0**decade <= high]
+    for count in (4, 3, 2):
+        ticks = MaxNLocator(count).tick_values(low, high)
+        yield [round(float(tick), 12) for tick in ticks if max(low, 1e-12) <= tick <= high]
+
+
+def _has_room(ticks: list[float], low: float, high: float, inches: float) -> bool:
+    """Whether there are some ticks, not too many, and the numbers of neighbours stand apart on an axis so long."""
+    if len(ticks) > MOST_TICKS:
+        return False
+    scale = inches / (math.log10(high / low) or 1.0)
+    widths = [len(f"{tick:g}") * CHARACTER_INCHES for tick in ticks]
+    return all(
+        scale * math.log10(after / before) > (left + right) / 2 + CHARACTER_INCHES
+        for (before, left), (after, right) in pairwise(zip(ticks, widths, strict=True))
+    )
 
 
 def count_images(counts: Iterable[int]) -> str:
@@ -224,18 +188,3 @@ def count_images(counts: Iterable[int]) -> str:
         return "no image"
     low, high = int(min(counts)), int(max(counts))
     return f"{high} image{'s' * (high != 1)}" if low == high else f"{low} to {high} images"
-
-
-def placeholder(title: str, reason: str) -> Figure:
-    """A small picture that holds a figure's place and says why it is empty."""
-    figure = Figure(figsize=(7.2, 1.1), facecolor="#f7f7f7")
-    figure.text(0.03, 0.7, title, fontsize=10, fontweight="bold", va="center", color="#111111")
-    figure.text(
-        0.03,
-        0.36,
-        textwrap.fill(textwrap.shorten(f"Not drawn: {reason}", 300, placeholder=" ..."), 105),
-        fontsize=8,
-        va="center",
-        color=GREY,
-    )
-    return figure

@@ -67,7 +67,7 @@ def versions_json(names: Iterable[str] = ()) -> str:
 
 
 class Reference:
-    """An original image with what the metrics need of it alone, computed once for all its reconstructions.
+    """An original image, with the part of the metrics that depends only on it, computed once.
 
     Takes uint8 H x W x 3, and the extra metrics wanted. Holds about 19 bytes per pixel for the default set.
     """
@@ -93,7 +93,7 @@ class Reference:
 def measure(reference: Reference, reconstruction: Image) -> dict[str, Any]:
     """Every metric column for one reconstruction (uint8, H x W x 3): the default set's and the reference's extra ones.
 
-    Raises RdbenchError if its shape or type is not that of the original.
+    Raises RdbenchError if its shape or dtype differs from the original's.
     """
     original = reference.image
     if reconstruction.shape != original.shape or reconstruction.dtype != np.uint8:

@@ -1,4 +1,4 @@
-"""What a codec's colour conversion alone costs: the PSNR no rate can exceed."""
+"""The cost of a codec's colour conversion: the PSNR that no rate can exceed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from bench.codec import Colour, Image
 from bench.errors import UsageError
+from bench.metrics import psnr_rgb_db
 
 # Luma weights of red and blue: ITU-R BT.601-7 section 2.5.1, BT.709-6 section 3.2.
 _LUMA_WEIGHTS = {"bt601": (0.299, 0.114), "bt709": (0.2126, 0.0722)}
@@ -18,11 +19,11 @@ _SUBSAMPLING = {"4:4:4": (1, 1), "4:2:2": (1, 2), "4:2:0": (2, 2)}  # rows, colu
 def conversion_ceiling_psnr_rgb_db(images: Iterable[Image], colour: Colour) -> float:
     """PSNR (dB, over RGB samples) after conversion to ``colour`` and back without any coding, averaged over the images.
 
-    Images are uint8 H x W x 3. An image that survives without loss is left out of the mean; +inf if all of them do.
+    Images are uint8 H x W x 3. Images that are unchanged are left out of the mean; +inf if all are.
     """
-    values = [_psnr_rgb_db(image, convert_and_back(image, colour)) for image in images]
+    values = [psnr_rgb_db(image, convert_and_back(image, colour)) for image in images]
     if not values:
-        raise UsageError("the conversion ceiling of a colour format needs at least one image, got none")
+        raise UsageError("computing the conversion ceiling: expected at least one image, got none")
     finite = [value for value in values if value < math.inf]
     return sum(finite) / len(finite) if finite else math.inf
 
@@ -55,18 +56,18 @@ def _look_up(table: dict[str, tuple], key: str, what: str) -> tuple:
     try:
         return table[key]
     except KeyError:
-        raise UsageError(f"a Colour's {what} is one of {', '.join(table)}, got {key!r}") from None
+        raise UsageError(f"a Colour's {what}: expected {', '.join(table)}, got {key!r}") from None
 
 
 def _sample_range(colour: Colour) -> tuple[float, float, float]:
-    """Span of luma and of chroma and the luma of black, in samples of the bit depth."""
+    """The spans of luma and of chroma, and the luma of black, in sample values."""
     if colour.range == "full":
         top = 2.0**colour.bit_depth - 1
         return top, top, 0.0
     if colour.range == "limited":
         step = 2.0 ** (colour.bit_depth - 8)
         return 219 * step, 224 * step, 16 * step
-    raise UsageError(f"a Colour's range is full or limited, got {colour.range!r}")
+    raise UsageError(f"a Colour's range: expected full or limited, got {colour.range!r}")
 
 
 def _round(plane: np.ndarray, top: int) -> np.ndarray:
@@ -89,15 +90,9 @@ def _through_subsampling(plane: np.ndarray, rows: int, columns: int, top: int) -
 
 
 def _expand_rows(plane: np.ndarray) -> np.ndarray:
-    """Twice the rows: each new one is 3/4 of the row it lies in and 1/4 of the nearer neighbour."""
+    """Doubles the rows: each new one is 3/4 of its own row and 1/4 of the nearer neighbour."""
     padded = np.pad(plane, ((1, 1), (0, 0)), mode="edge")
     wide = np.empty((2 * plane.shape[0], plane.shape[1]))
     wide[0::2] = 0.75 * plane + 0.25 * padded[:-2]
     wide[1::2] = 0.75 * plane + 0.25 * padded[2:]
     return wide
-
-
-def _psnr_rgb_db(image: Image, other: Image) -> float:
-    error = image.astype(np.int32) - other
-    mean_square = float(np.mean(error * error, dtype=np.float64))
-    return math.inf if mean_square == 0 else 10 * math.log10(255**2 / mean_square)

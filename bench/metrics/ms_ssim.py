@@ -19,8 +19,8 @@ from bench.metrics.metric import FAST_SUMS, Metric
 
 SMALLEST_SIDE = 161  # four halvings have to leave the 11-tap window its place
 _TAPS = 11
-# The first six taps of the symmetric window, as pytorch-msssim rounds them to float32 whatever the images' type:
-# their sum is not quite 1, which the variances feel.
+# The first six taps of the symmetric window, which pytorch-msssim always rounds to float32. Their sum is not quite 1,
+# which affects the variances.
 _WINDOW = np.array(
     [
         0.0010283803567290306,
@@ -81,7 +81,7 @@ def pyramid(image: np.ndarray) -> Pyramid:
 def ms_ssim(reference: Pyramid, reconstruction: np.ndarray) -> float:
     """MS-SSIM, at most 1, of a reconstruction (uint8, H x W x 3) against the pyramid of its original.
 
-    Both sides have to be SMALLEST_SIDE or more; the caller sees to it.
+    Both sides must be at least SMALLEST_SIDE, which the caller ensures.
     """
     terms = np.empty((len(_SCALE_WEIGHTS), 3))
     for channel in range(3):
@@ -97,7 +97,7 @@ def ms_ssim(reference: Pyramid, reconstruction: np.ndarray) -> float:
 
 @njit(cache=True, nogil=True)
 def _pool(plane: np.ndarray) -> np.ndarray:
-    """Means of 2 x 2 samples; an odd side gets one line of zeros before the first (and one sample more than half)."""
+    """Means of 2 x 2 samples; an odd side is padded with a line of zeros at the start."""
     height, width = plane.shape
     top, left = height % 2, width % 2
     pooled = np.empty(((height + top) // 2, (width + left) // 2), np.float32)
@@ -119,7 +119,7 @@ def _pool(plane: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _ssim(x: np.ndarray, y: np.ndarray, window: np.ndarray) -> tuple[float, float]:
-    """Mean SSIM and mean contrast-structure term of two float32 planes over every whole window.
+    """Mean SSIM and mean contrast-structure term of two float32 planes over every complete window.
 
     One pass over the rows: the last eleven are kept as products, blurred down the columns, then along the row.
     """
@@ -156,7 +156,7 @@ def _products(out: np.ndarray, x: np.ndarray, y: np.ndarray) -> None:
 
 @njit(cache=True, nogil=True, fastmath=FAST_SUMS)
 def _blur_down(out: np.ndarray, ring: np.ndarray, oldest: int, window: np.ndarray) -> None:
-    # Two calls with few arrays each: with more, LLVM gives up proving that they do not overlap and does not vectorise.
+    # Two calls with few arrays each: with more, LLVM cannot prove that they do not overlap, and does not vectorise.
     o = oldest
     _outer_taps(
         out, ring[o % 11], ring[(o + 1) % 11], ring[(o + 2) % 11],

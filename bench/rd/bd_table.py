@@ -6,13 +6,13 @@ per_image (headline)   the BD of each image's own curves, then the mean over the
 averaged_curve         the mean curve over the images at each operating point, then its BD (the papers' way)
 
 The interval is a 95 % percentile interval of a paired bootstrap over images: of the per-image values, or of the
-averaged curve drawn anew for each draw. The averaged curve has one for PCHIP only.
+curve averaged again for each draw. The averaged curve has an interval for PCHIP only.
 
 Reason codes of a null beyond those of bench.rd.bjontegaard:
 
 codec_missing, anchor_missing   nothing measured of this codec on this dataset with this metric
-no_common_images                the two codecs share no image that was measured whole
-most_images_without_value       fewer than half of the images have a BD of their own
+no_common_images                the two codecs have no fully measured image in common
+most_images_without_value       fewer than half of the images have a BD value
 """
 
 from __future__ import annotations
@@ -32,9 +32,26 @@ __all__ = ["BD", "METHODS", "bd_quality", "bd_rate", "bd_rates", "compare", "gai
 
 AVERAGINGS = ("per_image", "averaged_curve")
 COLUMNS = [
-    *("dataset", "metric", "anchor", "codec", "averaging", "method", "bd_rate_percent", "ci_low", "ci_high"),
-    *("bd_quality", "overlap", "overlap_note", "n_images", "n_images_without_value", "repaired_points"),
-    *("left_out_points", "quality_low", "quality_high", "reason", "bd_quality_reason"),
+    "dataset",
+    "metric",
+    "anchor",
+    "codec",
+    "averaging",
+    "method",
+    "bd_rate_percent",
+    "ci_low",
+    "ci_high",
+    "bd_quality",
+    "overlap",
+    "overlap_note",
+    "n_images",
+    "n_images_without_value",
+    "repaired_points",
+    "left_out_points",
+    "quality_low",
+    "quality_high",
+    "reason",
+    "bd_quality_reason",
 ]
 NUMBERS = ["bd_rate_percent", "ci_low", "ci_high", "bd_quality", "overlap", "quality_low", "quality_high"]
 
@@ -50,9 +67,9 @@ def compare(
 ) -> pd.DataFrame:
     """BD-rates of ``codecs`` against ``anchor``: one row per codec, averaging and method, with the columns of COLUMNS.
 
-    bd_rate_percent, ci_low and ci_high are percentages (negative: less rate than the anchor); bd_quality,
-    quality_low and quality_high are in the metric's unit. n_images are the images behind the value, of those that both
-    codecs have whole; n_images_without_value are the others of those. In per_image rows overlap, quality_low and
+    bd_rate_percent, ci_low and ci_high are percentages (negative: less rate than the anchor); bd_quality, quality_low
+    and quality_high are in the metric's unit. n_images counts the images behind the value, among those that both codecs
+    have completely; n_images_without_value counts the rest of those. In per_image rows overlap, quality_low and
     quality_high are means over images, repaired_points and left_out_points sums. A null has its reason code in
     ``reason`` (``bd_quality_reason`` for bd_quality). Raises UsageError for a metric that does not exist.
     """
@@ -74,7 +91,7 @@ def _pair(anchor: CurveTable, codec: CurveTable, draws: int, seed: int) -> list[
             for averaging in AVERAGINGS
             for method in METHODS
         ]
-    anchor, codec = anchor.of(common), codec.of(common)
+    anchor, codec = anchor.select(common), codec.select(common)
     rows = []
     for method in METHODS:
         rows.append(_per_image_row(anchor, codec, method, draws, seed))
@@ -121,7 +138,7 @@ def _per_image_row(anchor: CurveTable, codec: CurveTable, method: str, draws: in
 
 
 def _mean_of_images(values: list[BD]) -> tuple[float | None, str, list[BD]]:
-    """Mean of the images that have a value, or the reason for None, and those images' BDs."""
+    """The mean over images with a value, or the reason for None; and the BDs of those images."""
     used = [bd for bd in values if bd.value is not None]
     if 2 * len(used) >= len(values):
         return fmean(bd.value for bd in used if bd.value is not None), "", used
@@ -130,7 +147,7 @@ def _mean_of_images(values: list[BD]) -> tuple[float | None, str, list[BD]]:
 
 
 def _per_image_note(rate: float | None, overlap: float | None, without_value: int) -> str:
-    # A mean that leaves images out is not one of the dataset: it is marked, however well the others overlap.
+    # A mean without some of the images is marked, however well the others overlap.
     if rate is None:
         return "withheld"
     return "amber" if without_value else overlap_note(overlap)

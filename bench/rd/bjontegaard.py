@@ -1,12 +1,12 @@
-"""BD-rate and BD-quality: the mean gap between two rate-distortion curves over the range that both reach.
+"""BD-rate and BD-quality: the mean gap between two rate-distortion curves over their common range.
 
 Source: Bjontegaard, VCEG-M33 (2001) for the idea and the cubic polynomial; PCHIP as in the JVET sheets; Akima as
 Herglotz et al. recommend ("The Bjontegaard Bible", arXiv 2304.12852). Rates enter as logarithms. Nothing is ever
 extrapolated.
 
-Before anything else a curve is put in order: points without a finite quality or a positive rate are left out, the rest
-sorted by rate, repeated points dropped, and points that another one beats (no more rate, no less quality) dropped too:
-the Pareto repair, counted.
+A curve is first put in order: points without a finite quality or a positive rate are left out, the rest are sorted by
+rate, and repeated points are dropped, as are points that another one dominates (no more rate, no less quality). The
+latter, the Pareto repair, are counted.
 
 Reason codes of a value that is None:
 
@@ -34,7 +34,7 @@ LEAST_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class BD:
-    """A BD value, or the reason code for having none, with what it rests on.
+    """A BD value, or the reason code if there is none, and what it is based on.
 
     value is a percentage for BD-rate (negative: the second curve needs less rate) and in the metric's unit for
     BD-quality. low and high bound the integral, in the metric's unit or as ln(bpp). The counts are of both curves
@@ -57,7 +57,7 @@ class BD:
 
 
 def overlap_note(overlap: float | None) -> str:
-    """What to mark a value of this overlap with: "" | "amber" (under 0.75) | "withheld" (under 0.5)."""
+    """The mark of a value with this overlap: "" | "amber" (under 0.75) | "withheld" (under 0.5)."""
     if overlap is None or overlap < LEAST_OVERLAP:
         return "withheld"
     return "amber" if overlap < AMBER_OVERLAP else ""
@@ -70,9 +70,9 @@ Pair = tuple[np.ndarray, np.ndarray]
 def bd_rate(anchor_bpp: Numbers, anchor_quality: Numbers, bpp: Numbers, quality: Numbers, method: str = "pchip") -> BD:
     """BD-rate in percent: the mean relative rate at equal quality, of the second curve against the anchor.
 
-    Four sequences of numbers, the pairs of equal length and in any order; quality rises with rate (dB, a score).
+    Four sequences of numbers; each pair has one length, in any order. Higher quality is better (dB, a score).
     """
-    anchor, curve = Curve.of(anchor_bpp, anchor_quality), Curve.of(bpp, quality)
+    anchor, curve = Curve.from_points(anchor_bpp, anchor_quality), Curve.from_points(bpp, quality)
     bd = _bd(anchor, curve, (anchor.quality, anchor.log_rate), (curve.quality, curve.log_rate), method)
     return bd if bd.value is None else replace(bd, value=100 * math.expm1(bd.value))
 
@@ -81,19 +81,19 @@ def bd_quality(
     anchor_bpp: Numbers, anchor_quality: Numbers, bpp: Numbers, quality: Numbers, method: str = "pchip"
 ) -> BD:
     """BD-quality (BD-PSNR if the quality is one): the mean gain in quality at equal rate against the anchor."""
-    anchor, curve = Curve.of(anchor_bpp, anchor_quality), Curve.of(bpp, quality)
+    anchor, curve = Curve.from_points(anchor_bpp, anchor_quality), Curve.from_points(bpp, quality)
     return _bd(anchor, curve, (anchor.log_rate, anchor.quality), (curve.log_rate, curve.quality), method)
 
 
 def gain_curve(
     anchor_bpp: Numbers, anchor_quality: Numbers, bpp: Numbers, quality: Numbers, samples: int = 101
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Relative rate difference in percent over quality, where both curves reach: (quality, percent), PCHIP.
+    """Relative rate difference in percent over the curves' common quality range: (quality, percent), PCHIP.
 
-    Two arrays of ``samples`` numbers, or empty ones where the curves do not meet. Its mean in ln(1 + percent / 100) is
-    the BD-rate.
+    Two arrays of ``samples`` numbers, empty if the ranges do not overlap. Its mean in ln(1 + percent / 100) is the
+    BD-rate.
     """
-    anchor, curve = Curve.of(anchor_bpp, anchor_quality), Curve.of(bpp, quality)
+    anchor, curve = Curve.from_points(anchor_bpp, anchor_quality), Curve.from_points(bpp, quality)
     if min(len(anchor.quality), len(curve.quality)) < 2:
         return np.empty(0), np.empty(0)
     low, high = max(anchor.quality[0], curve.quality[0]), min(anchor.quality[-1], curve.quality[-1])
@@ -118,8 +118,8 @@ def quality_gains(
 ) -> np.ndarray:
     """Gain in quality at equal rate of B pairs of curves, anchors B x N, others B x M: B x samples, in its unit.
 
-    At rates evenly spread in ln(bpp) over what both curves reach, PCHIP; their mean is the BD-quality. A row of NaN
-    where bd_quality has no value.
+    At rates evenly spaced in ln(bpp) over the common range, by PCHIP; their mean is the BD-quality. A row is NaN where
+    bd_quality has no value.
     """
     gains = np.full((len(bpp), samples), np.nan)
     for rows, anchor, curve in _batches(anchor_bpp, anchor_quality, bpp, quality):
@@ -135,8 +135,11 @@ def quality_gains(
 def _batches(
     anchor_bpp: np.ndarray, anchor_quality: np.ndarray, bpp: np.ndarray, quality: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Pair, Pair]]:
-    """Of B pairs of curves those that keep the same points, which in a bootstrap are nearly all: which rows they are
-    (bool, B), and (ln(bpp), quality) of the anchor and of the other. Pairs with too few points are in none."""
+    """Groups B pairs of curves by the points they keep, which in a bootstrap are nearly always the same.
+
+    Yields the rows of a group (bool, B), and (ln(bpp), quality) of the anchor and of the other curve. Pairs with too
+    few points are in no group.
+    """
     a_bpp, a_quality, a_kept = _sorted(anchor_bpp, anchor_quality)
     b_bpp, b_quality, b_kept = _sorted(bpp, quality)
     patterns, group = np.unique(np.hstack([a_kept, b_kept]), axis=0, return_inverse=True)
@@ -154,7 +157,7 @@ def _batches(
 
 @dataclass(frozen=True)
 class Curve:
-    """Points in order, rate and quality strictly rising: ln(bpp) and quality, and how many points were dropped why."""
+    """A curve with rate and quality strictly increasing: ln(bpp), quality, and the numbers of dropped points."""
 
     log_rate: np.ndarray
     quality: np.ndarray
@@ -163,21 +166,23 @@ class Curve:
     left_out: int
 
     @classmethod
-    def of(cls, bpp: Numbers, quality: Numbers) -> Curve:
-        """Any points put in order. Raises UsageError if there are not as many rates as qualities."""
+    def from_points(cls, bpp: Numbers, quality: Numbers) -> Curve:
+        """A curve from points in any order. Raises UsageError unless there is one quality per rate."""
         bpp, quality = np.asarray(bpp, float), np.asarray(quality, float)
         if bpp.ndim != 1 or bpp.shape != quality.shape:
             raise UsageError(f"a curve needs one quality per rate, got shapes {bpp.shape} and {quality.shape}")
         rates, qualities, kept = (rows[0] for rows in _sorted(bpp[None], quality[None]))
         usable = _usable(rates, qualities)
-        same = (rates[1:] == rates[:-1]) & (qualities[1:] == qualities[:-1])  # in order, the same points are neighbours
+        same = (rates[1:] == rates[:-1]) & (
+            qualities[1:] == qualities[:-1]
+        )  # after sorting, equal points are neighbours
         count, repeated = int(np.count_nonzero(usable)), int(np.count_nonzero(same & usable[1:]))
         rates, qualities = rates[kept], qualities[kept]
         return cls(np.log(rates), qualities, count - repeated - len(rates), repeated, len(bpp) - count)
 
 
 def _sorted(bpp: np.ndarray, quality: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows (B x N) by rising rate, best quality first among equal rates, and which points no other one beats."""
+    """Rows (B x N) sorted by rate, best quality first among equal rates, and which points are not dominated."""
     order = np.lexsort((-quality, bpp), axis=1)
     bpp, quality = np.take_along_axis(bpp, order, 1), np.take_along_axis(quality, order, 1)
     usable = _usable(bpp, quality)
@@ -198,7 +203,7 @@ def _mean_gap(anchor: Pair, curve: Pair, method: str) -> tuple[np.ndarray, np.nd
     high = np.maximum(high, low)
     common = high - low
     with np.errstate(invalid="ignore", divide="ignore"):
-        if anchor[0].shape == curve[0].shape:  # both at once: for one pair, NumPy's calls are most of the time
+        if anchor[0].shape == curve[0].shape:  # both at once, as NumPy's call overhead dominates for a single pair
             x, y = np.concatenate([anchor[0], curve[0]]), np.concatenate([anchor[1], curve[1]])
             of_anchor, of_curve = np.split(integral(x, y, np.tile(low, 2), np.tile(high, 2), method), 2)
         else:
@@ -209,7 +214,7 @@ def _mean_gap(anchor: Pair, curve: Pair, method: str) -> tuple[np.ndarray, np.nd
 
 def _bd(anchor: Curve, curve: Curve, anchor_points: Pair, points: Pair, method: str) -> BD:
     if method not in METHODS:
-        raise UsageError(f"no BD method {method!r}; there are {', '.join(METHODS)}")
+        raise UsageError(f"no BD method {method!r}; expected {', '.join(METHODS)}")
     counts = (
         anchor.repaired + curve.repaired,
         anchor.repeated + curve.repeated,

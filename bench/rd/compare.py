@@ -26,8 +26,8 @@ def compare_all(
 ) -> pd.DataFrame:
     """The rows of :func:`bench.rd.bd_table.compare` for every dataset, metric and anchor, in that order.
 
-    ``codecs`` None takes every codec that has measurements and is no control. With ``codecs`` given, a name without
-    measurements is a UsageError; without, an anchor that did not run is left out with a word in the log.
+    codecs: None for every codec with measurements except controls. If they are given, a codec or anchor without
+    measurements raises a UsageError; otherwise an anchor that did not run is left out and logged.
     """
     tables = []
     for dataset in datasets:
@@ -35,8 +35,8 @@ def compare_all(
         present = list(measured.codec.unique())
         named = [*anchors, *codecs] if codecs else []
         if missing := [name for name in named if name not in present]:
-            there = ", ".join(present) or f"none on it: the run has the datasets {', '.join(frame.dataset.unique())}"
-            raise UsageError(f"no measurements of {', '.join(missing)} on {dataset}; there are {there}")
+            there = ", ".join(present) or f"none; the run has the datasets {', '.join(frame.dataset.unique())}"
+            raise UsageError(f"no measurements of {', '.join(missing)} on {dataset}; measured there: {there}")
         tests = list(codecs or measured[measured.role != "control"].codec.unique())
         for metric in metrics:
             for anchor in anchors:
@@ -49,32 +49,32 @@ def compare_all(
     return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=bd_table.COLUMNS)
 
 
-def run_of(dataset: str, results: Path = Path("results")) -> tuple[Path, str]:
-    """The newest run folder whose records hold ``dataset``, and what that run calls it: of folder:PATH another name.
+def find_run(dataset: str, results: Path = Path("results")) -> tuple[Path, str]:
+    """The newest run folder with records of ``dataset``, and the dataset's name in that run.
 
-    Raises UsageError that says how to make such a run.
+    Raises UsageError, saying how to make one, if there is no such run.
     """
     for path in sorted(results.glob("*/records.parquet"), key=lambda path: -path.stat().st_mtime):
-        name = called(dataset, path.parent)
+        name = name_in_run(dataset, path.parent)
         if name in set(pd.read_parquet(path, columns=["dataset"]).dataset):
             return path.parent, name
     raise UsageError(
-        f"no run under {results.resolve()} holds dataset {dataset!r}; make one: "
+        f"no run under {results.resolve()} has dataset {dataset!r}; make one with: "
         f"snakemake --cores all --config datasets='[{dataset}]'"
     )
 
 
-def called(dataset: str, run: Path) -> str:
-    """What a run calls a dataset: of folder:PATH the set that was made of that folder, if there is one."""
+def name_in_run(dataset: str, run: Path) -> str:
+    """A dataset's name in a run: for folder:PATH, that of the set made from the folder, if there is one."""
     if not dataset.startswith(FOLDER):
         return dataset
     folder = str(Path(dataset.removeprefix(FOLDER)).expanduser().resolve())
     for path in sorted((run / "datasets" / "sources").glob("*.json")):
         if json.loads(path.read_bytes()).get("folder") == folder:
             return path.stem
-    from bench.workflow import slug
+    from bench.data.slugs import slug
 
-    return slug(dataset)  # as `rdbench run` calls it, which keeps no sources
+    return slug(dataset)  # the name that `rdbench run` uses, which keeps no sources
 
 
 def as_text(table: pd.DataFrame) -> str:

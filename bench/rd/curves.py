@@ -1,10 +1,10 @@
-"""Rate-distortion curves out of the records: of one image, and averaged over the images at each operating point.
+"""Rate-distortion curves from the records: of one image, or averaged over the images at each operating point.
 
-A curve is taken of the images that have a value at every point the codec has one at all: an image with a failed point
-would otherwise be in one mean and not in the next. Two things are told apart from failures:
+A curve uses only images that have a value at every point where the codec has any; otherwise an image with a failed
+point would be in one mean and not in the next. Two cases are not failures:
 
-* a saturated point (an embedded stream that ended before the rate asked for) is left out of averaged curves for all
-  images, so that the mean is always over the same ones;
+* a saturated point (an embedded stream that ended before the requested rate) is left out of averaged curves for all
+  images, so that every mean is over the same ones;
 * an infinite value (identical reconstruction) is left out of the means of rate and value at its point, and counted.
 
 Metrics are the columns of the records. ``ms_ssim_db`` averages the dB of each image (as STanH does),
@@ -35,18 +35,18 @@ WORST_PERCENT = 5
 
 @dataclass(frozen=True)
 class CurveTable:
-    """One codec on one dataset: images x points, every cell measured."""
+    """One codec on one dataset: images x points, with every cell measured."""
 
     metric: str
     images: tuple[str, ...]
     points: tuple[str, ...]
     point_index: np.ndarray  # int, P
     bpp: np.ndarray  # float, I x P
-    value: np.ndarray  # float, I x P, in the unit of the column that is averaged
+    value: np.ndarray  # float, I x P, in the unit of the averaged column
     saturated: np.ndarray  # bool, I x P
 
-    def of(self, images: list[str]) -> CurveTable:
-        """The same for the named images only, in that order."""
+    def select(self, images: list[str]) -> CurveTable:
+        """The table of the named images only, in that order."""
         rows = [self.images.index(image) for image in images]
         return replace(
             self, images=tuple(images), bpp=self.bpp[rows], value=self.value[rows], saturated=self.saturated[rows]
@@ -57,9 +57,9 @@ class CurveTable:
         return self.bpp[image], to_unit(self.value[image], self.metric)
 
     def averaged(self, counts: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Mean bpp and mean value at each point that every image reached, +inf where all of them are identical.
+        """Mean bpp and mean value at each point that every image reached; +inf where all images are identical.
 
-        counts: draws x I, how often each image is in the mean; the results then are draws x P. Default: once each.
+        counts: draws x I, how often each image enters the mean; the results are then draws x P. Default: once each.
         """
         once = np.ones((1, len(self.images)))
         weights = once if counts is None else counts.astype(float)
@@ -92,7 +92,7 @@ def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) ->
     Raises UsageError for a metric that does not exist.
     """
     if metric not in CURVE_METRICS:
-        raise UsageError(f"no curve of metric {metric!r}; there are {', '.join(CURVE_METRICS)}")
+        raise UsageError(f"no curve of metric {metric!r}; expected {', '.join(CURVE_METRICS)}")
     column = column_of(metric)
     rows = records[(records.dataset == dataset) & (records.codec == codec) & (records.status == "ok")]
     rows = rows[rows[column].notna()] if column in rows else rows[:0].assign(**{column: np.nan})
@@ -113,7 +113,7 @@ def curve_table(records: pd.DataFrame, dataset: str, codec: str, metric: str) ->
 
 
 def column_of(metric: str) -> str:
-    """The column of the records that a metric is computed from."""
+    """The column of the records that a curve's metric is computed from."""
     return "ms_ssim" if metric == DB_OF_MEAN else metric
 
 
@@ -137,7 +137,7 @@ def averaged_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str)
 
 
 def why_null(records: pd.DataFrame, metric: str) -> str:
-    """Why rows have no value of a metric, as the metric said it ("short side 100 px, ..."); empty if it did not."""
+    """Why rows have no value of a metric, from its notes ("short side 100 px, ..."); empty without a note."""
     name = column_of(metric)
     for note in records.metric_notes.dropna():
         for part in note.split("; "):

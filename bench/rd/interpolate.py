@@ -8,7 +8,7 @@ FEWEST_POINTS = {"pchip": 2, "cubic": 4, "akima": 2}
 
 
 def integral(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray, method: str) -> np.ndarray:
-    """Integral from ``low`` to ``high`` (B) of the curves through x, y (B x N, x rising in each row): B values.
+    """Integral from ``low`` to ``high`` (B) of the curves through x, y (B x N, x increasing in each row): B values.
 
     pchip: Fritsch-Carlson, as in the JVET sheet and SciPy. cubic: the least-squares polynomial of degree 3 of VCEG-M33.
     akima: Akima 1970; a straight line through two points.
@@ -20,7 +20,7 @@ def integral(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray, me
 
 
 def pchip_values(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """The monotone cubic through x, y (N, x rising) at the abscissae ``at`` (G), which lie within x: G values.
+    """The monotone cubic through x, y (N, x increasing) at the abscissae ``at`` (G), which lie within x: G values.
 
     Or of B curves at once, each at its own abscissae: x, y (B x N), at (B x G), values (B x G).
     """
@@ -29,22 +29,22 @@ def pchip_values(x: np.ndarray, y: np.ndarray, at: np.ndarray) -> np.ndarray:
     slopes = pchip_slopes(x, y)
     left = sum((inner[:, None] <= at for inner in x.T[1:-1]), np.zeros(at.shape, int))
 
-    def of(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
+    def pick(rows: np.ndarray, index: np.ndarray) -> np.ndarray:
         return np.take_along_axis(rows, index, axis=1)
 
-    step = of(x, left + 1) - of(x, left)
-    t = (at - of(x, left)) / step
+    step = pick(x, left + 1) - pick(x, left)
+    t = (at - pick(x, left)) / step
     values = (
-        of(y, left) * (1 + 2 * t) * (1 - t) ** 2
-        + of(y, left + 1) * t**2 * (3 - 2 * t)
-        + step * of(slopes, left) * t * (1 - t) ** 2
-        - step * of(slopes, left + 1) * t**2 * (1 - t)
+        pick(y, left) * (1 + 2 * t) * (1 - t) ** 2
+        + pick(y, left + 1) * t**2 * (3 - 2 * t)
+        + step * pick(slopes, left) * t * (1 - t) ** 2
+        - step * pick(slopes, left + 1) * t**2 * (1 - t)
     )
     return values.reshape(shape)
 
 
 def pchip_slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Slopes at the points of the monotone cubic through x, y (B x N, N >= 2, x rising): B x N.
+    """Slopes at the points of the monotone cubic through x, y (B x N, N >= 2, x increasing): B x N.
 
     Source: Fritsch and Butland, SIAM J. Sci. Stat. Comput. 5 (1984), with the three-point rule at the ends (Moler,
     "Numerical Computing with MATLAB", 2004, section 3.4).
@@ -73,7 +73,7 @@ def _end_slope(step: np.ndarray, next_step: np.ndarray, secant: np.ndarray, next
 
 
 def akima_slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Slopes at the points of Akima's cubic through x, y (B x N, N >= 2, x rising): B x N.
+    """Slopes at the points of Akima's cubic through x, y (B x N, N >= 2, x increasing): B x N.
 
     Source: Akima, J. ACM 17 (1970), equations (1), (8) and (9); as in SciPy, changes of the secant that add up to less
     than 1e-9 of the largest such sum count as none.
@@ -82,7 +82,7 @@ def akima_slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     if x.shape[1] == 2:
         return np.repeat(secant, 2, axis=1)
     count = x.shape[1] - 1
-    around = np.empty((len(x), count + 4))  # two more on either side, on a parabola through the ends
+    around = np.empty((len(x), count + 4))  # two more on each side, on a parabola through the ends
     around[:, 2:-2] = secant
     around[:, 1], around[:, -2] = 2 * secant[:, 0] - secant[:, 1], 2 * secant[:, -1] - secant[:, -2]
     around[:, 0], around[:, -1] = 2 * around[:, 1] - secant[:, 0], 2 * around[:, -2] - secant[:, -1]
@@ -114,10 +114,11 @@ def _hermite_integral(
 
 
 def cubic_turns(x: np.ndarray, y: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Whether the least-squares cubic through x, y (B x N, both rising) falls somewhere from ``low`` to ``high`` (B).
+    """Whether the least-squares cubic through x, y (B x N, both increasing) falls somewhere from ``low`` to ``high``
+    (B).
 
-    A curve whose points rise and whose polynomial falls is not described by it: between the points it may be off by
-    any amount. Slopes down to -1e-9 of the steepest one count as level: rounding.
+    A polynomial that falls between rising points does not describe the curve: it may be off by any amount there. Slopes
+    down to -1e-9 of the steepest one count as level, because of rounding.
     """
     coefficients, middle, half = _cubic(x, y)
     _, b, c, d = coefficients

@@ -50,8 +50,8 @@ def bd_tables(run: Run) -> list[dict[str, Any]]:
 
 def _bd_row(run: Run, codec: str, rows: pd.DataFrame) -> dict[str, Any]:
     cells = {(row.averaging, row.method): _bd_cell(row) for row in rows.itertuples()}
-    headline = cells.get(("per_image", "pchip")) or _NO_CELL
-    averaged = cells.get(("averaged_curve", "pchip")) or _NO_CELL
+    headline = cells.get(("per_image", "pchip")) or NO_CELL
+    averaged = cells.get(("averaged_curve", "pchip")) or NO_CELL
     dataset = rows.dataset.iloc[0]
     images = run.measured[run.measured.dataset == dataset].image.nunique()
     return {
@@ -63,7 +63,7 @@ def _bd_row(run: Run, codec: str, rows: pd.DataFrame) -> dict[str, Any]:
         "headline": headline,
         "averaged": averaged,
         "others": [
-            {"averaging": averaging, "method": METHOD_LABELS[method], **cells.get((averaging, method), _NO_CELL)}
+            {"averaging": averaging, "method": METHOD_LABELS[method], **cells.get((averaging, method), NO_CELL)}
             for averaging in ("per_image", "averaged_curve")
             for method in METHOD_LABELS
         ],
@@ -87,7 +87,7 @@ def _remarks(headline: dict[str, Any], averaged: dict[str, Any], images: int) ->
     return remarks
 
 
-_NO_CELL: dict[str, Any] = {
+NO_CELL: dict[str, Any] = {
     "value": None,
     "low": None,
     "high": None,

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -22,8 +23,10 @@ from bench.report import checks, tables, trained
 from bench.report.bdtable import bd_tables
 from bench.report.claims import claim_tables
 from bench.report.data import curves_data, records_data, short
-from bench.report.explore import explorer_data, make_thumbs
-from bench.report.gallery import NOT_PUBLISHED, build_gallery, sweep
+from bench.report.explore import explorer_data, make_thumbs, pairs_of_pictures
+from bench.report.figures import EXTENSIONS, PUBLISHED_EXTENSIONS, figures, why_off
+from bench.report.gallery import build_gallery, sweep
+from bench.report.message import headline_claims, training_sentences
 from bench.report.originals import load_originals
 from bench.report.overview import overview
 from bench.report.player import STEPS, build_player
@@ -31,13 +34,11 @@ from bench.report.run import Run, read_run
 
 HERE = Path(__file__).parent
 EMBEDDED = "sample"  # the one dataset whose pictures may be committed
-STYLES = ("report.css", "explore.css")
-SHARED_SCRIPTS = ("report.js", "records.js")
+STYLES = ("report.css", "result.css", "explore.css")
+SHARED_SCRIPTS = ("report.js", "result.js", "records.js")
 EXPLORER_SCRIPTS = ("bd.js", "state.js", "plots.js", "bdtable.js", "gallery.js", "viewer.js", "player.js", "keys.js")
 PLOTLY = "plotly.min.js"
 PUBLISHED_STEPS = 6  # of the progressive player: what is committed stays small
-FIGURE_FILES = ("svg", "pdf", "png", "csv", "webp", "md")
-PUBLISHED_FILES = tuple(name for name in FIGURE_FILES if name not in ("png", "pdf"))  # half of the bytes, no news
 
 
 def build(
@@ -87,7 +88,10 @@ def build(
         .render(
             **shared,
             metrics=curves["metrics"],
-            overview=overview(run, curves, bd, claims),
+            overview=overview(run, curves, bd),
+            remarks=[remark for remark in map(run.remark_on, run.measured_datasets) if remark],
+            training=training_sentences(run, (run.claims or {}).get("papers", {})),
+            papers=headline_claims(claims, run.measured_datasets[0]) if run.measured_datasets else [],
             claims=claims,
             bd_tables=bd,
             events=tables.events(run),
@@ -96,7 +100,9 @@ def build(
             ceilings=checks.ceilings(run, originals),
             ceiling_images={dataset: len(images) for dataset, images in originals.items()},
             curve_tables=tables.curve_tables(run, curves),
-            figures=_figures(run, target, may_show, PUBLISHED_FILES if published else FIGURE_FILES),
+            figures=figures(run, target, may_show, PUBLISHED_EXTENSIONS if published else EXTENSIONS),
+            why_off=partial(why_off, datasets=run.datasets),
+            pairs_of_pictures=pairs_of_pictures(run, gallery, thumbs),
             weights=trained.weights(run),
             devices=trained.devices(run),
             speed=tables.speed(run),
@@ -174,33 +180,6 @@ def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
     place = target.parent / "assets" if published else target / "assets"
     write_if_changed(place / PLOTLY, source.read_bytes())
     return {"src": f"{'../' if published else ''}assets/{PLOTLY}", "integrity": ""}
-
-
-def _figures(
-    run: Run, target: Path, may_show: Callable[[str], bool], extensions: Sequence[str]
-) -> list[dict[str, Any]]:
-    """The entries of figures/index.json whose files exist, copied beside the page: src and a link per format.
-
-    One that shows pictures of a set of which none may be shown is an entry without files that says so.
-    """
-    entries, kept = [], set()
-    place = {name: index for index, name in enumerate(run.datasets)}
-    for entry in sorted(run.figures, key=lambda entry: place.get(entry["dataset"], len(place))):
-        files = {}
-        if entry["kind"] == "pictures" and not may_show(entry["dataset"]):
-            entries.append({**entry, "links": {}, "status": "missing", "reason": NOT_PUBLISHED})
-            continue
-        for extension in extensions:
-            relative = entry.get("files", {}).get(extension)
-            if relative and (run.folder / relative).is_file():
-                files[extension] = f"figures/{Path(relative).name}"
-                write_if_changed(target / files[extension], (run.folder / relative).read_bytes())
-                kept.add(target / files[extension])
-        entries.append({**entry, "links": files})
-    for path in (target / "figures").glob("*"):
-        if path not in kept:
-            path.unlink()
-    return entries
 
 
 def templates() -> jinja2.Environment:

@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import PIL.Image
 
@@ -109,6 +110,41 @@ def _spread(values: Iterable[Any], places: list[int], length: int) -> list[Any]:
     for at, value in zip(places, values, strict=True):
         spread[at] = cell(value)
     return spread
+
+
+def pairs_of_pictures(run: Run, gallery: dict[str, Any], thumbs: dict[str, dict[str, str]]) -> list[dict[str, Any]]:
+    """[{dataset, title, image, thumb, pairs: [(label, address in the explorer)]}]: what is worth looking at first.
+
+    The pairs are each of figures.yaml's bold codecs next to the first anchor of the run's BD table, on every image that
+    the gallery shows.
+    """
+    found = []
+    for dataset, group in gallery.items():
+        anchor = _anchor(run, dataset, run.codecs)
+        measured = set(run.measured[run.measured.dataset == dataset].codec)
+        codecs = [codec for codec in run.specification["page"].get("bold", ()) if codec in measured - {anchor}]
+        codecs = codecs or [
+            codec for codec in run.codecs if codec in measured - {anchor} and run.role_of(codec) == "codec"
+        ]
+        for image in group["images"]:
+            hash_of = {codec: _hash(dataset=dataset, image=image, a=codec, b=anchor, c="none") for codec in codecs[:3]}
+            found.append(
+                {
+                    "dataset": dataset,
+                    "title": run.title_of(dataset),
+                    "image": image,
+                    "thumb": thumbs.get(dataset, {}).get(image),
+                    "pairs": [
+                        (f"{run.label_of(codec)} and {run.label_of(anchor)}", f"explore.html#{address}")
+                        for codec, address in hash_of.items()
+                    ],
+                }
+            )
+    return found
+
+
+def _hash(**settings: str) -> str:
+    return "&".join(f"{key}={quote(value, safe='')}" for key, value in settings.items())
 
 
 def make_thumbs(run: Run, folder: Path, may_show: Callable[[str], bool]) -> dict[str, dict[str, str]]:

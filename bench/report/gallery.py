@@ -79,7 +79,9 @@ def build_gallery(
     for picture in pictures:
         shown = gallery[picture.row.dataset]["images"][picture.row.image]["shown"][picture.rate]
         reason = reasons.get(picture.path)
-        shown[picture.row.codec] = picture_facts(picture.row, picture.path.relative_to(folder), reason, not published)
+        facts = picture_facts(picture.row, picture.path.relative_to(folder), reason, not published)
+        deviation = float(picture.row.bpp) / rates_bpp[picture.rate] - 1
+        shown[picture.row.codec] = facts | {"deviation": deviation, "matched": bool(pd.isna(picture.row.point_index))}
     return gallery
 
 

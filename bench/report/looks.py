@@ -9,20 +9,11 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
-import numpy as np
-
+from bench.figures.colour import contrast, from_oklab, oklab
 from bench.figures.style import Style
 
 LIGHT_GROUND, DARK_GROUND = "#ffffff", "#16181b"  # --ground of report.css
 CONTRAST = 3.0  # WCAG 1.4.11
-TO_LMS = np.array(
-    [[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566]]
-    + [[0.0883024619, 0.2817188376, 0.6299787005]]
-)
-TO_LAB = np.array(
-    [[0.2104542553, 0.793617785, -0.0040720468], [1.9779984951, -2.428592205, 0.4505937099]]
-    + [[0.0259040371, 0.7827717662, -0.808675766]]
-)
 PLOTLY_MARKERS = {
     "o": "circle",
     "s": "square",
@@ -71,28 +62,11 @@ def look(style: Style) -> dict[str, Any]:
 @cache
 def legible(colour: str, dark: bool) -> str:
     """``#rrggbb`` as a line of it is drawn on the light or the dark page, with a contrast of 3:1 or more."""
-    light, a, b = TO_LAB @ np.cbrt(TO_LMS @ _linear(colour))
+    light, a, b = oklab(colour)
     light = 1.04 - 0.55 * light if dark else light
     ground = DARK_GROUND if dark else LIGHT_GROUND
-    drawn = colour if not dark else _hex(light, a, b)
+    drawn = colour if not dark else from_oklab(light, a, b)
     while contrast(drawn, ground) < CONTRAST:
         light += 0.01 if dark else -0.01
-        drawn = _hex(light, a, b)
+        drawn = from_oklab(light, a, b)
     return drawn
-
-
-def contrast(colour: str, ground: str) -> float:
-    """WCAG's contrast ratio, 1 to 21."""
-    low, high = sorted(float(np.array([0.2126, 0.7152, 0.0722]) @ _linear(it)) for it in (colour, ground))
-    return (high + 0.05) / (low + 0.05)
-
-
-def _linear(colour: str) -> np.ndarray:
-    coded = np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) / 255
-    return np.where(coded <= 0.04045, coded / 12.92, ((coded + 0.055) / 1.055) ** 2.4)
-
-
-def _hex(light: float, a: float, b: float) -> str:
-    linear = np.clip(np.linalg.inv(TO_LMS) @ (np.linalg.inv(TO_LAB) @ [light, a, b]) ** 3, 0, 1)
-    coded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
-    return "#" + "".join(f"{round(255 * float(value)):02x}" for value in coded)

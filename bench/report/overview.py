@@ -1,44 +1,61 @@
-"""What the page begins with: the headline curves, their BD-rates, and how many claims got which verdict.
+"""The first screen: what the run says of the papers' headline claims, the headline curves, and the BD-rates.
 
-All of the first dataset, with the first metric and anchor of bd.csv; the table's rows are the plot's legend.
+All of the first dataset, with the first anchor of bd.csv and all of its metrics next to each other: a codec that is
+tuned for one metric is not ranked by another alone.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
-from bench.claims.ledger import count
+from bench.figures.fitting import common_range, short_labels, value_at
 from bench.figures.style import METRICS
-from bench.report.claims import MARKS as VERDICTS
+from bench.report.bdtable import NO_CELL
 from bench.report.looks import MARKS
 from bench.report.run import Run
+from bench.report.sketch import plot
 from bench.report.tables import records_link
 
-WIDTH, HEIGHT = 640.0, 400.0  # of the drawing, in its own units
-LEFT, RIGHT, TOP, BOTTOM = 54.0, 8.0, 8.0, 38.0  # margins
+MOST_BOLD = 6  # curves, where figures.yaml names none that the run has
+RATES = (
+    0.5,
+    1.0,
+    0.25,
+    0.75,
+    0.35,
+    1.5,
+    2.0,
+    0.15,
+    0.1,
+)  # bit/pixel: the table shows the quality at the first one in reach
 
 
-def overview(
-    run: Run, curves: dict[str, Any], bd: Sequence[dict[str, Any]], claims: dict[str, Any]
-) -> dict[str, Any] | None:
-    """{title, metric, unit, plot, anchor, rows, papers}; None if nothing was measured.
+def overview(run: Run, curves: dict[str, Any], bd: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """{dataset, title, metric, label, unit, images, plot, at, anchor, anchor_label, columns, rows, presets}.
 
-    curves: of :func:`bench.report.data.curves_data`; bd: of :func:`bench.report.bdtable.bd_tables`; claims: of
-    :func:`bench.report.claims.claim_tables`. A row is a codec with its look, and its row of the BD table or None.
+    None if nothing was measured. curves: of :func:`bench.report.data.curves_data`; bd: of
+    :func:`bench.report.bdtable.bd_tables`. A row is a codec: its look, whether it is bold at first, its quality at the
+    rate ``at`` and for each of ``columns`` (a metric) its cell of the BD table. Rows are in the order of the mean of
+    their ranks in all columns, the anchor among them.
     """
     if not curves["datasets"] or not curves["metrics"]:
         return None
     name = curves["datasets"][0]["name"]
-    table = next((it for it in bd if it["dataset"] == name), None)
-    metric = table["metric"] if table else curves["metrics"][0]["key"]
+    tables = [it for it in bd if it["dataset"] == name]
+    tables = [it for it in tables if it["anchor"] == tables[0]["anchor"] and _has_values(it)]
+    metric = tables[0]["metric"] if tables else curves["metrics"][0]["key"]
     codecs = [it["name"] for it in curves["codecs"] if it["role"] == "codec" and it["name"] in curves["averaged"][name]]
     drawn = {codec: curves["averaged"][name][codec].get(metric, {"bpp": [], "value": []}) for codec in codecs}
-    cells = {row["codec"]: row for row in table["rows"]} if table else {}
-    order = [table["anchor"], *cells] if table else []
-    codecs.sort(key=lambda codec: order.index(codec) if codec in order else len(order))
+    drawn = {codec: curve for codec, curve in drawn.items() if curve["bpp"]}
+    cells = _cells(tables)
+    listed = _ranked([codec for codec in codecs if codec in drawn or codec in cells], cells)
+    bold = _bold(run, [codec for codec in listed if codec in drawn])
+    at = _rate([drawn[codec] for codec in bold])
+    labels = {codec: run.label_of(codec) for codec in listed}
+    short = short_labels(labels)
     label, unit = METRICS.get(metric, (metric, ""))
+    anchor = tables[0] if tables else None
     return {
         "dataset": name,
         "title": run.title_of(name),
@@ -46,21 +63,25 @@ def overview(
         "label": label,
         "unit": unit,
         "images": int(run.measured[run.measured.dataset == name].image.nunique()),
-        "plot": plot({codec: drawn[codec] for codec in codecs if drawn[codec]["bpp"]}),
-        "anchor": table["anchor"] if table else None,
-        "anchor_label": table["anchor_label"] if table else "",
+        "plot": plot(drawn, bold),
+        "at": at,
+        "anchor": anchor["anchor"] if anchor else None,
+        "anchor_label": anchor["anchor_label"] if anchor else "",
+        "columns": [{"metric": it["metric"], "label": it["metric_label"]} for it in tables],
         "rows": [
             {
                 "codec": codec,
-                "label": run.label_of(codec),
+                "label": labels[codec],
+                "short": short[codec],
                 "link": records_link(dataset=name, codec=codec),
                 "look": drawable(curves["looks"][codec]),
-                "bd": cells.get(codec),
+                "bold": codec in bold,
+                "value": value_at(drawn[codec], at) if codec in drawn and at else None,
+                "cells": cells.get(codec, [NO_CELL] * len(tables)),
             }
-            for codec in codecs
-            if drawn[codec]["bpp"] or codec in cells
+            for codec in listed
         ],
-        "papers": _papers(claims, name),
+        "presets": presets(run, listed, bold),
     }
 
 
@@ -69,52 +90,71 @@ def drawable(look: dict[str, Any]) -> dict[str, Any]:
     return {**look, "path": MARKS[look["marker"].removesuffix("-open")], "open": look["marker"].endswith("-open")}
 
 
-def plot(curves: dict[str, dict[str, list[float]]]) -> dict[str, Any] | None:
-    """Places in a drawing of WIDTH x HEIGHT: {curves: {codec: [(x, y)]}, x_ticks, y_ticks: [(place, text)]}.
+def presets(run: Run, codecs: Sequence[str], bold: Sequence[str]) -> list[dict[str, Any]]:
+    """[{title, codecs}] of figures.yaml's ``page``, of which the run has a codec; the bold ones come first.
 
-    The rate axis is logarithmic. None without curves.
+    ``codecs`` is a list there, or one of the words `embedded` (every prefix of a bitstream decodes), `classical` (no
+    trained weights) and `all`.
     """
-    rates = [math.log10(rate) for curve in curves.values() for rate in curve["bpp"]]
-    values = [value for curve in curves.values() for value in curve["value"]]
-    if not rates:
-        return None
-    x_low, x_high = _widened(min(rates), max(rates))
-    y_low, y_high = _widened(min(values), max(values))
+    found = [{"title": "Overview", "codecs": list(bold)}]
+    for preset in run.specification["page"].get("presets", ()):
+        asked = preset["codecs"]
+        chosen = [codec for codec in codecs if (codec in asked if isinstance(asked, list) else _is(run, codec, asked))]
+        if chosen:
+            found.append({"title": preset["title"], "codecs": chosen})
+    return found
 
-    def across(log_rate: float) -> float:
-        return round(LEFT + (WIDTH - LEFT - RIGHT) * (log_rate - x_low) / (x_high - x_low), 1)
 
-    def up(value: float) -> float:
-        return round(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - y_low) / (y_high - y_low), 1)
-
-    steps = [digit * 10.0**decade for decade in range(-4, 3) for digit in (1, 2, 5)]
-    x_ticks = [(across(math.log10(rate)), f"{rate:g}") for rate in steps if x_low <= math.log10(rate) <= x_high]
-    step = next(it for it in (0.5, 1, 2, 5, 10, 20, 50) if (y_high - y_low) / it <= 8 or it == 50)
-    first, last = math.ceil(y_low / step), math.floor(y_high / step)
+def _is(run: Run, codec: str, word: str) -> bool:
+    status = run.statuses.get(codec, {})
     return {
-        "curves": {
-            codec: [(across(math.log10(x)), up(y)) for x, y in zip(curve["bpp"], curve["value"], strict=True)]
-            for codec, curve in curves.items()
-        },
-        "x_ticks": x_ticks,
-        "y_ticks": [(up(index * step), f"{index * step:g}") for index in range(first, last + 1)],
-        "width": WIDTH,
-        "height": HEIGHT,
-        "box": (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM),
-    }
+        "embedded": bool(status.get("embedded")),
+        "classical": not status.get("weights_sha256") and not status.get("training"),
+        "all": True,
+    }[word]
 
 
-def _widened(low: float, high: float) -> tuple[float, float]:
-    margin = 0.04 * (high - low or 1.0)
-    return low - margin, high + margin
+def _bold(run: Run, drawn: Sequence[str]) -> list[str]:
+    """The curves in colour at first: those figures.yaml names, and codecs that it knows nothing of, which are new."""
+    named = [codec for codec in run.specification["page"].get("bold", ()) if codec in drawn]
+    new = [codec for codec in drawn if codec not in run.specification["styles"]]
+    return [*named, *new][: MOST_BOLD + len(named)] or list(drawn[:MOST_BOLD])
 
 
-def _papers(claims: dict[str, Any], dataset: str) -> list[dict[str, Any]]:
-    """Each paper's name with how many of its claims got which verdict on ``dataset``, without those by construction."""
-    papers = []
-    for paper in next((it["papers"] for it in claims["datasets"] if it["name"] == dataset), []):
-        counts = [(it, number, VERDICTS[it]) for it, number in count(paper["claims"]).items() if number]
-        papers.append(
-            {"title": paper["title"].partition(":")[0], "id": f"claims-{dataset}-{paper['name']}", "counts": counts}
-        )
-    return papers
+def _rate(curves: Sequence[dict[str, list[float]]]) -> float | None:
+    """The first of RATES that at least half of the curves reach."""
+    if not curves:
+        return None
+    low, high = common_range(curves)
+    return next((rate for rate in RATES if low <= rate <= high), None)
+
+
+def _has_values(table: dict[str, Any]) -> bool:
+    return any(row["headline"]["value"] is not None for row in table["rows"])
+
+
+def _cells(tables: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """codec -> its headline cell in each table; the anchor's are zero by definition."""
+    codecs = dict.fromkeys(
+        codec for table in tables for codec in (table["anchor"], *(r["codec"] for r in table["rows"]))
+    )
+    found: dict[str, list[dict[str, Any]]] = {codec: [] for codec in codecs}
+    for table in tables:
+        rows = {row["codec"]: row["headline"] for row in table["rows"] if not row["validation"]}
+        rows[table["anchor"]] = {**NO_CELL, "value": 0.0}
+        for codec in codecs:
+            found[codec].append(rows.get(codec, NO_CELL))
+    return found
+
+
+def _ranked(codecs: Sequence[str], cells: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The codecs by the mean of their ranks in all metrics; one without a value in a metric is the last there."""
+    if not cells:
+        return list(codecs)
+    ranks: dict[str, list[int]] = {codec: [] for codec in codecs}
+    for column in range(len(next(iter(cells.values())))):
+        values = {codec: cells[codec][column]["value"] if codec in cells else None for codec in codecs}
+        order = sorted(codecs, key=lambda codec: (values[codec] is None, values[codec] or 0.0))
+        for place, codec in enumerate(order):
+            ranks[codec].append(len(codecs) if values[codec] is None else place)
+    return sorted(codecs, key=lambda codec: (sum(ranks[codec]), ranks[codec], codec))

@@ -34,7 +34,7 @@ class Run:
     manifests: dict[str, dict[str, Any]]
     statuses: dict[str, dict[str, Any]]
     figures: list[dict[str, Any]]
-    specification: dict[str, Any]  # figures.yaml: styles, titles of datasets, claimed curves of each figure
+    specification: dict[str, Any]  # figures.yaml: figures, styles, datasets' titles and remarks, what the page shows
     records_sha256: str
 
     @property
@@ -59,6 +59,10 @@ class Run:
 
     def title_of(self, dataset: str) -> str:
         return self.specification["datasets"].get(dataset, dataset)
+
+    def remark_on(self, dataset: str) -> str:
+        """What a reader has to know of a dataset before any number on it, or ""."""
+        return self.specification["remarks"].get(dataset, "")
 
     def label_of(self, codec: str) -> str:
         return self.statuses.get(codec, {}).get("label") or codec
@@ -96,7 +100,8 @@ def read_run(folder: Path, figures_yaml: Path = SPECIFICATION) -> Run:
         manifests=_jsons(p for p in (folder / "datasets").glob("*.json") if not p.name.endswith(".source.json")),
         statuses=_jsons((folder / "status").glob("*.json")),
         figures=_json(figures) or [],
-        specification={"figures": [], "styles": {}, "datasets": {}, "player": []} | (specification or {}),
+        specification={"figures": [], "styles": {}, "datasets": {}, "player": [], "remarks": {}, "page": {}}
+        | (specification or {}),
         records_sha256=sha256_file(path),
     )
 

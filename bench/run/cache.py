@@ -1,6 +1,6 @@
-"""Finished pieces, kept: one bitstream and its measurements for each image, codec and point.
+"""The cache of finished pieces: one bitstream and its measurements for each image, codec and point.
 
-The key holds all that decides a piece, so a piece is found again exactly as long as it is still right.
+The key covers everything that determines a piece, so a piece is found as long as it is still valid.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class Entry:
-    """One piece in the cache: a bitstream and beside it a JSON file with its hash and measurements."""
+    """One piece in the cache: a bitstream, and a JSON file next to it with its hash and measurements."""
 
     def __init__(self, codec: Codec, state: CodecState, image_sha256: str, point: Point, device: str = "cpu"):
         key = {
@@ -34,7 +34,7 @@ class Entry:
             "point": point.name,
             "parameters": point.to_json(),
         }
-        if device != "cpu":  # a GPU rounds differently: its pieces are others
+        if device != "cpu":  # a GPU rounds differently, so its pieces are separate
             key["device"] = device
         digest = sha256(json.dumps(key, sort_keys=True).encode())
         folder = cache_dir() / "pieces" / codec.name / digest[:2]
@@ -59,7 +59,7 @@ class Entry:
             if sha256_file(self.bitstream) != coded["bitstream_sha256"]:
                 raise ValueError("the bitstream does not match its hash")
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("cache entry %s is damaged (%s): made again", self.facts, error)
+            log.warning("cache entry %s is damaged (%s); it will be recomputed", self.facts, error)
             return None, None
         return coded, measured
 

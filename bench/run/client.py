@@ -1,4 +1,4 @@
-"""The harness's end of a worker process: ask, get an answer, or get the reason why there is none."""
+"""The harness's end of a worker process: it sends requests and returns answers, or the reason why there is none."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerError(RdbenchError):
-    """A codec raised or crashed; the message is the reason that goes into the row."""
+    """A codec raised an error or crashed; the message becomes the reason in its row."""
 
 
 class WorkerStoppedError(WorkerError, TransientError):
-    """The machine stopped a codec: killed from outside, out of time, a full disk. No row says so; the job fails."""
+    """The machine stopped a codec: killed from outside, a timeout, a full disk. The job fails, without a row."""
 
 
 class _CrashError(Exception):
-    """The process ended by itself in the middle of a request; the message says how."""
+    """The process ended by itself during a request; the message says how."""
 
 
 class Worker:
-    """One `bench.run.worker` process for one codec, started when first asked and again after a crash.
+    """One `bench.run.worker` process for one codec, started at the first request and again after a crash.
 
-    side: "encode" or "decode"; log: file that takes what the process writes; timeout_s: for one answer; threads: what
-    the libraries in it may use; device: the variables that say where its networks run (Device.environment).
+    side: "encode" or "decode"; log: file for what the process prints; timeout_s: for one answer; threads: the number
+    its libraries may use; device: the variables that say where its networks run (Device.environment).
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Worker:
         self.side, self.codec, self.log, self.timeout_s = side, codec, log, timeout_s
         self.environment = _environment(side, threads) | dict(device or {})
         self.process: subprocess.Popen[bytes] | None = None
-        self.folder = tempfile.TemporaryDirectory(prefix="rdbench-")  # scratch, and where the process stands
+        self.folder = tempfile.TemporaryDirectory(prefix="rdbench-")  # scratch, and the process's working folder
         self.pending = b""
         self.asked = 0
 
@@ -64,9 +64,9 @@ class Worker:
         self.folder.cleanup()
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The answer to a request. Raises WorkerError with the reason where there is none.
+        """The answer to a request. Raises WorkerError with the reason if there is none.
 
-        A process that crashes is started again and asked once more: only what crashes twice is the codec's fault.
+        A process that crashes is restarted and asked once more: only a second crash is the codec's fault.
         """
         try:
             answer = self._ask(request)
@@ -96,10 +96,10 @@ class Worker:
         except TimeoutError:
             self._stop(at_once=True)
             raise WorkerStoppedError(
-                f"{self.side}: no answer within {self.timeout_s:g} s, process killed; a codec that needs longer "
-                "needs a higher timeout (timeout_s in the configuration, --timeout)"
+                f"{self.side}: no answer within {self.timeout_s:g} s, process killed; for a slow codec, raise the "
+                "timeout (timeout_s in the configuration, --timeout)"
             ) from None
-        if (number := answer.pop("id", None)) != self.asked:  # a codec's library wrote on the channel, or one was late
+        if (number := answer.pop("id", None)) != self.asked:  # a library wrote to the channel, or an answer came late
             self._stop()
             raise WorkerError(f"{self.side}: expected the answer to request {self.asked}, got that to {number}")
         return answer
@@ -116,7 +116,7 @@ class Worker:
                     stderr=log,
                     cwd=self.folder.name,
                     env=self.environment,
-                    start_new_session=True,  # a process group of its own: the programs it starts end with it
+                    start_new_session=True,  # its own process group, so that programs it starts end with it
                 )
         return self.process
 
@@ -141,7 +141,7 @@ class Worker:
         return line
 
     def _stop(self, at_once: bool = False) -> str:
-        """Ends the process and all that it started; says how it ended, with the last line it wrote."""
+        """Ends the process and everything it started; returns how it ended, with the last line it printed."""
         process, self.process = self.process, None
         if process is None:
             return "not running"
@@ -151,7 +151,9 @@ class Worker:
         if not at_once:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(timeout=2)
-        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: the latter for a group of zombies
+        with contextlib.suppress(
+            ProcessLookupError, PermissionError
+        ):  # macOS raises PermissionError for a group of zombies
             os.killpg(process.pid, signal.SIGKILL)
         code = process.wait()
         process.stdout.close()
@@ -161,7 +163,7 @@ class Worker:
 
 
 def cut_log(path: Path) -> None:
-    """Of a log of more than LONGEST_LOG bytes only the end is kept: a codec may print without end. Writers append."""
+    """Keeps only the end of a log longer than LONGEST_LOG bytes, as a codec may print endlessly. Writers append."""
     with contextlib.suppress(OSError):
         if not path.is_file() or path.stat().st_size <= LONGEST_LOG:
             return
@@ -170,14 +172,15 @@ def cut_log(path: Path) -> None:
             end = log.read().partition(b"\n")[2]
             log.truncate(0)
             log.seek(0)
-            log.write(b"(the beginning was cut: more than %d bytes)\n" % LONGEST_LOG + end)
+            log.write(b"(the beginning was removed: over %d bytes)\n" % LONGEST_LOG + end)
 
 
 def _environment(side: str, threads: int) -> dict[str, str]:
-    """The environment of a worker: one thread count for every library; for a decoder, nothing that leads to images."""
+    """The environment of a worker: one thread count for all libraries, and for a decoder no path to images."""
     hidden = ("RDBENCH_CACHE", "RDBENCH_DATA", "RDBENCH_MIRROR") if side == "decode" else ()
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
-    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+    given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))  # a worker stands in another folder
+    environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(str(Path(folder).absolute()) for folder in given)])
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         environment[name] = str(threads)
     return environment

@@ -1,6 +1,6 @@
-"""What a codec is at this moment: availability, version, and the hashes of its code and weights.
+"""The state of a codec: availability, version, and the hashes of its code and weights.
 
-A change of any of them, and nothing else, makes a codec's jobs run again.
+A codec's jobs run again when any of these changes, and only then.
 """
 
 from __future__ import annotations
@@ -18,16 +18,26 @@ from bench.codec import Codec
 from bench.discovery import discover, module_of
 from bench.errors import RdbenchError, plain_text
 from bench.files import to_json, write_if_changed
+from bench.installed import registered, source_file
 
 TRAINING_TEXTS = ("name", "device", "start", "base")
 TRAINING_NUMBERS = (
-    *("bytes", "steps", "crops", "crop", "images", "hours", "loss", "bpp", "psnr_rgb_db", "validation_images"),
+    "bytes",
+    "steps",
+    "crops",
+    "crop",
+    "images",
+    "hours",
+    "loss",
+    "bpp",
+    "psnr_rgb_db",
+    "validation_images",
 )
 
 
 @dataclass(frozen=True)
 class CodecState:
-    """The state of one codec. ``error`` is set for a wrapper that could not be imported or asked."""
+    """The state of one codec. ``error`` is set if its wrapper cannot be imported or raises an error."""
 
     codec: str
     module: str
@@ -58,14 +68,14 @@ class CodecState:
         return lines
 
     def write(self, folder: Path) -> Path:
-        """``folder/<codec>.json``, touched only if its content changes."""
+        """``folder/<codec>.json``, written only if its content changes."""
         path = folder / f"{self.codec}.json"
         write_if_changed(path, to_json(asdict(self)))
         return path
 
 
 def codec_state(codec: Codec) -> CodecState:
-    """The state of ``codec``. A wrapper that raises when asked is in error, not an exception here."""
+    """The state of ``codec``. An exception that its wrapper raises ends up in ``error``."""
     fields: dict[str, Any] = {
         "codec": codec.name,
         "module": module_of(codec),
@@ -87,42 +97,41 @@ def codec_state(codec: Codec) -> CodecState:
             fields |= {"version": codec.version(), "weights_sha256": codec.weights_digest()}
             fields["training"] = tuple(map(dict, codec.training()))
             if not fields["version"]:
-                raise ValueError("version() is empty: it must name what decides the bits")
+                raise ValueError("version() is empty: it must state what determines the bits")
         elif not reason:
-            raise ValueError("available() says no but not why")
+            raise ValueError("available() returned False without a reason")
         _check_types(fields)
     except (Exception, SystemExit) as error:
-        told = plain_text(f"{type(error).__name__}: {error}")
+        message = plain_text(f"{type(error).__name__}: {error}")
         nothing = {"reason": "", "version": "", "weights_sha256": "", "training": ()}
-        fields |= {"available": False, "error": told, **nothing}
+        fields |= {"available": False, "error": message, **nothing}
     return CodecState(**fields)
 
 
 def _check_types(fields: dict[str, Any]) -> None:
-    """Raises TypeError for what the tables and the page could not hold: text for a number, a number for a text."""
+    """Raises TypeError for a value that tables and the page cannot hold: a string for a number, or the reverse."""
     for name in ("reason", "version", "weights_sha256", "label", "description", "extension", "role"):
         if not isinstance(fields.get(name, ""), str):
-            raise TypeError(f"{name} must be a text, it is {fields[name]!r}")
+            raise TypeError(f"{name} must be a string, got {fields[name]!r}")
         fields[name] = plain_text(fields.get(name, ""))
     for facts in fields.get("training", ()):
         if not isinstance(facts.get("name"), str):
-            raise TypeError(f"training() must give each file's name, it gives {facts!r}")
+            raise TypeError(f"training() must give the name of each file, got {facts!r}")
         for key, value in facts.items():
             wanted: Any = str if key in TRAINING_TEXTS else Real if key in TRAINING_NUMBERS else object
             if isinstance(value, bool) or not isinstance(value, wanted):
-                kind = "a text" if wanted is str else "a number"
-                raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, it gives {value!r}")
+                kind = "a string" if wanted is str else "a number"
+                raise TypeError(f"training() must give {key} of {facts['name']} as {kind}, got {value!r}")
 
 
 def all_codec_states() -> dict[str, CodecState]:
-    """The state of every codec found, by name; a wrapper that cannot be imported stands under its module's name."""
+    """The state of every codec, by name; a wrapper that cannot be imported is listed under its module's name."""
     found = {}
     for wrapper in discover():
         if wrapper.error:
             reason = f"{wrapper.path} could not be imported: {wrapper.error}"
-            found[wrapper.module] = CodecState(
-                wrapper.module, wrapper.module, error=reason, code_sha256=code_sha256(wrapper.module)
-            )
+            code = code_sha256(wrapper.key) if _file(_start(wrapper.key)[0]) else ""  # a module that does not exist
+            found[wrapper.module] = CodecState(wrapper.module, wrapper.key, error=reason, code_sha256=code)
         found |= {codec.name: codec_state(codec) for codec in wrapper.codecs}
     return found
 
@@ -130,27 +139,43 @@ def all_codec_states() -> dict[str, CodecState]:
 def code_sha256(module: str) -> str:
     """sha256 over a wrapper module and everything in codecs_wrappers/ it imports, directly or not.
 
-    What is hashed is the syntax tree, so comments and layout do not count; a file that does not parse counts as it is.
+    module: a file's name without .py, or ``DISTRIBUTION:MODULE`` of an installed package; in that case, what it imports
+    from its own distribution counts too, with compiled modules and the packages that contain them.
+    The syntax tree is hashed, so comments and layout do not count; a file that does not parse is hashed as it is.
     A module that declares ``AFFECTS_BITSTREAM = False`` (commands) is left out, as is a whole package whose
     ``__init__.py`` declares it (training: the weights have a hash of their own).
-    Raises RdbenchError if there is no such module: the hash of nothing would make every version of it look the same.
+    Raises RdbenchError if there is no such module, as the hash of nothing would be the same for every version.
     """
-    if _file(module) is None:
+    start, own = _start(module)
+    if _file(start) is None:
         places = ", ".join(codecs_wrappers.__path__)
         raise RdbenchError(f"hashing the code of wrapper {module!r}: there is no such file in {places}")
     digest = hashlib.sha256()
     seen: set[str] = set()
-    queue = [module]
+    queue = _packages(start)
     while queue:
         name = queue.pop(0)
         path = _file(name)
         if name in seen or path is None or not all(map(_affects_bitstream, _packages(name))):
             continue
         seen.add(name)
-        code, imports = _parsed(path.read_bytes(), name, name if path.stem == "__init__" else name.rpartition(".")[0])
+        package = name if path.stem == "__init__" else name.rpartition(".")[0]
+        code, imports = _parsed(path.read_bytes(), name, package, own)
         digest.update(code)
         queue += imports
     return digest.hexdigest()
+
+
+def _start(module: str) -> tuple[str, frozenset[str]]:
+    """The first module of a wrapper's hash, and the top-level modules of its distribution.
+
+    Modules of codecs_wrappers/ are named relative to it ("native.bpg"), those of a distribution by a colon and their
+    whole name (":rdbench_palette.wrapper").
+    """
+    if ":" not in module:
+        return module, frozenset()
+    own = next((it.top_level for it in registered() if it.key == module), frozenset[str]())
+    return f":{module.partition(':')[2]}", own
 
 
 def _packages(module: str) -> list[str]:
@@ -165,17 +190,19 @@ def _affects_bitstream(module: str) -> bool:
 
 
 @cache  # codecs share most of what they import
-def _parsed(source: bytes, name: str, package: str) -> tuple[bytes, tuple[str, ...]]:
-    """What of a module ``name`` in ``package`` is hashed, and the modules of codecs_wrappers that it imports."""
+def _parsed(source: bytes, name: str, package: str, own: frozenset[str]) -> tuple[bytes, tuple[str, ...]]:
+    """The bytes to hash for the module ``name`` in ``package``, and the modules it imports whose code counts."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return source, ()
-    return f"{name}\n{ast.dump(tree)}\n".encode(), tuple(sorted(_imports(tree, package)))
+    return f"{name}\n{ast.dump(tree)}\n".encode(), tuple(sorted(_imports(tree, package, own)))
 
 
 def _file(module: str) -> Path | None:
-    """The source file of a module named relative to codecs_wrappers ("native.bpg"), if there is one."""
+    """The file of a module, if there is one: "native.bpg" in codecs_wrappers/, ":package.module" where installed."""
+    if module.startswith(":"):
+        return source_file(module[1:])
     for folder in codecs_wrappers.__path__:
         base = Path(folder, *module.split("."))
         for path in (base.with_suffix(".py"), base / "__init__.py"):
@@ -184,9 +211,13 @@ def _file(module: str) -> Path | None:
     return None
 
 
-def _imports(tree: ast.AST, package: str) -> set[str]:
-    """Modules of codecs_wrappers that a source file in ``package`` may import, with the packages they lie in."""
+def _imports(tree: ast.AST, package: str, own: frozenset[str]) -> set[str]:
+    """Modules that a source file in ``package`` may import, with the packages they lie in.
+
+    Those of codecs_wrappers and those below the top-level modules ``own``.
+    """
     root = codecs_wrappers.__name__
+    home = package[1:].split(".") if package.startswith(":") else [root, *filter(None, package.split("."))]
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -194,8 +225,8 @@ def _imports(tree: ast.AST, package: str) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             if node.level:
-                parents = [root, *filter(None, package.split("."))]
-                base = ".".join([*parents[: len(parents) + 1 - node.level], *filter(None, [base])])
+                base = ".".join([*home[: len(home) + 1 - node.level], *filter(None, [base])])
             names |= {f"{base}.{alias.name}" for alias in node.names} | {base}
-    inside = [name.split(".")[1:] for name in names if name.split(".")[0] == root]
-    return {".".join(parts[:depth]) for parts in inside for depth in range(1, len(parts) + 1)}
+    inside = [name.partition(".")[2] for name in names if name.startswith(f"{root}.")]
+    inside += [f":{name}" for name in names if name.partition(".")[0] in own]
+    return {package for name in inside for package in _packages(name)}

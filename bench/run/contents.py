@@ -1,4 +1,4 @@
-"""What a run's folder holds that is of the run as it was last asked for, and not of an earlier one of the same name."""
+"""Which files in a run's folder belong to the latest run, and not to an earlier one of the same name."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ Pairs = Iterable[tuple[str, str]]
 
 
 def write_contents(folder: Path, studied: Pairs, timed: Pairs) -> None:
-    """Lists the run's (study, dataset) and timed (codec, dataset); readers take no others for its evidence."""
+    """Lists the run's (study, dataset) and timed (codec, dataset) pairs; readers ignore all others."""
     write_if_changed(folder / FILE, to_json({"studies": sorted(studied), "timed": sorted(timed)}))
 
 
 def studies_of(folder: Path) -> list[Path]:
-    """The files of the run's studies, studies/<dataset>/<study>.json; of a folder without a list, all there are."""
-    return _listed(folder, "studies", "*/*.json")
+    """The files of the run's studies, studies/<dataset>/<study>.json; all files if the folder has no list."""
+    return _select(folder, "studies", "*/*.json")
 
 
 def times_of(folder: Path) -> list[Path]:
-    """The files of the run's times, timing/<dataset>/<codec>.parquet; of a folder without a list, all there are."""
-    return _listed(folder, "timed", "*/*.parquet", "timing")
+    """The files of the run's times, timing/<dataset>/<codec>.parquet; all files if the folder has no list."""
+    return _select(folder, "timed", "*/*.parquet", "timing")
 
 
-def _listed(folder: Path, key: str, pattern: str, below: str = "studies") -> list[Path]:
+def _select(folder: Path, key: str, pattern: str, below: str = "studies") -> list[Path]:
     found = sorted((folder / below).glob(pattern))
     path = folder / FILE
     if not path.is_file():

@@ -1,8 +1,8 @@
-"""Does a bitstream made on one device decode on another? Every pair of devices, in processes of their own.
+"""Does a bitstream made on one device decode on another? Every pair of devices is tried, in separate processes.
 
-The devices are the processor with one thread, with two, and each GPU. A bitstream is decoded on every device, and the
-pixels are compared with those of the device that made it, which decodes it twice. A codec that carries a checksum over
-its integers turns any difference of them into an error; pixels may differ by 1 between devices, and not at all on one.
+The devices are the CPU with one thread, the CPU with two, and each GPU. Every bitstream is decoded on every device, and
+the pixels are compared with those of the device that encoded it, which decodes it twice. A codec with a checksum over
+its integers turns any difference in them into an error. Pixels may differ by 1 between devices, but not on one device.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from bench.device import requested_device
 from bench.run.client import Worker, WorkerError
 from bench.run.devices import CPU, Device, gpus_for, lock_gpu
 from bench.run.job import decode_file
-from bench.run.timing import spread
+from bench.sampling import evenly_spaced
 
 LARGEST_DIFFERENCE = 1  # of 255, between two devices
 
 
 @dataclass(frozen=True)
 class Place:
-    """A device and the number of threads a codec's libraries may use beside it."""
+    """A device, and the number of threads a codec's libraries may use."""
 
     device: Device
     threads: int = 1
@@ -45,7 +45,7 @@ class Place:
 
 @dataclass
 class Cell:
-    """What came of the bitstreams of one encoder on one decoder. Counts are of bitstreams, or of 8-bit samples."""
+    """The results of one encoder's bitstreams on one decoder. Counts are of bitstreams or of 8-bit samples."""
 
     codec: str
     encoder: str
@@ -56,7 +56,7 @@ class Cell:
     differing_samples: int = 0
     samples: int = 0
     largest_difference: int = 0
-    same_bytes: int = 0  # bitstreams that the other device makes alike; for information
+    same_bytes: int = 0  # bitstreams identical to those of the other device; for information
     images: set[str] = field(default_factory=set)
     error: str = ""  # the first
 
@@ -66,9 +66,9 @@ class Cell:
         return not self.failed and self.largest_difference <= limit
 
     def compare(self, pixels: np.ndarray, reference: np.ndarray) -> None:
-        """Counts the samples of ``pixels`` that are not those of ``reference`` (uint8, H x W x 3)."""
+        """Counts the samples in which ``pixels`` differs from ``reference`` (uint8, H x W x 3)."""
         if pixels.shape != reference.shape:
-            self.fail(f"decoded to {pixels.shape}, on the device that made it to {reference.shape}")
+            self.fail(f"expected pixels of shape {reference.shape}, as on the encoding device, got {pixels.shape}")
             return
         difference = np.maximum(pixels, reference) - np.minimum(pixels, reference)
         count = int(np.count_nonzero(difference))
@@ -102,10 +102,10 @@ def decode_matrix(
 ) -> pd.DataFrame:
     """One row per encoder and decoder with the columns of :class:`Cell`, ``images`` (a count) and ``ok``.
 
-    points: how many of the RD curve, evenly spread with both ends. Whatever a codec raises is counted, with the first
-    reason. Waits for GPUs that other jobs hold.
+    points: how many of the RD curve, evenly spaced with both ends. Errors that a codec raises are counted, and the
+    first one is kept. Waits for GPUs that other jobs are using.
     """
-    chosen = [codec.points[index] for index in spread(len(codec.points), points)]
+    chosen = evenly_spaced(codec.points, points, ends=True)
     with ExitStack() as stack:
         at = places()
         for place in at:
@@ -135,7 +135,7 @@ def decode_matrix(
 
 
 def _encode(encoder: Worker, image: ImageFile, point: Point, out: Path) -> Path | str:
-    """The file with the bitstream, or why there is none."""
+    """The bitstream file, or the reason why there is none."""
     try:
         at = {"point": point.name, "parameters": dict(point.parameters)}
         encoder.ask(do="encode", image=image.path, image_sha256=image.sha256, **at, out=str(out))
@@ -149,7 +149,7 @@ def _same(bitstream: Path, other: Path | str) -> bool:
 
 
 def _decode_everywhere(bitstream: Path | str, own: int, decoders: Sequence[Worker], cells: Sequence[Cell]) -> None:
-    """Decodes a bitstream on every device and counts, in ``cells``, what differs from the device that made it."""
+    """Decodes a bitstream on every device and counts, in ``cells``, the differences from the encoding device."""
     if isinstance(bitstream, str):
         for cell in cells:
             cell.fail(bitstream)
@@ -160,7 +160,7 @@ def _decode_everywhere(bitstream: Path | str, own: int, decoders: Sequence[Worke
         if isinstance(pixels, str):
             cell.fail(pixels)
         elif isinstance(reference, str):
-            cell.fail(f"nothing to compare with, the device that made it does not decode it: {reference}")
+            cell.fail(f"nothing to compare with: the encoding device cannot decode it: {reference}")
         else:
             cell.compare(pixels, reference)
 

@@ -8,7 +8,6 @@ lock files in the cache folder.
 
 from __future__ import annotations
 
-import fcntl
 import importlib.util
 import os
 import time
@@ -16,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+
+from filelock import FileLock, Timeout
 
 from bench.device import VARIABLE, gpu_index, requested_device
 from bench.errors import UsageError
@@ -29,13 +29,13 @@ POLL_S = 0.5
 
 @dataclass(frozen=True)
 class Device:
-    """The processor, or one GPU. name: "cpu", or the GPU's as nvidia-smi tells it; uuid: empty for the processor."""
+    """The CPU, or one GPU. name: "cpu", or the GPU's name as nvidia-smi gives it; uuid: empty for the CPU."""
 
     name: str = "cpu"
     uuid: str = ""
 
     def environment(self) -> dict[str, str]:
-        """What tells a process to run there, and hides every other GPU from it."""
+        """The variables that make a process run there and hide every other GPU from it."""
         return {VARIABLE: "cuda" if self.uuid else "cpu", "CUDA_VISIBLE_DEVICES": self.uuid}
 
 
@@ -43,7 +43,7 @@ CPU = Device()
 
 
 def gpus() -> list[Device]:
-    """The GPUs of this machine that CUDA_VISIBLE_DEVICES leaves, in its order; none where there is no nvidia-smi."""
+    """The GPUs of this machine that CUDA_VISIBLE_DEVICES allows, in its order; none without nvidia-smi."""
     lines = output_lines("nvidia-smi", "--query-gpu=uuid,name", "--format=csv,noheader")
     present = [Device(name.strip(), uuid.strip()) for uuid, _, name in (line.partition(",") for line in lines)]
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
@@ -51,11 +51,11 @@ def gpus() -> list[Device]:
 
 
 def _visible(present: list[Device], visible: str) -> Iterator[Device]:
-    """The entries of CUDA_VISIBLE_DEVICES up to the first that is none, as CUDA reads it."""
+    """The entries of CUDA_VISIBLE_DEVICES up to the first invalid one, as CUDA reads them."""
     for entry in filter(None, (entry.strip() for entry in visible.split(","))):
         if entry.isdigit():
             found = present[int(entry) : int(entry) + 1]
-        elif entry.startswith("MIG-"):  # a slice of a GPU, which nvidia-smi lists elsewhere
+        elif entry.startswith("MIG-"):  # a slice of a GPU, which nvidia-smi does not list here
             found = [Device(entry, entry)] if present else []
         else:
             found = [gpu for gpu in present if gpu.uuid.startswith(entry)]
@@ -65,7 +65,7 @@ def _visible(present: list[Device], visible: str) -> Iterator[Device]:
 
 
 def usable_gpus() -> list[Device]:
-    """The GPUs that the installed torch was built to use; torch is not imported for it."""
+    """The GPUs that the installed torch can use, found without importing it."""
     torch = importlib.util.find_spec("torch")
     if torch is None or torch.origin is None or not (Path(torch.origin).parent / "lib" / "libtorch_cuda.so").exists():
         return []
@@ -84,10 +84,10 @@ def gpus_for(choice: str) -> list[Device]:
 
 @contextmanager
 def acquire_device(has_weights: bool) -> Iterator[Device]:
-    """The device for one job: the processor, or a GPU that is the caller's alone until the block ends.
+    """The device for one job: the CPU, or a GPU reserved for the caller until the block ends.
 
-    A codec without weights gets the processor; so does ``auto`` where torch can use no GPU. Waits for a GPU while all
-    are lent. Raises UsageError where ``cuda`` is asked for and there is none.
+    A codec without weights gets the CPU, and so does ``auto`` where torch cannot use a GPU. Waits while all GPUs are
+    taken. Raises UsageError if ``cuda`` is requested and there is no GPU.
     """
     choice = requested_device() if has_weights else "cpu"
     there = gpus_for(choice)
@@ -106,30 +106,21 @@ def acquire_device(has_weights: bool) -> Iterator[Device]:
 
 @contextmanager
 def lock_gpu(there: list[Device]) -> Iterator[Device]:
-    """One of these GPUs, the caller's alone until the block ends; waits while other jobs have them all."""
+    """One of these GPUs, reserved for the caller until the block ends; waits while other jobs hold all of them."""
+    folder = cache_dir() / "devices"
+    folder.mkdir(parents=True, exist_ok=True)
+    locks = [FileLock(folder / f"{gpu.uuid}.lock") for gpu in there]  # released with the process at the latest
     waiting = False
     while True:
-        for gpu in there:
-            lock = _lock(gpu)
-            if lock is None:
+        for gpu, lock in zip(there, locks, strict=True):
+            try:
+                held = lock.acquire(blocking=False)
+            except Timeout:
                 continue
-            with lock:
+            with held:
                 yield gpu
             return
         if not waiting:
-            say(f"waiting for a GPU: other jobs have {', '.join(gpu.name for gpu in there)}")
+            say(f"waiting for a GPU: other jobs are using {', '.join(gpu.name for gpu in there)}")
             waiting = True
         time.sleep(POLL_S)
-
-
-def _lock(gpu: Device) -> IO[str] | None:
-    """The open file whose lock stands for ``gpu``, or None while another process holds it. Ends with the process."""
-    path = cache_dir() / "devices" / f"{gpu.uuid}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = path.open("w")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        return None
-    return lock

@@ -1,4 +1,4 @@
-"""What a run ran on: processor, system, package versions, the state of the source, threads."""
+"""The environment of a run: CPU, system, package versions, state of the source, threads."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from bench.run.client import ROOT
 
 @lru_cache(maxsize=1)
 def device_name() -> str:
-    """The processor's name and core count, as the system tells it."""
+    """The CPU's name and core count, as the system reports them."""
     name = platform.processor() or platform.machine()
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         name = next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     except (OSError, StopIteration):
-        pass  # no Linux: the platform module's answer stands
+        pass  # not Linux: keep the platform module's answer
     return f"{name} ({os.cpu_count()} cores)"
 
 
 def environment() -> dict[str, Any]:
-    """A JSON-ready description of this machine and this installation. No torch is imported for it."""
+    """A JSON-ready description of this machine and this installation, without importing torch."""
     packages = {d.metadata["Name"].lower(): d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
     return {
         "python": platform.python_version(),
@@ -44,7 +44,7 @@ def environment() -> dict[str, Any]:
 
 
 def output_lines(*command: str) -> list[str]:
-    """What a command prints, line by line; nothing where there is no such command or it fails."""
+    """The lines a command prints; empty if the command is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):

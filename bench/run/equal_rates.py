@@ -59,7 +59,7 @@ def equal_rate_rows(job: Job, demands: Iterable[Demand], records: pd.DataFrame) 
             row = _nearer(pieces, images[demand.image], demand.bpp, measured)
             if row is not None:
                 rows.append(row | {"wanted_bpp": demand.bpp})
-    pieces.raise_undone()
+    pieces.raise_if_transient()
     return rows
 
 

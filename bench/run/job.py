@@ -1,7 +1,7 @@
 """The two-process round trip: encode to disk, decode in another process, compare hashes, measure.
 
-Every finished piece (image, codec, point) is kept in a cache whose key holds all that decides it, so that a run that
-was killed goes on where it stood and nothing half-written is taken for whole.
+Every finished piece (image, codec, point) is kept in a cache whose key covers everything that determines it, so a run
+that was killed resumes where it stopped, and a half-written piece is never mistaken for a finished one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bench.run.cache import Entry
 from bench.run.client import Worker, WorkerError
 from bench.run.codec_state import CodecState, codec_state
 from bench.run.devices import acquire_device
+from bench.sampling import evenly_spaced
 
 log = logging.getLogger(__name__)
 
@@ -36,10 +37,11 @@ log = logging.getLogger(__name__)
 class Job:
     """One codec on the images of one manifest.
 
-    folder: the run's folder, where bitstreams are linked and logs lie; refused: name and reason of images that cannot
-    be loaded; left_out: why the configuration does not want this codec, if it does not; on_progress(done, total,
-    from_cache) is called after each piece; timeout_s: for one encode or decode; accept_failures: a failure that may
-    pass at the next try is a row as well; metrics: names of those to measure beyond the default set.
+    folder: the run's folder, with its logs and links to the bitstreams; refused: name and reason of images that cannot
+    be loaded; left_out: the configuration's reason for leaving this codec out, if it does; on_progress(done, total,
+    from_cache) is called after each piece; timeout_s: for one encode or decode; accept_failures: transient failures
+    become rows too; points: at most so many of the codec's operating points, evenly spaced; 0 is all; metrics: those to
+    measure beyond the default set.
     """
 
     codec: str
@@ -52,13 +54,14 @@ class Job:
     timeout_s: float = 600.0
     threads: int = 1
     accept_failures: bool = False
+    points: int = 0
     metrics: tuple[str, ...] = ()
     on_progress: Callable[[int, int, int], None] = lambda done, total, cached: None
 
     def rows(self) -> list[dict[str, Any]]:
-        """One row of records per image and point; one for the whole dataset where the codec or the set is missing.
+        """One row of records per image and point; a single row if the codec or the dataset is unavailable.
 
-        Raises TransientError, once all else is done and in the cache, where the machine and not the codec failed.
+        Raises TransientError if the machine rather than a codec failed, after everything else is done and cached.
         """
         whole = {"dataset": self.manifest.name, "codec": self.codec}
         try:
@@ -78,21 +81,22 @@ class Job:
         try:
             with pieces:
                 rows = list(pieces.rows())
-        except UsageError as error:  # a device that is not there
+        except UsageError as error:  # the requested device does not exist
             return [{**whole, "status": "failed", "reason": str(error)}]
-        pieces.raise_undone()
+        pieces.raise_if_transient()
         return [*rows, *({**whole, **row} for row in refused)]
 
 
 class Pieces:
-    """The pieces of one job, with the two workers they need while it is entered."""
+    """The pieces of one job; as a context manager, it holds the two workers they need."""
 
     def __init__(self, job: Job, codec: Codec, state: CodecState):
         self.job, self.codec, self.state = job, codec, state
         self.done = self.cached = 0
-        self.reference: tuple[str, Reference] | None = None  # of the last image, by its hash
-        self.undone: list[str] = []  # why, for each piece that the machine failed at
-        self.total = len(job.images) * len(codec.points)
+        self.reference: tuple[str, Reference] | None = None  # the last image's hash and reference
+        self.transient: list[str] = []  # the reason, for each piece that failed because of the machine
+        self.points = evenly_spaced(list(enumerate(codec.points)), job.points, ends=True)
+        self.total = len(job.images) * len(self.points)
         self.common = {
             "dataset": job.manifest.name,
             "codec": codec.name,
@@ -103,7 +107,7 @@ class Pieces:
         }
 
     def __enter__(self) -> Pieces:
-        """Takes the device and makes both workers. Raises UsageError for a device that is not there."""
+        """Acquires the device and creates both workers. Raises UsageError if the device does not exist."""
         job, has_weights = self.job, bool(self.state.weights_sha256)
         with ExitStack() as stack:
             self.device = stack.enter_context(acquire_device(has_weights))
@@ -124,23 +128,24 @@ class Pieces:
     def rows(self) -> Iterator[dict[str, Any]]:
         """The rows of all the job's images at all the codec's operating points, in image order."""
         for image in self.job.images:
-            for index, point in enumerate(self.codec.points):
+            for index, point in self.points:
                 yield self.row(image, point, index)
                 self.done += 1
                 self.job.on_progress(self.done, self.total, self.cached)
 
-    def raise_undone(self) -> None:
-        """Raises TransientError where the machine and not the codec failed, unless the job accepts such rows."""
+    def raise_if_transient(self) -> None:
+        """Raises TransientError if pieces failed because of the machine, unless the job accepts such rows."""
         job = self.job
-        if self.undone and not job.accept_failures:
+        if self.transient and not job.accept_failures:
             raise TransientError(
-                f"{job.codec} on {job.manifest.name}: {len(self.undone)} of {self.total} pieces failed for reasons "
-                f"that may pass: {self.undone[0]}. The others are done and kept; the same command redoes only these. "
-                "If it happens every time: --accept-failures (accept_failures in the configuration) makes them rows"
+                f"{job.codec} on {job.manifest.name}: {len(self.transient)} of {self.total} pieces failed because of "
+                f"the machine: {self.transient[0]}. The others are finished and kept; run the same command again to "
+                "repeat only these. If they always fail, --accept-failures (accept_failures in the configuration) "
+                "records them"
             )
 
     def row(self, image: ImageFile, point: Point, index: int | None) -> dict[str, Any]:
-        """The row of an image at an operating point, from the cache or made now. index: its place on the curve."""
+        """The row of an image at an operating point, from the cache or computed. index: its place on the curve."""
         row = {
             **self.common,
             "image": image.name,
@@ -158,8 +163,8 @@ class Pieces:
             _link(bitstream, link)
         except (RdbenchError, OSError) as error:
             log.error("%s, %s, point %s: %s", self.codec.name, image.name, point.name, error)
-            if not isinstance(error, WorkerError) or is_transient(error):  # an error here, and no codec's
-                self.undone.append(f"{image.name}, point {point.name}: {error}")
+            if not isinstance(error, WorkerError) or is_transient(error):  # an error on this side, not the codec's
+                self.transient.append(f"{image.name}, point {point.name}: {error}")
             relative = os.path.relpath(self.job.log, self.job.folder)
             return {**row, "status": "failed", "reason": str(error), "log": relative}
         row["bitstream"] = str(link.relative_to(self.job.folder))
@@ -167,7 +172,7 @@ class Pieces:
         return {**row, "status": "ok", **piece}
 
     def _piece(self, image: ImageFile, point: Point) -> tuple[dict[str, Any], Path]:
-        """The measurements of one piece and the path of its bitstream, from the cache or made now."""
+        """The measurements of one piece and the path of its bitstream, from the cache or computed."""
         entry = Entry(self.codec, self.state, image.sha256, point, self.device.name)
         coded, measured = entry.read(self.job.metrics)
         if coded is None:
@@ -207,7 +212,7 @@ class Pieces:
 
 
 def decode_file(decoder: Worker, bitstream: Path) -> tuple[dict[str, Any], np.ndarray]:
-    """The decoding worker's answer and its pixels for one bitstream, which it sees under a name that says nothing."""
+    """The decoding worker's answer and pixels for one bitstream, which it gets under a neutral name."""
     scratch = Path(decoder.folder.name)
     _link(bitstream, scratch / "bitstream")
     try:
@@ -229,13 +234,13 @@ def decode_files(codec: str, paths: list[Path], log: Path = Path(os.devnull)) ->
 
 
 def part_of(images: list[ImageFile], part: str) -> list[ImageFile]:
-    """Every n-th image for ``part`` "k-of-n" (k from 1), so that a dataset can be spread over machines."""
+    """Every n-th image from the k-th on, for ``part`` "k-of-n", so that a dataset can be split across machines."""
     try:
         index, count = (int(number) for number in part.split("-of-"))
         if not 1 <= index <= count:
             raise ValueError
     except ValueError:
-        raise UsageError(f"a part is written k-of-n with 1 <= k <= n, such as 2-of-8; got {part!r}") from None
+        raise UsageError(f"choosing a part: expected k-of-n with 1 <= k <= n, such as 2-of-8, got {part!r}") from None
     return images[index - 1 :: count]
 
 
@@ -244,7 +249,7 @@ def _facts(answer: dict[str, Any]) -> dict[str, Any]:
 
 
 def _link(source: Path, target: Path) -> None:
-    """``target`` as a hard link to ``source``, or a copy across file systems; whole or absent."""
+    """``target`` as a hard link to ``source``, or a copy across file systems; atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
     part = temp_path(target)
     try:
@@ -254,4 +259,4 @@ def _link(source: Path, target: Path) -> None:
             raise RdbenchError(f"linking bitstream {source}: {error}") from None
         shutil.copyfile(source, part)
     os.replace(part, target)
-    part.unlink(missing_ok=True)  # a rename onto another link of the same file leaves both names
+    part.unlink(missing_ok=True)  # renaming onto a link to the same file does nothing

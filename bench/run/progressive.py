@@ -1,4 +1,4 @@
-"""One embedded bitstream, decoded again and again from ever more of its bytes: what a slow connection would show."""
+"""One embedded bitstream, decoded from more and more of its bytes, as a slow connection would show it."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ def lengths(total: int, percent: Sequence[float] = PERCENT) -> list[int]:
 
 
 def frames(codec: Codec, bitstream: bytes, at: Sequence[int]) -> Iterator[Frame]:
-    """A frame for each prefix length of ``at``, in bytes, which two codecs can be given alike; the header costs too.
+    """A frame for each prefix length in ``at``, in bytes, header included, so that two codecs can be compared.
 
-    A prefix that ends inside the header gives no frame. Raises UsageError for a codec of which prefixes do not decode,
-    BitstreamError for a bitstream that is not the codec's.
+    A prefix that ends inside the header gives no frame. Raises UsageError for a codec that is not embedded, and
+    BitstreamError for a bitstream of another codec.
     """
     if not isinstance(codec, Embedded):
-        raise UsageError(f"decoding prefixes: {codec.name} is not an embedded codec, only its whole bitstream decodes")
+        raise UsageError(f"decoding prefixes: {codec.name} is not an embedded codec, so only whole bitstreams decode")
     whole = codec.decode(bitstream)
     for length in (min(length, len(bitstream)) for length in at):
         try:
             image = whole if length == len(bitstream) else codec.decode(bitstream[:length])
-        except BitstreamError:  # the whole decodes, so it is the header that is incomplete
+        except BitstreamError:  # the whole bitstream decodes, so this prefix ends inside the header
             continue
         yield Frame(length, 8 * length / (image.shape[0] * image.shape[1]), image)
 
 
 def write_frames(codec: Codec, bitstream: bytes, folder: Path) -> list[tuple[Path, Frame]]:
-    """PNG files in ``folder``, one for each of PERCENT of the bytes: `010.png` is the picture at 10 %."""
+    """PNG files in ``folder``, one per percentage in PERCENT: `010.png` is the picture from 10 % of the bytes."""
     at = dict(zip(lengths(len(bitstream)), PERCENT, strict=True))
     written = []
     for frame in frames(codec, bitstream, list(at)):

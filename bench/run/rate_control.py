@@ -1,7 +1,7 @@
-"""Rate control: the operating point at which a codec codes one image to a wanted number of bits per pixel.
+"""Rate control: finds the operating point at which a codec codes an image at a target rate in bits per pixel.
 
-Every rate is that of a real bitstream. A codec with a real-valued parameter is searched, an embedded one is cut, and of
-any other the nearest listed point is taken.
+Every rate is that of a real bitstream. A codec with a real-valued parameter is searched, an embedded one is truncated,
+and for any other the nearest listed point is used.
 """
 
 from __future__ import annotations
@@ -28,7 +28,9 @@ class Coded:
 
 @dataclass(frozen=True)
 class RateResult:
-    """What a search came to: ``coded``, how many bitstreams it made, and whether the codec can meet any rate at all."""
+    """The result of a search. evaluations: bitstreams made; continuous: whether the codec can meet any rate in its
+    range.
+    """
 
     coded: Coded
     target_bpp: float
@@ -45,9 +47,9 @@ class RateResult:
 def encode_to_rate(codec: Codec, image: Image, target_bpp: float, tolerance: float = TOLERANCE) -> RateResult:
     """``image`` (uint8, H x W x 3) coded by ``codec`` to ``target_bpp`` bits per pixel.
 
-    A VariableRate codec comes within ``tolerance`` (0.02 is 2 %) of it; an Embedded one to the byte below it; any other
-    gives its nearest listed point, wherever that is (``within`` tells). Raises UsageError for a target that is no rate,
-    or that is out of reach, naming the range; RdbenchError where the rate jumps over the target.
+    A VariableRate codec comes within ``tolerance`` (0.02 is 2 %); an Embedded one to within a byte below it; any other
+    gives its nearest listed point, however far away (see ``within``). Raises UsageError for a target that is not
+    positive or is out of range, stating the range, and RdbenchError if the rate jumps over the target.
     """
     if not (math.isfinite(target_bpp) and target_bpp > 0 and tolerance > 0):
         raise UsageError(f"expected a rate above 0 bpp and a tolerance above 0, got {target_bpp:g} and {tolerance:g}")
@@ -63,16 +65,16 @@ def encode_to_rate(codec: Codec, image: Image, target_bpp: float, tolerance: flo
 
 
 class _Search:
-    """The bitstreams of one image that one codec makes on the way to one rate."""
+    """The bitstreams of one image that a codec makes on the way to one rate."""
 
     def __init__(self, codec: Codec, image: Image, target_bpp: float, tolerance: float):
         self.codec, self.target_bpp, self.tolerance = codec, target_bpp, tolerance
-        self.image = image.view()  # one image for all bitstreams: no encoder may change it
+        self.image = image.view()  # read-only, as all bitstreams share it
         self.image.setflags(write=False)
         self.evaluations = 0
 
     def cut(self, codec: Embedded) -> Coded:
-        """The prefix of the one bitstream."""
+        """The prefix of the whole bitstream."""
         self.evaluations += 1
         full = codec.encode_full(self.image)
 
@@ -87,10 +89,10 @@ class _Search:
         return coded
 
     def between(self, codec: VariableRate) -> Coded:
-        """The bitstream at some value of the parameter, by bracketing the target between two of them.
+        """The bitstream at some value of the parameter, found by bracketing the target between two of them.
 
-        Regula falsi in log rate with the Illinois rule (an end that stays twice counts half), which closes the bracket
-        whatever the curve's shape (naive_scaling: 4.8 bitstreams a target on average, bisection 8.0).
+        Regula falsi on the logarithm of the rate with the Illinois rule (an end that stays twice counts half), which
+        closes the bracket for any curve (naive_scaling: 4.8 bitstreams per target on average; bisection 8.0).
         """
         low, high = codec.limits
         scale, value_of = (math.log, math.exp) if low > 0 else (float, float)  # steps and factors are ratios
@@ -124,7 +126,7 @@ class _Search:
                 f_a, stayed = f_a / (2 if stayed == "below" else 1), "below"
 
     def nearest(self, codec: Codec) -> Coded:
-        """The listed point with the nearest rate; where rates rise over the points, by bisection."""
+        """The listed point with the nearest rate, by bisection if the rates increase over the points."""
         code, points = cache(self._code), codec.points
         if codec.monotone:
             index = bisect_left(points, self.target_bpp, key=lambda point: code(point).bpp)
@@ -152,13 +154,13 @@ class _Search:
 
     def _out_of_reach(self, lowest: Coded, highest: Coded) -> UsageError:
         return UsageError(
-            f"{self.codec.name} cannot code this image to {self.target_bpp:g} bpp: it reaches from {lowest.bpp:.4f} to "
-            f"{highest.bpp:.4f} bpp"
+            f"{self.codec.name} cannot code this image at {self.target_bpp:g} bpp: its rates go "
+            f"from {lowest.bpp:.4f} to {highest.bpp:.4f} bpp"
         )
 
     def _jump(self, below: Coded, above: Coded) -> RdbenchError:
         ends = [f"{coded.bpp:.4f} bpp at {coded.point.name}" for coded in (below, above)]
         return RdbenchError(
-            f"{self.codec.name} cannot code this image to {self.target_bpp:g} bpp within {100 * self.tolerance:g} %: "
+            f"{self.codec.name} cannot code this image at {self.target_bpp:g} bpp within {100 * self.tolerance:g} %: "
             f"its rate jumps from {ends[0]} to {ends[1]}; encode at one of them, or give a wider --tolerance"
         )

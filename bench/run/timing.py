@@ -1,9 +1,9 @@
-"""Encoding and decoding times, measured apart from the run: one codec at a time, nothing beside it.
+"""Encoding and decoding times, measured separately from the run: one codec at a time, with nothing else running.
 
 In each of the two worker processes the codec is loaded and prepared, called once to warm up, then ``repeats`` times.
-The median and the interquartile range of those are reported. Loading (import, construction, and ``Codec.prepare``:
-weights, compiled code) is a column of its own, and so is what the warm-up call took beyond the median. ``decode``
-returns its pixels in memory, so a GPU is done with them when the clock stops.
+The median and the interquartile range of the repeats are reported. Loading (import, construction, and
+``Codec.prepare``: weights, compiled code) has its own column, and so has the extra time of the warm-up call.
+``decode`` returns its pixels in memory, so a GPU has finished when the clock stops.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from bench.run.client import Worker, WorkerError
 from bench.run.codec_state import codec_state
 from bench.run.devices import acquire_device
 from bench.run.environment import device_name
+from bench.sampling import evenly_spaced
 
 _S, _I, _F = pa.string(), pa.int64(), pa.float64()
 
@@ -42,7 +43,7 @@ SCHEMA = pa.schema(
         ("decode_s_iqr", _F),
         ("encode_load_s", _F),  # import, construction and prepare()
         ("decode_load_s", _F),
-        ("encode_warmup_s", _F),  # what the first call took beyond the median
+        ("encode_warmup_s", _F),  # the first call's time above the median
         ("decode_warmup_s", _F),
         ("encode_peak_rss_mib", _F),
         ("decode_peak_rss_mib", _F),
@@ -56,9 +57,10 @@ SCHEMA = pa.schema(
 def time_codec(
     name: str, manifest: Manifest, log: Path, *, images: int = 1, points: int = 3, repeats: int = 3, threads: int = 1
 ) -> pd.DataFrame:
-    """One row per image and point: the first ``images``; ``points`` of the RD curve, evenly spread with both ends.
+    """One row per image and point: the first ``images``, and ``points`` of the RD curve, evenly spaced with both ends.
 
-    Raises WorkerError where the machine failed (a killed process, a timeout, a full disk): no row would say so rightly.
+    Raises WorkerError if the machine failed (a killed process, a timeout, a full disk), which is not the codec's
+    result.
     """
     codec = load(name)
     state = codec_state(codec)
@@ -73,21 +75,14 @@ def time_codec(
                         Worker("encode", name, log, threads=threads, device=device.environment()) as encoder,
                         Worker("decode", name, log, threads=threads, device=device.environment()) as decoder,
                     ):
-                        for index in spread(len(codec.points), points):
+                        for index in evenly_spaced(range(len(codec.points)), points, ends=True):
                             point = codec.points[index]
                             row = about | {"image": image.name, "point": point.name, "point_index": index}
                             rows.append(row | _time_point(encoder, decoder, image, point, repeats))
-        except UsageError as error:  # the device asked for is not there
+        except UsageError as error:  # the requested device does not exist
             rows.append(about | {"status": "failed", "reason": str(error)})
     columns = {column: [row.get(column) for row in rows] for column in SCHEMA.names}
     return pa.table(columns, schema=SCHEMA).to_pandas()
-
-
-def spread(count: int, wanted: int) -> list[int]:
-    """``wanted`` of the indices 0 .. count - 1, evenly spread with both ends; the middle one if one is wanted."""
-    if wanted == 1:
-        return [count // 2]
-    return np.unique(np.linspace(0, count - 1, min(wanted, count)).round().astype(int)).tolist()
 
 
 def _time_point(encoder: Worker, decoder: Worker, image: ImageFile, point: Point, repeats: int) -> dict[str, Any]:

@@ -1,10 +1,10 @@
 """The process in which a codec runs: `python -m bench.run.worker encode|decode CODEC`.
 
-It reads one JSON request a line from standard input and answers each with one JSON line. A codec that prints, crashes
-or hangs harms only this process. The decoding one is started in an empty folder and is given bitstreams under names
-that say nothing, so a codec that needs the original to decode fails here as it would at a user's.
+It reads one JSON request per line from standard input and answers each with one line of JSON. A codec that prints,
+crashes or hangs affects only this process. The decoding worker starts in an empty folder and gets bitstreams under
+neutral names, so a codec that needs the original to decode fails here, as it would for a user.
 
-The process leads a group of its own. When the harness dies, standard input ends and the group kills itself.
+The process leads its own process group. When the harness dies, standard input ends and the group kills itself.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bench.discovery import load
 from bench.errors import is_transient
 from bench.files import sha256, sha256_pixels, write_atomically
 
-END_S = 2.0  # that a process may take to end after standard input has
+END_S = 2.0  # allowed for the process to end after standard input has ended
 
 
 class Encoder:
@@ -45,7 +45,7 @@ class Encoder:
         return self.codec.encode_full(self.image(path, pixels_sha256))  # type: ignore[attr-defined]
 
     def encode(self, image: str, image_sha256: str, point: str, parameters: dict[str, Any], out: str) -> dict[str, Any]:
-        """Writes the bitstream to ``out``; answers its size and hash and that of the encoder's reconstruction."""
+        """Writes the bitstream to ``out``; returns its size, its hash, and the hash of the encoder's reconstruction."""
         pixels, at = self.image(image, image_sha256), Point(point, **parameters)
         reconstruction, target_bpp, saturated = None, None, None
         if isinstance(self.codec, Embedded):
@@ -58,7 +58,7 @@ class Encoder:
         else:
             bitstream, reconstruction = self.codec.encode_with_reconstruction(pixels, at)
         if not isinstance(bitstream, bytes) or not bitstream:
-            raise TypeError(f"encode must return bytes, and at least one; it returned {_describe(bitstream)}")
+            raise TypeError(f"encode must return bytes, at least one; it returned {_describe(bitstream)}")
         write_atomically(out, bitstream, sync=False)
         return {
             "bytes": len(bitstream),
@@ -71,7 +71,7 @@ class Encoder:
     def time(
         self, image: str, image_sha256: str, point: str, parameters: dict[str, Any], repeats: int, out: str
     ) -> dict[str, Any]:
-        """Encodes ``1 + repeats`` times: the first call's seconds, then those of the others."""
+        """Encodes ``1 + repeats`` times; returns the seconds of the first call and of the others."""
         at = Point(point, **parameters)
         pixels = self.image(image, image_sha256)
         seconds, bitstream = _times(self.codec, lambda: self.codec.encode(pixels, at), repeats)
@@ -80,31 +80,31 @@ class Encoder:
 
 
 class Decoder:
-    """Decodes bitstreams given by path, and knows nothing else."""
+    """Decodes bitstreams given by path."""
 
     def __init__(self, codec: Codec):
         self.codec = codec
 
     def decode(self, bitstream: str, out: str) -> dict[str, Any]:
-        """Writes the reconstruction as .npy to ``out``; answers its hash and shape."""
+        """Writes the reconstruction as .npy to ``out``; returns its hash and shape."""
         pixels = self.codec.decode(Path(bitstream).read_bytes())
         if not isinstance(pixels, np.ndarray) or pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise TypeError(f"decode must return uint8 H x W x 3; it returned {_describe(pixels)}")
-        pixels = np.array(pixels)  # a copy: the codec may go on using its own
-        with open(out, "wb") as file:  # np.save does not say that the disk is full, this does
+        pixels = np.array(pixels)  # a copy: the codec may reuse its own array
+        with open(out, "wb") as file:  # unlike np.save, this reports a full disk
             np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(pixels))
             file.write(pixels.tobytes())
         return {"reconstruction_sha256": sha256_pixels(pixels), "height": pixels.shape[0], "width": pixels.shape[1]}
 
     def time(self, bitstream: str, repeats: int) -> dict[str, Any]:
-        """Decodes ``1 + repeats`` times: the first call's seconds, then those of the others."""
+        """Decodes ``1 + repeats`` times; returns the seconds of the first call and of the others."""
         data = Path(bitstream).read_bytes()
         return _times(self.codec, lambda: self.codec.decode(data), repeats)[0]
 
 
 def _load_image(path: str, pixels_sha256: str) -> Image:
-    """The pixels, read-only: an encoder that changes its input would change that of the next point."""
-    from bench.data.images import load_verified  # only the encoding side may know it
+    """The pixels, read-only, so that an encoder cannot change the input of the next operating point."""
+    from bench.data.images import load_verified  # imported here, for the encoding side only
 
     image = check_image(load_verified(path, pixels_sha256))
     image.setflags(write=False)
@@ -122,7 +122,7 @@ def _times(codec: Codec, call: Any, repeats: int) -> tuple[dict[str, Any], Any]:
 
 
 def _peak_rss_mib() -> float:
-    """The most memory this process has held. Linux keeps it for this program alone; ru_maxrss counts the parent's."""
+    """The peak memory of this process. VmHWM, on Linux, is this program's own; ru_maxrss includes the parent's."""
     status = Path("/proc/self/status")
     if status.is_file():
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
@@ -136,14 +136,14 @@ def _describe(value: Any) -> str:
 
 
 def _requests() -> Iterator[str]:
-    """The lines of standard input. A thread reads them, so that its end is noticed in the middle of a long encode."""
+    """The lines of standard input. A thread reads them, so that its end is noticed even during a long encode."""
     lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
 
     def read() -> None:
         for line in sys.stdin:
             lines.put(line)
         lines.put(None)
-        time.sleep(END_S)  # the harness ended us, or is dead; what is still running then has nobody to answer to
+        time.sleep(END_S)  # the harness has closed the channel or died, so nobody waits for an answer
         if os.getpgrp() == os.getpid():
             os.killpg(0, signal.SIGKILL)
         os._exit(1)
@@ -156,7 +156,7 @@ def _requests() -> Iterator[str]:
 def main(side: str, name: str) -> None:
     """Serves requests until standard input closes."""
     answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # what a library prints goes to the log, not between the answers
+    os.dup2(2, 1)  # what a library prints goes to the log, not into the answers
     start = time.perf_counter()
     codec = load(name)
     server: Any = {"encode": Encoder, "decode": Decoder}[side](codec)
@@ -170,7 +170,7 @@ def main(side: str, name: str) -> None:
                 codec.prepare()
                 load_s, prepared = load_s + time.perf_counter() - start, True
             answer = getattr(server, request.pop("do"))(**request)
-        except Exception as error:  # whatever a codec raises is a row, and the next piece goes on
+        except Exception as error:  # whatever a codec raises becomes a row; the next piece is still coded
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}", "transient": is_transient(error)}
         answer = {**answer, "id": number, "load_s": load_s, "peak_rss_mib": _peak_rss_mib()}

@@ -1,16 +1,16 @@
-"""What every learned bitstream begins and ends with: a header that says what it is, and a checksum over the integers.
+"""What every learned bitstream begins and ends with: a header that identifies it, and a checksum over the integers.
 
 | bytes | content |
 |---|---|
 | 3 | magic, ``rdL`` |
 | 1 | version of the format |
-| 1 | scheme, plus 128 where the payload is the picture itself (stored.py) |
+| 1 | scheme, plus 128 if the payload is the picture itself (stored.py) |
 | 2 + 2 | height and width of the image, big-endian |
 | 4 | model: the first bytes of the sha256 of its weights file |
 | 4 | tables: the first bytes of the digest of the integer tables that code the payload |
-| 4 | length of the payload, checksum included |
-| 1 + n | parameters of the scheme, behind their length |
-| 2 | CRC-16 (CCITT) of all of the above |
+| 4 | length of the payload including the checksum |
+| 1 + n | length of the scheme's parameters, and the parameters |
+| 2 | CRC-16 (CCITT) of all the above |
 
 The payload follows, and its last four bytes are a CRC-32 over the decoded integers (symbols, quantised means, scale
 indices): a decoder whose integers differ from the encoder's raises instead of showing noise.
@@ -38,11 +38,11 @@ SCHEMES = (
     "plonq",
     "stanh",
     "resgdn",
-)  # their place is the code
-STORED = 0x80  # of the scheme's byte: the payload is the picture itself, without loss (stored.py)
+)  # the index is the code
+STORED = 0x80  # flag in the scheme's byte: the payload is the picture itself, lossless (stored.py)
 STORABLE = frozenset(("mean_scale", "naive_scaling", "qsf", "stanh"))
 MAX_SIDE = 0xFFFF
-MAX_PIXELS = 1 << 26  # 67 megapixels: a forged header must not claim all memory
+MAX_PIXELS = 1 << 26  # 67 megapixels: a forged header must not exhaust memory
 CHECKSUM_BYTES = 4
 _FIELDS = struct.Struct(">3sBBHH4s4sIB")
 _CRC = struct.Struct(">H")
@@ -50,7 +50,7 @@ _CRC = struct.Struct(">H")
 
 @dataclass(frozen=True)
 class Header:
-    """The fields of a header. model, tables: 4 bytes each; parameters: at most 255 bytes, read by the scheme alone."""
+    """The fields of a header. model, tables: 4 bytes each; parameters: at most 255 bytes of the scheme's own."""
 
     scheme: str
     height: int
@@ -67,7 +67,7 @@ class Header:
         return _FIELDS.size + len(self.parameters) + _CRC.size
 
     def write(self) -> bytes:
-        """The header's bytes. Raises UsageError for an image of more pixels than the format holds."""
+        """The header's bytes. Raises UsageError for an image of more pixels than the format allows."""
         check_size(self.height, self.width)
         fixed = _FIELDS.pack(
             MAGIC,
@@ -95,10 +95,10 @@ def check_size(height: int, width: int) -> None:
 def read(bitstream: bytes, scheme: str) -> Header:
     """The header of a bitstream of ``scheme``; the payload begins at ``header.size``.
 
-    Raises BitstreamError that says what is wrong: not such a bitstream, another version or scheme, cut or corrupt.
+    Raises BitstreamError for another format, version or scheme, and for a truncated or corrupt header.
     """
     if bitstream[: len(MAGIC)] != MAGIC[: len(bitstream)] or not bitstream:
-        raise BitstreamError(f"decoding {scheme}: this is no learned bitstream: it does not begin with {MAGIC!r}")
+        raise BitstreamError(f"decoding {scheme}: this is not a learned bitstream: it does not begin with {MAGIC!r}")
     if len(bitstream) > len(MAGIC) and bitstream[len(MAGIC)] != FORMAT:
         raise BitstreamError(
             f"decoding {scheme}: the bitstream has format version {bitstream[len(MAGIC)]}, this decoder reads version "
@@ -118,7 +118,7 @@ def read(bitstream: bytes, scheme: str) -> Header:
         raise BitstreamError(f"decoding {scheme}: the bitstream is of {found}; decode it with that codec")
     if stored and (scheme not in STORABLE or model != bytes(4) or tables != bytes(4)):
         raise BitstreamError(
-            f"decoding {scheme}: the header claims a stored picture as no encoder of {scheme} writes one"
+            f"decoding {scheme}: the header describes a stored picture that no encoder of {scheme} writes"
         )
     if fault := pixel_count_fault(height, width, len(bitstream), MAX_PIXELS):
         raise BitstreamError(f"decoding {scheme}: {fault}")
@@ -150,7 +150,7 @@ def checksum(*integers: np.ndarray) -> bytes:
     """CRC-32 over integer arrays, each as little-endian int32 in C order."""
     crc = 0
     for array in integers:
-        crc = zlib.crc32(np.ascontiguousarray(array, "<i4"), crc)
+        crc = zlib.crc32(np.ascontiguousarray(array, "<i4").data, crc)
     return crc.to_bytes(CHECKSUM_BYTES, "big")
 
 

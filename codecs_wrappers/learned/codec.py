@@ -1,4 +1,4 @@
-"""What the learned wrappers share: availability, version, weights, and the model behind a bitstream."""
+"""What the learned wrappers share: availability, version, weights, and the model for a bitstream."""
 
 from __future__ import annotations
 
@@ -17,20 +17,19 @@ from codecs_wrappers.learned.analysiscache import ANALYSES
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.hyperprior.coding import Step
-    from codecs_wrappers.learned.hyperprior.model import Model
 
 PACKAGES = ("torch", "compressai", "safetensors", "numba")
 
 
 class LearnedCodec(Codec):
-    """A codec on trained weights. Subclasses set ``entries`` and code; torch is imported when a model is needed."""
+    """A codec with trained weights. Subclasses set ``entries`` and code; torch is imported when a model is needed."""
 
     scheme: str  # of its bitstreams
-    entries: tuple[str, ...] = ()  # of the weights manifest, the model's and any others it needs
+    entries: tuple[str, ...] = ()  # of the weights manifest: the model's, and others it needs
     detects_corruption = True
 
     def available(self) -> tuple[bool, str]:
-        """Whether the packages and all weights are there; nothing is imported or downloaded to find out."""
+        """Whether the packages and all weights are present; nothing is imported or downloaded to find out."""
         missing = [name for name in PACKAGES if importlib.util.find_spec(name) is None]
         if missing:
             return False, f"needs {', '.join(missing)}: pip install 'rdbench[learned]'"
@@ -56,7 +55,7 @@ class LearnedCodec(Codec):
         return tuple(map(weights.training, self.entries))
 
     def prepare(self) -> None:
-        """Load every model, so that the first image does not pay for it."""
+        """Load every model, so that the first image does not bear the cost."""
         for entry in self.models():
             self.model(entry)
 
@@ -64,17 +63,17 @@ class LearnedCodec(Codec):
         ANALYSES.clear()
 
     def models(self) -> tuple[str, ...]:
-        """The entries that are whole models; the others (factors, quantizers) build on them."""
+        """The entries that are complete models; the others (factors, quantizers) build on them."""
         return self.entries[:1]
 
-    def model(self, entry: str) -> Model:
-        """The model of a manifest entry on the device asked for (cached)."""
+    def model(self, entry: str) -> Any:
+        """The model of a manifest entry on the requested device (cached): by default a mean-scale hyperprior's."""
         from codecs_wrappers.learned.hyperprior.model import Model
 
         return Model.load(entry, requested_device())
 
-    def model_of(self, header: stream.Header) -> Model:
-        """The model a bitstream names. Raises BitstreamError if it is none of this codec's."""
+    def model_of(self, header: stream.Header) -> Any:
+        """The model a bitstream names. Raises BitstreamError unless it is one of this codec's."""
         for entry in self.models():
             if weights.sha256(entry).startswith(header.model.hex()):
                 return self.model(entry)
@@ -86,27 +85,27 @@ class LearnedCodec(Codec):
 
 
 class SteppedCodec(LearnedCodec):
-    """A mean-scale hyperprior coded at some quantization step: subclasses say which model and which step."""
+    """A mean-scale hyperprior coded with some quantization step; subclasses choose the model and the step."""
 
     def entry_of(self, point: Point) -> str:
         """The model of an operating point."""
         return self.entries[0]
 
     def parameters_of(self, point: Point) -> bytes:
-        """What goes into the bitstream's header for the decoder to find the step again."""
+        """What the bitstream's header stores so that the decoder can recover the step."""
         return b""
 
     def step_of(self, parameters: bytes) -> Step:
-        """The quantization step (one number, or float32 of one a channel) from the header's parameters."""
+        """The quantization step (a number, or float32 per channel) from the header's parameters."""
         return 1.0
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return stored.instead_of(self.encode_network(image, point)[0], check_image(image), self.scheme)
+        return stored.shorter(self.encode_network(image, point)[0], check_image(image), self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         image = check_image(image)
         bitstream, latent = self.encode_network(image, point)
-        shorter = stored.instead_of(bitstream, image, self.scheme)
+        shorter = stored.shorter(bitstream, image, self.scheme)
         if shorter is not bitstream:
             return shorter, image.copy()
         return bitstream, self.model(self.entry_of(point)).synthesise(latent, *image.shape[:2])
@@ -129,5 +128,7 @@ class SteppedCodec(LearnedCodec):
         try:
             step = self.step_of(header.parameters)
         except (struct.error, UsageError) as error:
-            raise BitstreamError(f"decoding {self.name}: the header's parameters make no step: {error}") from error
+            raise BitstreamError(
+                f"decoding {self.name}: the header's parameters give no valid step: {error}"
+            ) from error
         return coding.decode(self.model_of(header), bitstream, header, step)

@@ -1,7 +1,7 @@
-"""How many bytes a learned bitstream spends on what, beside the ideal code length under the network's own densities.
+"""Where the bytes of a learned bitstream go, compared with the ideal code length under the network's densities.
 
-The ideal length is -log2 of CompressAI's likelihoods, in floating point, of the integers that were coded: what papers
-that estimate rates would report. It is a figure of merit, never a rate.
+The ideal length is -log2 of CompressAI's floating-point likelihoods of the coded integers: what papers that estimate
+rates would report. It is a figure of merit, never a rate.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from codecs_wrappers.learned.hyperprior import coding
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codec import SteppedCodec
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 LIKELIHOOD_MIN = 1e-9  # CompressAI's lower bound of a likelihood
 
@@ -61,7 +61,7 @@ def code_length(codec: SteppedCodec, image: Image, point: Point) -> CodeLength:
 def ideal_y_bits(symbols: np.ndarray, sigma: np.ndarray, step: np.ndarray | float = 1.0) -> float:
     """-log2 P of symbols coded at ``step`` under N(0, sigma), PLONQ's equation 1.
 
-    symbols: int (M, h, w); sigma: in units of y, bounded by 0.11 / step from below after scaling as the tables are.
+    symbols: int (M, h, w); sigma: in units of y, after scaling bounded below by 0.11, as the tables are.
     """
     scaled = np.maximum(sigma / step, SIGMA_MIN)
     nearest = -np.abs(symbols)

@@ -14,7 +14,7 @@ AFFECTS_BITSTREAM = False  # so no codec hash covers this code (bench/run/codec_
 def _ship(args: argparse.Namespace) -> None:
     from codecs_wrappers.learned.training.ship import ship
 
-    print(f"{ship(args.name, args.folder)}: committed weights, their entry and curve are as trained; commit them")
+    print(f"{ship(args.name, args.folder)}: weights, manifest entry and curve are in place; commit them")
 
 
 def _fetch(args: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def add_commands(subparsers: Any) -> None:
         subparsers,
         "ship-weights",
         _ship,
-        "Put a finished training's weights, manifest entry and curve where they are committed.",
+        "Copy a finished training's weights, manifest entry and curve into the repository.",
         argument("name", metavar="NAME", help="of the model"),
         argument("folder", nargs="?", type=Path, help="of the training (default: results/training/NAME)"),
         example="rdbench ship-weights mean_scale_0.0154",

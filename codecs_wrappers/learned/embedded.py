@@ -1,4 +1,4 @@
-"""What the embedded learned wrappers share: their operating points and how a bitstream is cut to them."""
+"""What the embedded learned wrappers share: their operating points, and how a bitstream is truncated to them."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from bench.codec import Embedded, Point
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.codec import LearnedCodec
 
-AT_BPP = tuple(Point(f"bpp{tenths / 10:.2f}", bpp=tenths / 10) for tenths in range(1, 21))  # as SPIHT's (PLONQ, app. B)
+AT_BPP = tuple(
+    Point(f"bpp{tenths / 10:.2f}", bpp=tenths / 10) for tenths in range(1, 21)
+)  # like SPIHT's (PLONQ, appendix B)
 AT_PERCENT = tuple(Point(f"percent{percent:03}", percent=percent) for percent in (5, *range(10, 101, 10)))
 
 
 class LearnedEmbedded(LearnedCodec, Embedded):
-    """A learned codec of which every prefix behind the header decodes. Subclasses set ``scheme`` and code."""
+    """A learned codec whose every prefix behind the header decodes. Subclasses set ``scheme`` and do the coding."""
 
     scheme: str
-    points = AT_BPP
-    monotone = False  # images whose whole bitstream is shorter than the last points are cut nowhere
+    points: tuple[Point, ...] = AT_BPP
+    monotone = False  # an image's points beyond the end of its bitstream all have the same rate
     detects_corruption = False  # the checksum covers the whole bitstream, not its prefixes
 
     def truncate(self, bitstream: bytes, point: Point) -> bytes:

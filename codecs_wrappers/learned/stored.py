@@ -1,18 +1,18 @@
-"""The way out of an image that a learned code would make larger: its pixels, without loss, behind a flag of the header.
+"""A fallback for images that a network would expand: the pixels themselves, lossless, marked by a flag in the header.
 
-A network that meets a picture unlike all it was trained on may spend more than the pixels themselves take: red and blue
-columns cost the hyperprior up to 58 bit/pixel, of 24. A bitstream of over TRIGGER_BPP bits per pixel is therefore held
-against the lossless one, and the shorter is kept. Below, the learned code stands as it is: no photograph comes near
-(3.3 in the sample set), and a graphic that PNG happens to code better is still what the network makes of it.
+For a picture unlike any it was trained on, a network may spend more bits than the pixels themselves take: red and blue
+columns cost the hyperprior up to 58 bit/pixel instead of 24. A bitstream of over TRIGGER_BPP bits per pixel is
+therefore compared with the lossless one, and the shorter is kept. Below that the network's bitstream always stands: no
+photograph comes near (3.3 in the sample set), and a graphic that PNG codes better is not replaced.
 
 | part | content |
 |---|---|
-| header | as of every learned bitstream; STORED in the scheme's byte, model and tables zero, parameters: the kind |
+| header | as in every learned bitstream; STORED in the scheme's byte, model and tables zero, parameters: the kind |
 | payload | kind 0: the samples, uint8, row by row, red, green, blue; kind 1: a PNG file of the picture |
 | checksum | CRC-32 over the samples and the payload's bytes |
 
-Embedded codecs have no such way, since every prefix has to decode: there the operating point bounds the rate. ResGDN
-needs none: its code map has about 1 bit/pixel at most, and its residual is an HEVC picture of 8-bit samples.
+Embedded codecs have no fallback, since every prefix has to decode: there the operating point bounds the rate. ResGDN
+needs none: its code map takes about 1 bit/pixel at most, and its residual is an HEVC picture of 8-bit samples.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ TRIGGER_BPP = 8.0
 SAMPLES, PNG = 0, 1
 
 
-def instead_of(bitstream: bytes, image: Image, scheme: str) -> bytes:
-    """``bitstream`` of ``image`` (uint8, H x W x 3), or above TRIGGER_BPP a stored one where that is shorter."""
+def shorter(bitstream: bytes, image: Image, scheme: str) -> bytes:
+    """``bitstream`` of ``image`` (uint8, H x W x 3), or, above TRIGGER_BPP, a stored one if that is shorter."""
     height, width = image.shape[:2]
     if 8 * len(bitstream) <= TRIGGER_BPP * height * width:
         return bitstream
@@ -39,7 +39,7 @@ def instead_of(bitstream: bytes, image: Image, scheme: str) -> bytes:
 
 
 def encode(image: Image, scheme: str) -> bytes:
-    """The stored bitstream of ``image`` (uint8, H x W x 3): as PNG, or the samples where they are shorter."""
+    """The stored bitstream of ``image`` (uint8, H x W x 3): as PNG, or as raw samples if those are shorter."""
     buffer = io.BytesIO()
     PIL.Image.fromarray(image).save(buffer, "PNG", compress_level=9)
     kind, payload = min((PNG, buffer.getvalue()), (SAMPLES, image.tobytes()), key=lambda made: len(made[1]))
@@ -50,7 +50,7 @@ def encode(image: Image, scheme: str) -> bytes:
 
 
 def decode(bitstream: bytes, header: stream.Header) -> Image:
-    """The picture of a stored bitstream whose header was read. Raises BitstreamError for damage."""
+    """The picture of a stored bitstream whose header has been read. Raises BitstreamError if it is corrupt."""
     payload = stream.payload(bitstream, header)
     shape = (header.height, header.width, 3)
     if header.parameters == bytes([PNG]):
@@ -59,7 +59,7 @@ def decode(bitstream: bytes, header: stream.Header) -> Image:
         image = np.frombuffer(payload, np.uint8).reshape(shape).copy()
     else:
         raise BitstreamError(
-            f"decoding {header.scheme}: {len(payload)} bytes of kind {header.parameters!r} store no picture"
+            f"decoding {header.scheme}: {len(payload)} bytes of kind {header.parameters!r} are not a stored picture"
         )
     if bitstream[-stream.CHECKSUM_BYTES :] != _checksum(image, payload):
         raise BitstreamError(f"decoding {header.scheme}: the stored picture is corrupt: its checksum does not match")
@@ -70,9 +70,9 @@ def _from_png(payload: bytes, header: stream.Header) -> Image:
     try:
         with PIL.Image.open(io.BytesIO(payload), formats=["PNG"]) as picture:
             if picture.size != (header.width, header.height) or picture.mode != "RGB":
-                raise ValueError(f"it is a {picture.mode} picture of {picture.width} x {picture.height}")
+                raise ValueError(f"got a {picture.mode} picture of {picture.width} x {picture.height}")
             return np.array(picture)
-    except Exception as error:  # Pillow raises whatever a damaged file drives it to
+    except Exception as error:  # Pillow raises many types of errors for damaged files
         raise BitstreamError(f"decoding {header.scheme}: the stored PNG is corrupt: {error}") from error
 
 

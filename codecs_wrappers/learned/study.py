@@ -13,7 +13,7 @@ from codecs_wrappers.learned.codec import LearnedCodec, SteppedCodec
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codelength import CodeLength
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 CODE_LENGTHS = ("point", "part", "bytes", "bpp")
 

@@ -1,4 +1,4 @@
-"""Tiles with a halo: what a convolutional network gives for a whole map, computed a part at a time."""
+"""Tiles with a halo: a convolutional network applied to a whole map, one part at a time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ Spans = tuple[slice, slice]  # rows and columns
 
 
 def tiles(height: int, width: int, side: int, halo: int) -> Iterator[tuple[Spans, Spans, Spans]]:
-    """(target, outer, inner) of each tile of a map: of what ``outer`` gives, ``inner`` is right, for ``target``.
+    """(target, outer, inner) of each tile: the network's result for ``outer``, cut to ``inner``, belongs at ``target``.
 
-    side: the largest of a tile; halo: how far a tile's edge can change the result. Both in samples of the map.
+    side: at most, of a tile; halo: how far a tile's edge affects the result. Both in samples of the map.
     """
     for rows, columns in product(_spans(height, side, halo), _spans(width, side, halo)):
-        yield tuple(zip(rows, columns, strict=True))
+        target, outer, inner = zip(rows, columns, strict=True)
+        yield target, outer, inner
 
 
 def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice, slice]]:
-    """The same along one side, in tiles of nearly one size."""
+    """The same along one axis, in tiles of nearly equal size."""
     count = -(-length // side)
     edges = [length * i // count for i in range(count + 1)]
     spans = []
@@ -32,17 +33,17 @@ def _spans(length: int, side: int, halo: int) -> list[tuple[slice, slice, slice]
     return spans
 
 
-def scaled(spans: Spans, stride: int) -> Spans:
-    """Spans of a map as spans of the image, ``stride`` pixels a sample."""
+def to_pixels(spans: Spans, stride: int) -> Spans:
+    """Spans of a map as spans of the image, ``stride`` pixels per sample."""
     rows, columns = (slice(stride * span.start, stride * span.stop) for span in spans)
     return rows, columns
 
 
 def cut(values: Tensor, spans: Spans) -> Tensor:
-    """A tile of a map (1, C, h, w), channels last in memory of its own.
+    """A copy of a tile of a map (1, C, h, w), in channels_last memory.
 
-    A view would carry the map's strides along, that of the first axis included, and PyTorch chooses a convolution's
-    kernel by them: encoder and decoder, whose maps lie differently in memory, would round differently.
+    A view would keep the map's strides, and PyTorch chooses a convolution's kernel by them: encoder and decoder, whose
+    maps are laid out differently in memory, would round differently.
     """
     import torch
 

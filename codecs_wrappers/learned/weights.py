@@ -1,13 +1,13 @@
-"""Trained weights: the one manifest, and the only place that loads them.
+"""Trained weights: the manifest, and the only code that loads them.
 
-``weights.yaml`` beside this file names every entry; a further manifest of the same form, $RDBENCH_WEIGHTS, may add a
-user's own (the .yaml that `rdbench train` writes beside its weights is one). An entry has
+``weights.yaml`` next to this file lists every entry; a second manifest of the same form, $RDBENCH_WEIGHTS, may add a
+user's own (the .yaml that `rdbench train` writes next to its weights is one). An entry has
 
-* ``source``: ``committed`` (``file`` lies in learned/weights/), ``zoo`` (``url``, fetched into the cache by
-  `rdbench fetch-weights`, never by itself) or ``file`` (``file`` is a path, relative to its manifest),
-* ``sha256``: of the file, or at least its first 8 digits (all that CompressAI publishes); checked on every load,
-* ``architecture``: its ``family``, and what builds the network (N and M; inferred from the tensors where absent),
-* ``base`` (optional): ``{name, sha256}`` of the entry it was derived from, which must still be that file,
+* ``source``: ``committed`` (``file`` lies in learned/weights/), ``zoo`` (``url``, downloaded into the cache by
+  `rdbench fetch-weights` and never otherwise) or ``file`` (``file`` is a path, relative to its manifest),
+* ``sha256``: of the file, or at least its first 8 digits (all that CompressAI publishes); checked at every load,
+* ``architecture``: its ``family``, and what the network is built from (N and M; inferred from the tensors if absent),
+* ``base`` (optional): ``{name, sha256}`` of the entry it was derived from, whose file must not have changed,
 
 and facts: ``rate_weight``, ``steps``, ``data``, ... Asking what is available imports no torch.
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MANIFEST = Path(__file__).with_name("weights.yaml")
 COMMITTED = Path(__file__).with_name("weights")
 VARIABLE = "RDBENCH_WEIGHTS"
-SOURCES = {"committed": "file", "zoo": "url", "file": "file"}  # and what says where the file is
+SOURCES = {"committed": "file", "zoo": "url", "file": "file"}  # and the key that says where the file is
 HASH_DIGITS = 8
 MAX_BYTES = 2_000_000_000  # of a download whose entry gives no `bytes`
 
@@ -47,7 +47,7 @@ class Weights:
 
 
 def manifest() -> dict[str, dict[str, Any]]:
-    """Every entry by name, the user's own over the project's. Raises UsageError for a manifest that is none."""
+    """Every entry by name; the user's own replace the project's. Raises UsageError for an invalid manifest."""
     own = os.environ.get(VARIABLE)
     paths = [MANIFEST, *([Path(own).absolute()] if own else [])]
     return {name: entry for path in paths for name, entry in _read(path, _stamp(path)).items()}
@@ -59,7 +59,7 @@ def names() -> list[str]:
 
 
 def entry(name: str) -> dict[str, Any]:
-    """The entry called ``name``. Raises UsageError that lists what there is."""
+    """The entry called ``name``. Raises UsageError that lists the entries there are."""
     found = manifest()
     if name not in found:
         raise UsageError(f"no trained weights are called {name!r} in {MANIFEST.name}; there are {', '.join(found)}")
@@ -67,7 +67,7 @@ def entry(name: str) -> dict[str, Any]:
 
 
 def path(name: str) -> Path:
-    """Where the file of an entry lies, or would lie."""
+    """Where the file of an entry is, or would be."""
     found = entry(name)
     if found["source"] == "zoo":
         return cache_dir() / "weights" / Path(urlsplit(found["url"]).path).name
@@ -75,13 +75,13 @@ def path(name: str) -> Path:
 
 
 def available(name: str, above: tuple[str, ...] = ()) -> tuple[bool, str]:
-    """Whether an entry can be loaded, or the reason why not. Reads no weights and asks no network.
+    """Whether an entry can be loaded, or the reason why not. Reads no weights and makes no connection.
 
     above: the entries that it is a base of.
     """
     if name in above:
         circle = " -> ".join((*above, name))
-        return False, f"weights {above[0]} cannot be loaded: their bases go round in a circle: {circle}"
+        return False, f"weights {above[0]} cannot be loaded: their bases form a circle: {circle}"
     try:
         found, file = entry(name), path(name)
     except UsageError as error:
@@ -89,7 +89,7 @@ def available(name: str, above: tuple[str, ...] = ()) -> tuple[bool, str]:
     if not file.is_file():
         if found["source"] == "zoo":
             return False, f"weights {name} are not in the cache: run `rdbench fetch-weights {name}`"
-        return False, f"the weights file of {name} is not there: {file}"
+        return False, f"the weights file of {name} is missing: {file}"
     size = file.stat().st_size
     if size != found.get("bytes", size):
         return False, f"the weights file of {name} is incomplete: {file} has {size} bytes, expected {found['bytes']}"
@@ -111,7 +111,7 @@ def _base_available(name: str, found: Mapping[str, Any], above: tuple[str, ...])
 
 
 def sha256(name: str) -> str:
-    """The hash the manifest gives (64 hex digits; of zoo files 8 or more), of a user's file without one its own."""
+    """The hash in the manifest (64 hex digits; of zoo files 8 or more), or the file's own if it gives none."""
     given = entry(name).get("sha256", "")
     return given or _hash(path(name), _stamp(path(name)))
 
@@ -128,9 +128,9 @@ def training(name: str) -> dict[str, Any]:
 
 
 def load(name: str) -> Weights:
-    """The weights of an entry, their hash checked, in CompressAI's present names.
+    """The weights of an entry, under CompressAI's present tensor names. Their hash is checked.
 
-    Raises UnavailableError if the file is not here, RdbenchError if it is damaged, UsageError if it is no checkpoint.
+    Raises UnavailableError if the file is missing, RdbenchError if it is damaged, UsageError if it is not a checkpoint.
     """
     ok, reason = available(name)
     if not ok:
@@ -138,16 +138,16 @@ def load(name: str) -> Weights:
     found, file = entry(name), path(name)
     got = _hash(file, _stamp(file))
     if fault := _wrong_hash(got, found.get("sha256", "")):
-        cure = "fetch them again" if found["source"] == "zoo" else "restore the file"
+        cure = "download them again" if found["source"] == "zoo" else "restore the file"
         raise RdbenchError(f"loading weights {name}: {file} is damaged: {fault}; {cure}")
     state = _read_state(file)
     return Weights(name, state, got, {**found, "architecture": _architecture(found, state)})
 
 
 def fetch(name: str, *, quiet: bool = False, wait_s: float = 0.5) -> Path:
-    """The file of a zoo entry in the cache, downloaded if it is not there yet; of another entry, its path.
+    """The file of a zoo entry in the cache, downloaded if it is missing; for any other entry, its path.
 
-    A wrong file is kept as ``<name>.bad``. Raises RdbenchError for a wrong file, UnavailableError for none.
+    A download with the wrong hash is kept as ``<name>.bad`` (RdbenchError). Raises UnavailableError without a file.
     """
     found, file = entry(name), path(name)
     if found["source"] != "zoo":
@@ -174,7 +174,7 @@ def _wrong_hash(got: str, expected: str) -> str:
 
 
 def _stamp(file: Path) -> tuple[int, int]:
-    """What changes when a file does: the caches below are keyed by it."""
+    """Changes when the file does; part of the keys of the caches below."""
     try:
         status = file.stat()
     except OSError as error:
@@ -195,14 +195,14 @@ def _read(file: Path, stamp: tuple[int, int]) -> dict[str, dict[str, Any]]:
     try:
         content = yaml.load(file.read_bytes(), getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
     except yaml.YAMLError as error:
-        raise UsageError(f"reading the weights manifest {file}: it is no YAML: {error}") from error
+        raise UsageError(f"reading the weights manifest {file}: it is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise UsageError(f"reading the weights manifest {file}: expected entries by name, got {type(content).__name__}")
     folder = COMMITTED if file == MANIFEST else file.parent
-    return {str(name): _checked(str(name), entry, file, folder) for name, entry in content.items()}
+    return {str(name): _validated(str(name), entry, file, folder) for name, entry in content.items()}
 
 
-def _checked(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
+def _validated(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
     def fail(expected: str) -> UsageError:
         return UsageError(f"reading the weights manifest {file}: entry {name} needs {expected}")
 
@@ -210,7 +210,7 @@ def _checked(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
         raise fail(f"a source, one of {', '.join(SOURCES)}")
     place = SOURCES[entry["source"]]
     if not isinstance(entry.get(place), str):
-        raise fail(f"`{place}`, which says where its weights are")
+        raise fail(f"`{place}`, where its weights are")
     if not isinstance(entry.get("architecture"), dict) or not isinstance(entry["architecture"].get("family"), str):
         raise fail("an architecture with at least its `family`")
     base = entry.get("base", {"name": "", "sha256": ""})
@@ -226,21 +226,21 @@ def _checked(name: str, entry: Any, file: Path, folder: Path) -> dict[str, Any]:
 
 
 def _architecture(found: Mapping[str, Any], state: Mapping[str, Tensor]) -> dict[str, Any]:
-    """The entry's architecture, with the widths of a hyperprior network taken from its tensors where not given."""
+    """The entry's architecture; widths of a hyperprior network that are not given are taken from its tensors."""
     widths = {}
     if {"g_a.0.weight", "g_a.6.weight"} <= state.keys():
         for key in ("g_a.0.weight", "g_a.6.weight"):
             if state[key].ndim != 4:
                 raise UsageError(
-                    f"reading the architecture from weights: expected {key} to be a convolution's, of 4 dimensions; "
-                    f"it has {state[key].ndim}: this is no hyperprior network"
+                    f"reading the architecture from weights: expected {key} to have the 4 dimensions of a convolution, "
+                    f"got {state[key].ndim}: this is not a hyperprior network"
                 )
         widths = {"N": state["g_a.0.weight"].shape[0], "M": state["g_a.6.weight"].shape[0]}
     return {**widths, **found["architecture"]}
 
 
 def _read_state(file: Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file or of a CompressAI checkpoint (.pth.tar), in present names."""
+    """The tensors of a safetensors file or of a CompressAI checkpoint (.pth.tar), under present names."""
     from codecs_wrappers.learned.hyperprior import networks
 
     if file.suffix == ".safetensors":

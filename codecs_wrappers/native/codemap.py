@@ -1,8 +1,7 @@
-"""Lossless coding of code maps: stacks of small images of 1 to 8 bits a symbol, as ResGDN's quantised latents are.
+"""Lossless coding of code maps: stacks of small images of 1 to 8 bits a symbol, such as ResGDN's quantized latents.
 
-Three methods, named in the stream: ``flif`` (what the paper used; needs the binary on the PATH), ``context`` (our own
-context coder, :mod:`codecs_wrappers.native.contextcoder`) and ``jpegxl`` (modular, the best of several efforts).
-Each codes the maps stacked one under another; ``separate`` codes every map by itself, as the paper does.
+Two methods, named in the stream: ``flif`` (used in the paper; needs the binary on the PATH) and ``context`` (our own
+context coder, :mod:`codecs_wrappers.native.contextcoder`). Both code the maps stacked one under another.
 """
 
 from __future__ import annotations
@@ -19,74 +18,70 @@ from PIL import Image as PillowImage
 
 from bench.errors import BitstreamError, UnavailableError, UsageError
 
-METHODS = ("flif", "context", "jpegxl")
+METHODS = ("flif", "context")  # their places are codes in the stream
 MAX_SYMBOLS = 1 << 26  # what a stream may claim before anything is allocated
-_JPEGXL_EFFORTS = (3, 7, 8, 9, 10)
 _TIMEOUT_S = 600
-# The context coder gives no decision less than 1/4096, and so none, of which a symbol has one a bit, less than this.
+# The context coder gives no decision a probability above 1 - 1/4096, so each bit of a symbol costs at least this.
 _LEAST_BITS = 0.00035
 
 
 def choose(method: str = "auto") -> str:
-    """The method meant: "auto" is FLIF when its binary is on the PATH, otherwise the context coder."""
+    """The method to use: "auto" is FLIF if its binary is on the PATH, otherwise the context coder."""
     if method == "auto":
         return "flif" if shutil.which("flif") else "context"
     if method not in METHODS:
-        raise UsageError(f"coding code maps: method auto, {', '.join(METHODS)} expected, got {method!r}")
+        raise UsageError(f"coding code maps: expected method auto, {' or '.join(METHODS)}, got {method!r}")
     return method
 
 
 def version(method: str = "auto") -> str:
     """The method and the version of what it runs; part of the version of a codec that uses it."""
-    method = choose(method)
-    if method == "flif":
-        output = _run_flif([], check=False)
-        found = re.search(r"FLIF[^\n]*?(\d+(?:\.\d+)+)", output)
-        return f"flif {found.group(1) if found else 'unknown'}"
-    if method == "jpegxl":
-        import imagecodecs
-
-        return f"jpegxl {imagecodecs.jpegxl_version()} efforts {_JPEGXL_EFFORTS}"
-    return "context 1"
+    if choose(method) == "context":
+        return "context 1"
+    output = _run_flif([], check=False)
+    found = re.search(r"FLIF[^\n]*?(\d+(?:\.\d+)+)", output)
+    return f"flif {found.group(1) if found else 'unknown'}"
 
 
-def encode(maps: np.ndarray, bits: int, method: str = "auto", separate: bool = False) -> bytes:
-    """The stream of ``maps`` (uint8, H x W x C, values below 2^bits; bits 1..8), from which they come back exactly."""
+def encode(maps: np.ndarray, bits: int, method: str = "auto") -> bytes:
+    """The stream of ``maps`` (uint8, H x W x C, values below 2^bits; bits 1..8); :func:`decode` gives them back."""
     maps = np.asarray(maps)
     if maps.dtype != np.uint8 or maps.ndim != 3 or not maps.size or bits not in range(1, 9):
         raise UsageError(
-            f"coding code maps: uint8 H x W x C of 1 to 8 bits expected, got {maps.dtype} {maps.shape} of {bits} bits"
+            f"coding code maps: expected uint8 H x W x C of 1 to 8 bits, got {maps.dtype} {maps.shape} of {bits} bits"
         )
     if maps.max() >> bits:
-        raise UsageError(f"coding code maps: symbols below {1 << bits} expected at {bits} bits, got {maps.max()}")
+        raise UsageError(f"coding code maps: expected symbols below {1 << bits} at {bits} bits, got {maps.max()}")
     if maps.size > MAX_SYMBOLS:
-        raise UsageError(f"coding code maps: at most {MAX_SYMBOLS} symbols, got {maps.size}; code the picture in tiles")
+        raise UsageError(
+            f"coding code maps: expected at most {MAX_SYMBOLS} symbols, got {maps.size}; code the picture in tiles"
+        )
     method = choose(method)
     planes = np.ascontiguousarray(maps.transpose(2, 0, 1))
-    flags = METHODS.index(method) << 4 | separate << 3 | bits - 1
-    stream = bytes([flags]) + b"".join(map(_number, planes.shape))
-    if not separate:
-        return stream + _encode_stack(planes, bits, method)
-    for plane in planes:
-        code = _encode_stack(plane[None], bits, method)
-        stream += _number(len(code)) + code
-    return stream
+    header = bytes([METHODS.index(method) << 4 | bits - 1]) + b"".join(map(_number, planes.shape))
+    if method == "flif":
+        return header + _encode_flif(planes.reshape(-1, planes.shape[2]))
+    from codecs_wrappers.native import contextcoder
+
+    return header + contextcoder.encode(planes, bits)
 
 
 def decode(stream: bytes, shape: tuple[int, int, int] | None = None) -> np.ndarray:
-    """The maps (uint8, H x W x C) of a stream. shape: H, W, C, where the caller knows them and any other is an error.
+    """The maps (uint8, H x W x C) of a stream. shape: H, W, C where the caller knows them; any other is an error.
 
-    Raises BitstreamError for what is no stream or ends early, UnavailableError for a FLIF stream without the binary.
-    There is no checksum: damage inside the context coder's data gives other symbols of the right shape.
+    Raises BitstreamError for a stream that is corrupt or truncated, UnavailableError for a FLIF stream without the
+    binary. There is no checksum: damage inside the context coder's data gives other symbols of the right shape.
     """
-    method, separate, bits = method_of(stream), bool(stream[0] & 8), (stream[0] & 7) + 1
+    method, bits = method_of(stream), (stream[0] & 7) + 1
     at, sizes = 1, []
     for _ in range(3):
         size, at = _read_number(stream, at)
         sizes.append(size)
     channels, height, width = sizes
     if shape is not None and (height, width, channels) != tuple(shape):
-        raise BitstreamError(f"decoding code maps: shape {shape} expected, the stream says {(height, width, channels)}")
+        raise BitstreamError(
+            f"decoding code maps: expected shape {shape}, the stream says {(height, width, channels)}; it is corrupt"
+        )
     count = channels * height * width
     if not 0 < count <= MAX_SYMBOLS or (
         method == "context" and count * bits * _LEAST_BITS > 8 * (len(stream) - at) + 64
@@ -94,71 +89,45 @@ def decode(stream: bytes, shape: tuple[int, int, int] | None = None) -> np.ndarr
         raise BitstreamError(
             f"decoding code maps: {len(stream)} bytes cannot hold {channels} x {height} x {width} symbols"
         )
-    if not separate:
-        return _decode_stack(stream[at:], (channels, height, width), bits, method).transpose(1, 2, 0)
-    planes = []
-    for _ in range(channels):
-        length, at = _read_number(stream, at)
-        if at + length > len(stream):
-            raise BitstreamError(f"decoding code maps: {at + length} bytes announced, {len(stream)} there; truncated")
-        planes.append(_decode_stack(stream[at : at + length], (1, height, width), bits, method))
-        at += length
-    return np.concatenate(planes).transpose(1, 2, 0)
+    if method == "flif":
+        planes = _decode_flif(stream[at:], (channels, height, width))
+    else:
+        from codecs_wrappers.native import contextcoder
+
+        planes = contextcoder.decode(stream[at:], (channels, height, width), bits)
+    return planes.transpose(1, 2, 0)
 
 
 def method_of(stream: bytes) -> str:
-    """The method that a stream names. Raises BitstreamError if it names none."""
-    if not stream or stream[0] >> 4 >= len(METHODS):
-        number = stream[0] >> 4 if stream else "(empty stream)"
-        raise BitstreamError(f"decoding code maps: no method is numbered {number}")
+    """The method that a stream names. Raises BitstreamError for flags that no encoder writes."""
+    if not stream or stream[0] >> 4 >= len(METHODS) or stream[0] & 8:
+        flags = f"flags {stream[0]:#04x}" if stream else "an empty stream"
+        raise BitstreamError(f"decoding code maps: expected method 0 or 1 in the flags, got {flags}")
     return METHODS[stream[0] >> 4]
 
 
-def _encode_stack(planes: np.ndarray, bits: int, method: str) -> bytes:
-    if method == "context":
-        from codecs_wrappers.native import contextcoder
-
-        return contextcoder.encode(planes, bits)
-    image = planes.reshape(-1, planes.shape[2])
-    if method == "flif":
-        with tempfile.TemporaryDirectory(prefix="rdbench-flif-") as folder:
-            source, target = Path(folder, "maps.png"), Path(folder, "maps.flif")
-            PillowImage.fromarray(image).save(source)
-            _run_flif(["-e", "-E100", str(source), str(target)])
-            return target.read_bytes()
-    import imagecodecs
-
-    tries = (imagecodecs.jpegxl_encode(image, lossless=True, effort=effort, numthreads=1) for effort in _JPEGXL_EFFORTS)
-    return min(tries, key=len)
-
-
-def _decode_stack(code: bytes, shape: tuple[int, int, int], bits: int, method: str) -> np.ndarray:
-    if method == "context":
-        from codecs_wrappers.native import contextcoder
-
-        return contextcoder.decode(code, shape, bits)
-    try:
-        image = _decode_flif(code) if method == "flif" else _decode_jpegxl(code)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise BitstreamError(f"decoding code maps: {method} cannot decode its part: {error}") from error
-    if image.dtype != np.uint8 or image.shape != (shape[0] * shape[1], shape[2]):
-        raise BitstreamError(f"decoding code maps: {shape} symbols expected of {method}, got an image of {image.shape}")
-    return image.reshape(shape)
-
-
-def _decode_flif(code: bytes) -> np.ndarray:
+def _encode_flif(image: np.ndarray) -> bytes:
     with tempfile.TemporaryDirectory(prefix="rdbench-flif-") as folder:
-        source, target = Path(folder, "maps.flif"), Path(folder, "maps.png")
-        source.write_bytes(code)
-        _run_flif(["-d", str(source), str(target)])
-        with PillowImage.open(io.BytesIO(target.read_bytes())) as picture:
-            return np.asarray(picture.convert("L"))
+        source, target = Path(folder, "maps.png"), Path(folder, "maps.flif")
+        PillowImage.fromarray(image).save(source)
+        _run_flif(["-e", "-E100", str(source), str(target)])
+        return target.read_bytes()
 
 
-def _decode_jpegxl(code: bytes) -> np.ndarray:
-    import imagecodecs
-
-    return np.squeeze(imagecodecs.jpegxl_decode(code, numthreads=1))
+def _decode_flif(code: bytes, shape: tuple[int, int, int]) -> np.ndarray:
+    """The planes (uint8, C x H x W) of that shape."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="rdbench-flif-") as folder:
+            source, target = Path(folder, "maps.flif"), Path(folder, "maps.png")
+            source.write_bytes(code)
+            _run_flif(["-d", str(source), str(target)])
+            with PillowImage.open(io.BytesIO(target.read_bytes())) as picture:
+                image = np.asarray(picture.convert("L"))
+    except (OSError, ValueError) as error:
+        raise BitstreamError(f"decoding code maps: flif cannot decode its part: {error}") from error
+    if image.shape != (shape[0] * shape[1], shape[2]):
+        raise BitstreamError(f"decoding code maps: expected {shape} symbols from flif, got an image of {image.shape}")
+    return image.reshape(shape)
 
 
 def _run_flif(arguments: list[str], check: bool = True) -> str:

@@ -18,19 +18,19 @@ LONGEST_OUTPUT = 300  # characters of a program's output in an error
 
 
 class CommandCodec(Codec):
-    """Runs ``encoder`` and ``decoder``, argument lists in which {image}, {bitstream}, {width}, {height} and the point's
-    parameters stand for themselves: ``("bpgenc", "-q", "{qp}", "-o", "{bitstream}", "{image}")``.
+    """Runs ``encoder`` and ``decoder``, argument lists with placeholders.
 
-    The decoder's list may hold {image}, {bitstream} and what ``unpack`` finds in the bitstream: a bitstream has to be
-    enough to decode it. Binaries that take another image format, or do not keep the size: override ``save``
-    and ``load``, ``pack`` and ``unpack``.
+    {image}, {bitstream}, {width}, {height} and the point's parameters are replaced by their values, as in ``("bpgenc",
+    "-q", "{qp}", "-o", "{bitstream}", "{image}")``. The decoder's list may use {image}, {bitstream} and what ``unpack``
+    finds in the bitstream, since the bitstream alone has to be enough to decode it. For binaries that use another image
+    format or do not keep the size, override ``save`` and ``load``, ``pack`` and ``unpack``.
     """
 
     encoder: tuple[str, ...]
     decoder: tuple[str, ...]
-    version_command: tuple[str, ...]  # its output, either stream, tells the version; its exit status is not looked at
+    version_command: tuple[str, ...]  # prints the version on either stream; its exit status is ignored
     version_pattern: str = r"\d+(\.\d+)+"
-    image_extension: str = ".png"  # what both read and write; .png and .ppm are lossless
+    image_extension: str = ".png"  # the format that both use; .png and .ppm are lossless
     timeout_s: float = 600.0
 
     def available(self) -> tuple[bool, str]:
@@ -42,8 +42,11 @@ class CommandCodec(Codec):
         output = result.stdout + result.stderr
         found = re.search(self.version_pattern, output)
         if not found:
-            raise UnavailableError(f"{self.name}: no version in the output of {self.version_command}: {_tail(output)}")
-        # Names, not paths: the same program is elsewhere on another machine.
+            raise UnavailableError(
+                f"{self.name}, asking its version: expected {self.version_pattern!r} in the output of "
+                f"{self.version_command}, got {_tail(output)}"
+            )
+        # Names, not paths: the same program may be elsewhere on another machine.
         command = " ".join((Path(self.encoder[0]).name, *self.encoder[1:]))
         return f"{Path(self.version_command[0]).name} {found.group()}; {command}"
 
@@ -70,17 +73,17 @@ class CommandCodec(Codec):
                 raise BitstreamError(str(error)) from error
 
     def save(self, image: Image, path: Path) -> dict:
-        """Write ``image`` as the encoder takes it. Gives more fields for its argument list, or none."""
+        """Write ``image`` in the encoder's format. Returns further fields for its argument list, or none."""
         PillowImage.fromarray(image).save(path)
         return {}
 
     def load(self, path: Path, fields: dict) -> Image:
-        """The picture (uint8, H x W x 3) that the decoder wrote. fields: of ``unpack``."""
+        """The picture (uint8, H x W x 3) that the decoder wrote. fields: those of ``unpack``."""
         with PillowImage.open(path) as picture:
             return np.asarray(picture.convert("RGB"))
 
     def pack(self, image: Image, code: bytes) -> bytes:
-        """The bitstream: the encoder's file, and what the decoder needs besides."""
+        """The bitstream: the encoder's file, and whatever else the decoder needs."""
         return code
 
     def unpack(self, bitstream: bytes) -> tuple[bytes, dict]:
@@ -88,9 +91,8 @@ class CommandCodec(Codec):
         return bitstream, {}
 
     def _run(self, command: tuple[str, ...], doing: str, check: bool = True) -> subprocess.CompletedProcess:
-        """The finished process. Raises UnavailableError without the binary, RdbenchError on failure.
-
-        Raises TransientError for a timeout, and for a program that was killed.
+        """The finished process. Raises UnavailableError without the binary, RdbenchError on failure, and TransientError
+        for a timeout or a program that was killed.
         """
         try:
             result = subprocess.run(
@@ -109,18 +111,18 @@ class CommandCodec(Codec):
             ) from error
         if check and result.returncode:
             kind = TransientError if killed_externally(result.returncode) else RdbenchError
-            error = kind(
-                f"{self.name}, {doing}: exit status 0 expected, got {result.returncode} from {Path(command[0]).name}: "
+            failure = kind(
+                f"{self.name}, {doing}: expected exit status 0, got {result.returncode} from {Path(command[0]).name}: "
                 f"{_tail(result.stderr or result.stdout)}"
             )
-            error.add_note(f"{' '.join(command)}\n{result.stderr}")  # for the log
-            raise error
+            failure.add_note(f"{' '.join(command)}\n{result.stderr}")  # for the log
+            raise failure
         return result
 
     def _read(self, path: Path, doing: str) -> bytes:
         if not path.is_file() or not path.stat().st_size:
             raise RdbenchError(
-                f"{self.name}, {doing}: the command ended well but wrote no {path.name}; wrong arguments?"
+                f"{self.name}, {doing}: the command succeeded but wrote no {path.name}; check its arguments"
             )
         return path.read_bytes()
 
@@ -130,7 +132,7 @@ def _fill(command: tuple[str, ...], fields: dict, image: Path, bitstream: Path) 
 
 
 def _tail(text: str) -> str:
-    """The last lines of a program's output, where it says what went wrong, without addresses of memory."""
+    """The last lines of a program's output, which usually name the error, without memory addresses."""
     lines = " | ".join(re.sub(r"\[[^]]*@ 0x[0-9a-f]+] ?", "", text).strip().splitlines()[-5:]) or "(no output)"
     if len(lines) <= LONGEST_OUTPUT:
         return lines

@@ -1,16 +1,16 @@
 """A lossless coder for small noisy maps of 1 to 8 bits: binary decisions, mixed predictions, arithmetic coding.
 
-A symbol is coded from its most significant bit down. Each bit's probability is mixed (logistic mixing, as in Mahoney's
-PAQ: weights learnt on the way, in the domain ln(p / (1 - p))) from
+A symbol is coded from its most significant bit down. Each bit's probability is mixed (logistic mixing as in Mahoney's
+PAQ: weights learnt while coding, in the domain ln(p / (1 - p))) from
 
 * five logistic densities, centred on predictions from the neighbourhood: the median-adaptive predictor of LOCO-I, a
-  fixed average, and three least-squares predictors that forget at different speeds; how wide they are is the mean error
-  so far at the same local activity;
+  fixed average, and three least-squares predictors that forget at different speeds; their widths are the mean error so
+  far at the same local activity;
 * three counters of what followed in a context: the map, the prediction with the activity, and the two nearest symbols.
 
-The decoder repeats every step, so each has to give the same number everywhere: exponentials and logarithms are looked
-up in tables rounded to a grid far coarser than two libraries differ by, and the rest is IEEE 754 double arithmetic in a
-fixed order (numba neither reorders nor fuses it without fastmath).
+The decoder repeats every step, so each must give the same number on every machine: exponentials and logarithms come
+from tables rounded to a grid far coarser than the differences between libraries, and the rest is IEEE 754 double
+arithmetic in a fixed order (without fastmath, numba neither reorders nor fuses operations).
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ def encode(maps: np.ndarray, bits: int) -> bytes:
 
 
 def decode(data: bytes, shape: tuple[int, int, int], bits: int) -> np.ndarray:
-    """The maps (uint8, C x H x W) of this shape. Any data decodes to something: checking is the caller's."""
+    """The maps (uint8, C x H x W) of this shape. Any data decodes to something; the caller has to check it."""
     maps = np.zeros(shape, np.uint8)
     _run(maps, bits, np.frombuffer(data, np.uint8).copy(), True)
     return maps
 
 
 def _run(maps: np.ndarray, bits: int, data: np.ndarray, decoding: bool) -> np.ndarray:
-    # A bit costs 12 bits at most, or 32 while the coder's interval is at its narrowest; 8 bytes for the end.
+    # A bit costs at most 12 bits, or 32 while the coder's interval is at its narrowest; 8 bytes for the end.
     out = np.zeros(0 if decoding else maps.size * bits * 4 + 8, np.uint8)
     size = _code(maps, bits, data, out, decoding, *_tables(), _SCALES, _FORGETTING)
     return out[:size]

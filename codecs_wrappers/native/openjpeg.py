@@ -1,4 +1,4 @@
-"""OpenJPEG's encoder through glymur, with the library that an installed wheel brings or the system has."""
+"""OpenJPEG's encoder through glymur, with the library of an installed wheel or of the system."""
 
 from __future__ import annotations
 
@@ -16,11 +16,12 @@ from PIL import features
 
 
 def encode(image: np.ndarray, bpp: float, irreversible: bool) -> bytes:
-    """A JPEG 2000 codestream of ``image`` (uint8, H x W x 3), of at most ``bpp`` bits a pixel, headers included.
+    """A JPEG 2000 codestream of ``image`` (uint8, H x W x 3), of at most ``bpp`` bits per pixel, headers included.
 
-    irreversible: the 9/7 wavelet and the irreversible colour transform, else 5/3 and the reversible one, truncated.
+    irreversible: the 9/7 wavelet and the irreversible colour transform; otherwise 5/3 and the reversible one,
+    truncated.
     """
-    resolutions = min(6, min(image.shape[:2]).bit_length())  # OpenJPEG refuses more than the short side can be halved
+    resolutions = min(6, min(image.shape[:2]).bit_length())  # OpenJPEG refuses more halvings than the short side allows
     ratio = 24 / bpp
     glymur = _glymur()
     if glymur is None:
@@ -43,7 +44,7 @@ def encode(image: np.ndarray, bpp: float, irreversible: bool) -> bytes:
 
 
 def version() -> str:
-    """The OpenJPEG that encodes and the way to it, and the one that decodes (Pillow's)."""
+    """The OpenJPEG version that encodes, through what, and the one that decodes (Pillow's)."""
     decoder = f"decoder OpenJPEG {features.version('jpg_2000')} through Pillow {PIL.__version__}"
     glymur = _glymur()
     if glymur is None:
@@ -53,12 +54,12 @@ def version() -> str:
 
 @cache
 def _glymur() -> Any:
-    """glymur with a library of OpenJPEG, or None. Its own wheel has none and it looks for one only when imported.
+    """glymur with an OpenJPEG library, or None. Its wheel contains none, and it searches for one only when imported.
 
-    A wheel's library comes before the system's: the lock file pins it, so it gives the same bits everywhere.
+    A wheel's library is preferred to the system's: the lock file pins it, so it gives the same bits everywhere.
     """
     candidates = _libraries()
-    before = os.environ.get("XDG_CONFIG_HOME")  # where glymur reads its configuration, the one way to name a library
+    before = os.environ.get("XDG_CONFIG_HOME")  # where glymur reads its configuration, the only way to choose a library
     with tempfile.TemporaryDirectory(prefix="rdbench-glymur-") as folder:
         if candidates:
             config = Path(folder) / "glymur" / "glymurrc"

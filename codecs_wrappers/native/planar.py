@@ -1,4 +1,4 @@
-"""Command-line codecs that take raw YCbCr samples and do not keep a picture's size."""
+"""Command-line codecs that take raw YCbCr samples and do not store a picture's size."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.codec import Image
+from bench.codec import Colour, Image
 from bench.errors import BitstreamError
 from bench.limits import max_pixels
 from codecs_wrappers.native.bpg import colour as ycbcr
@@ -18,12 +18,13 @@ _SMALLEST = 16
 
 
 class PlanarCommand(CommandCodec):
-    """A command that takes raw YCbCr. The true size (two ue7 numbers, as in BPG) is in front of its bitstream.
+    """A command that takes raw YCbCr. The true size (two ue7 numbers, as in BPG) precedes its bitstream.
 
-    Conversion and chroma filters are BPG's: BT.601 full range, rounded. Subsampling (4:4:4 or 4:2:0) and bit depth are
-    those of ``colour``. The encoder is told the padded size as {across} and {down}.
+    Conversion and chroma filters are BPG's: BT.601 full range, rounded. Subsampling (4:4:4 or 4:2:0) and bit depth
+    are those of ``colour``. The encoder gets the padded size as {across} and {down}.
     """
 
+    colour: Colour
     image_extension = ".yuv"
 
     def _header(self, width: int, height: int) -> container.Header:
@@ -51,7 +52,7 @@ class PlanarCommand(CommandCodec):
         expected = sum(rows * columns for rows, columns in sizes)
         if samples.size != expected:
             raise BitstreamError(
-                f"{self.name}, decoding: {expected} samples expected, {samples.size} came; corrupt file"
+                f"{self.name}, decoding: expected {expected} samples, got {samples.size}; the bitstream is corrupt"
             )
         parts = np.split(samples, np.cumsum([rows * columns for rows, columns in sizes])[:-1])
         planes = [part.reshape(size) for part, size in zip(parts, sizes, strict=True)]
@@ -66,7 +67,7 @@ class PlanarCommand(CommandCodec):
         most = min(max_pixels(container.MAX_PIXELS), len(bitstream) * container.MAX_PIXELS_PER_BYTE)
         if not 0 < width * height <= most:
             raise BitstreamError(
-                f"{self.name}, decoding: {len(bitstream)} bytes claim {width} x {height} pixels; no picture"
+                f"{self.name}, decoding: expected 1..{most} pixels for {len(bitstream)} bytes, got {width} x {height}"
             )
         return bitstream[at:], {"width": width, "height": height, "across": _coded(width), "down": _coded(height)}
 

@@ -1,4 +1,4 @@
-"""What `rdbench new-codec --command` writes down: any encoder and decoder that read and write files, one setting."""
+"""The base class of `rdbench new-codec --command`: any encoder and decoder that read and write files, one setting."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from bench.codec import Image
 from bench.errors import BitstreamError
 from codecs_wrappers.native.command import CommandCodec
 
-LARGEST_FILE = 1 << 29  # bytes: what Pillow would refuse as a bomb, and a damaged header may ask a decoder to write
+LARGEST_FILE = 1 << 29  # bytes: a damaged header may make a decoder write more, which Pillow would refuse
 
 
 class ProgramCodec(CommandCodec):
-    """A CommandCodec whose version is that of ``version_command``, or without one the hashes of the programs' files.
+    """A CommandCodec whose version is that of ``version_command`` or, without one, the hashes of the programs' files.
 
-    With hashes a program that was built anew is measured anew. A library that it loads may change without them: name
-    it in ``files``, or give a ``version_command``.
+    With hashes, a rebuilt program is measured again. A library that it loads may change unnoticed: name it in
+    ``files``, or give a ``version_command``.
     """
 
     version_command: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()  # whose content decides the bits, beside the two programs: a script, a model
+    files: tuple[str, ...] = ()  # further files that decide the bits, such as a script or a model
 
     def available(self) -> tuple[bool, str]:
         runs, reason = super().available()
         missing = [path for path in self.files if not Path(path).is_file()]
-        return runs and not missing, reason or (f"no file {', '.join(missing)}" if missing else "")
+        return runs and not missing, reason or (f"missing files: {', '.join(missing)}" if missing else "")
 
     def version(self) -> str:
         if self.version_command:
             return super().version()
         programs = dict.fromkeys((self.encoder[0], self.decoder[0]))
         hashes = [f"{Path(path).name} {_digest(shutil.which(path) or path)}" for path in (*programs, *self.files)]
-        # Names, not paths: the same program is elsewhere on another machine.
+        # Names, not paths: the same program may be elsewhere on another machine.
         words = [Path(word).name if word in (self.encoder[0], *self.files) else word for word in self.encoder]
         return f"{', '.join(hashes)}; {' '.join(words)}"
 
     def decode(self, bitstream: bytes) -> Image:
-        if not bitstream:  # a program may wait for input, or write nothing and call that a success
+        if not bitstream:  # a program may wait for input, or write nothing and succeed
             raise BitstreamError(f"decoding {self.name}: the bitstream is empty")
         return super().decode(bitstream)
 
@@ -60,7 +60,7 @@ def _digest(path: str) -> str:
 
 @contextmanager
 def _files_of_at_most(size: int) -> Iterator[None]:
-    """Programs started meanwhile are stopped by the system when they write a file of more bytes."""
+    """Within it, the system stops child programs that write larger files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     allowed = [limit for limit in (soft, hard) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_FSIZE, (min([size, *allowed]), hard))

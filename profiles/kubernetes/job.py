@@ -1,4 +1,4 @@
-"""The commands of Snakemake's executor cluster-generic, for Kubernetes: submit a job script, and say what became of it.
+"""The commands of Snakemake's executor cluster-generic for Kubernetes: submit a job script, and report its state.
 
 python job.py submit --cpus 1 --memory-mb 2048 --gpus 0 --minutes 240 SCRIPT    prints the Job's name
 python job.py status NAME                                                       prints running, success or failed
@@ -19,7 +19,7 @@ TEMPLATE = Path(__file__).with_name("job.yaml")
 
 
 def manifest(script: str, cpus: int, memory_mb: int, gpus: int, minutes: int) -> dict[str, Any]:
-    """job.yaml with a command and what it needs: requests for the scheduler, limits where going over harms others."""
+    """job.yaml with a command and its resources: requests for the scheduler, limits where excess harms others."""
     job = yaml.safe_load(TEMPLATE.read_text())
     job["spec"]["activeDeadlineSeconds"] = 60 * minutes
     container = job["spec"]["template"]["spec"]["containers"][0]
@@ -31,7 +31,7 @@ def manifest(script: str, cpus: int, memory_mb: int, gpus: int, minutes: int) ->
 
 
 def state(job: str) -> str:
-    """running, success or failed, of what `kubectl get job --output json` printed; nothing: the Job is gone."""
+    """running, success or failed, from the output of `kubectl get job --output json`; empty if the Job is gone."""
     if not job.strip():
         return "failed"
     conditions = json.loads(job).get("status", {}).get("conditions", [])
@@ -58,8 +58,10 @@ def main() -> int:
         print(done.stdout.strip().removeprefix("job.batch/"))
         return done.returncode
     done = kubectl("get", "job", args["name"], "--ignore-not-found", "--output=json")
-    if done.returncode:  # the API server is out of reach for now; what the Job does, it goes on doing
-        print(f"status of {args['name']}: kubectl exited with {done.returncode}; taken as running", file=sys.stderr)
+    if done.returncode:  # the API server is unreachable; the Job itself continues
+        print(
+            f"status of {args['name']}: kubectl exited with {done.returncode}; assumed to be running", file=sys.stderr
+        )
     print("running" if done.returncode else state(done.stdout))
     return 0
 

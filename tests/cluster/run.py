@@ -229,7 +229,7 @@ def main() -> int:
         subprocess.run(["apt-get", "install", "-y", "--no-install-recommends", *PACKAGES], check=True)
     absent = missing()
     if importlib.util.find_spec("snakemake_executor_plugin_slurm") is None:
-        absent.append("snakemake-executor-plugin-slurm (pip install -e '.[cluster]' -c requirements.lock)")
+        absent.append("snakemake-executor-plugin-slurm (uv pip install -e '.[cluster]' -c requirements.lock)")
     if os.geteuid():
         absent.append("root")
     if absent:

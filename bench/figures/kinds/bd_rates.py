@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
-from bench.figures.style import GREY, METRICS, count_images, titles
+from bench.figures.fitting import short_labels
+from bench.figures.style import GREY, METRICS, count_images
 
 COLUMNS = ["metric", "codec", "label", "anchor", "anchor_label", "bd_rate_percent", "ci_low", "ci_high", "bd_quality"]
 COLUMNS += ["overlap", "n_images", "reason"]
-ROW_INCHES = 0.27
+ROW_INCHES = 0.3
 AMBER = 0.75  # overlaps below it are marked
 
 
@@ -43,57 +44,58 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     metrics = list(dict.fromkeys(frame.metric))
     pairs = frame.drop_duplicates(["codec", "anchor"])
     height = 0.62 + ROW_INCHES * (len(pairs) + 0.6) + 0.5
-    figure = Figure(figsize=(7.2, height), facecolor="white")
-    panels = figure.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
-    figure.subplots_adjust(left=0.3, right=0.985, top=1 - 0.8 / height, bottom=0.47 / height, wspace=0.06)
+    wide = 40 if context.layout.explains else 24
+    figure, panels = context.layout.canvas(len(metrics), height, sharey=True)
+    context.layout.adjust(figure, left=0.3, right=0.985, top=1 - 0.8 / height, bottom=0.47 / height, wspace=0.06)
     for axes, metric in zip(panels, metrics, strict=True):
         _panel(axes, frame[frame.metric == metric].reset_index(drop=True), context)
-        axes.set_title(METRICS.get(metric, (metric,))[0], fontsize=7, color=GREY, pad=3)
+        axes.set_title(METRICS.get(metric, (metric,))[0], fontsize=context.layout.text, color=GREY, pad=3)
     several = pairs.anchor.nunique() > 1
-    names = [f"{row.label} / {row.anchor_label}" if several else str(row.label) for row in pairs.itertuples()]
-    panels[0].set_yticks(range(len(pairs)), [textwrap.fill(name, 40) for name in names], fontsize=6)
+    short = short_labels(dict(zip(pairs.anchor, pairs.anchor_label, strict=True)))
+    names = [f"{row.label} / {short[row.anchor]}" if several else str(row.label) for row in pairs.itertuples()]
+    names = [textwrap.fill(name, wide) for name in names]
+    for axes in panels:
+        axes.set_yticks(range(len(pairs)), names, fontsize=context.layout.small)
     panels[0].set_ylim(len(pairs) - 0.4, -0.6)
     against = "" if several else f" against {pairs.anchor_label.iloc[0]}"
-    figure.text(0.3, 0.1 / height, f"BD-rate{against} [%], negative: fewer bits", fontsize=7)
+    place = {"y": 0.1 / height} if context.layout.explains else {}
+    figure.supxlabel(f"BD-rate{against} [%], negative: fewer bits", fontsize=context.layout.text, **place)
     how = "mean of the images' BD-rates (PCHIP), 95 % interval by paired bootstrap over images"
-    titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images.dropna())}; {how}", left=0.02)
+    subtitle = f"{count_images(frame.n_images.dropna())}; {how}"
+    context.layout.titles(figure, context.title(spec, dataset), subtitle, left=0.02)
     return figure
 
 
 def _panel(axes: Axes, rows: pd.DataFrame, context: Context) -> None:
-    """Points and intervals in the left half, numbers or reasons in the right."""
+    """Points and intervals in the left half, numbers or reasons in the right; for a paper no numbers."""
     values = rows[["bd_rate_percent", "ci_low", "ci_high"]].stack().dropna()
     low, high = min(0.0, *values, 0.0), max(0.0, *values, 0.0)
-    span = (high - low) or 1.0
-    axes.set_xlim(low - 0.06 * span, high + 1.15 * span)
+    span, room = (high - low) or 1.0, 1.15 if context.layout.explains else 0.06
+    axes.set_xlim(low - 0.06 * span, high + room * span)
     axes.axvline(0, color="#444444", linewidth=0.9)
+    look: dict[str, Any] = {"transform": axes.get_yaxis_transform(), "ha": "right", "va": "center"}
     for place, row in rows.iterrows():
         if pd.isna(row.bd_rate_percent):
-            text = textwrap.shorten(_plain(row.reason), 44, placeholder=" ...")
-            axes.text(
-                0.985,
-                place,
-                text,
-                transform=axes.get_yaxis_transform(),
-                fontsize=5.5,
-                color=GREY,
-                ha="right",
-                va="center",
-            )
+            text = _plain(row.reason) if context.layout.explains else "no value"
+            text = textwrap.fill(text, 46)
+            size = min(context.layout.small - 0.5, 12 / (text.count("\n") + 1))
+            axes.text(0.985, place, text, fontsize=size, color=GREY, **look)
             continue
         style = context.style(row.codec)
         axes.plot([row.ci_low, row.ci_high], [place, place], color=style.colour, linewidth=2, solid_capstyle="butt")
         axes.plot([row.bd_rate_percent], [place], **style.line(linestyle="", markersize=4.5))
+        if not context.layout.explains:
+            continue
         text = f"{row.bd_rate_percent:+.1f}"
         text += f" ({row.ci_low:+.1f} to {row.ci_high:+.1f})" if pd.notna(row.ci_low) else ""
         text += f", overlap {row.overlap:.2f}" if row.overlap < AMBER else ""
-        axes.text(0.985, place, text, transform=axes.get_yaxis_transform(), fontsize=6, ha="right", va="center")
+        axes.text(0.985, place, text, fontsize=context.layout.small, **look)
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=6)
+    axes.tick_params(axis="x", labelsize=context.layout.small)
 
 
 def _plain(reason: Any) -> str:
-    """A reason in words: codes have underscores, sentences do not."""
-    text = "no value" if pd.isna(reason) or not reason else str(reason)
+    """The first clauses of a reason in words: codes have underscores, sentences do not."""
+    text = "no value" if pd.isna(reason) or not reason else ": ".join(str(reason).split(": ")[:3])
     return text if " " in text else text.replace("_", " ")

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
-from bench.figures.style import axis_label, canvas, count_images, legend, titles
+from bench.figures.fitting import widened
+from bench.figures.style import PALE, axis_label, count_images
 from bench.rd.bjontegaard import gain_curve
 from bench.rd.curves import averaged_curve, why_null
 
@@ -37,11 +38,15 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
     """One line per codec; the anchor is the zero line."""
-    figure, (axes,) = canvas()
+    figure, (axes,) = context.layout.canvas()
     anchor = context.style(spec["anchor"])
     axes.axhline(0, color=anchor.colour, linewidth=1.1)
+    chosen = context.standing_out(spec, [*frame.codec, spec["anchor"]])
     entries = [(0.0, f"{anchor.label} (anchor)", anchor.line(marker="", linewidth=1.1))]
     for codec, curve in frame.groupby("codec", sort=False):
+        if chosen is not None and codec not in chosen:
+            axes.plot(curve.quality, curve.rate_difference_percent, color=PALE, linewidth=0.8, zorder=1)
+            continue
         look = context.style(str(codec)).line(markevery=(5, 15))
         axes.plot(curve.quality, curve.rate_difference_percent, **look)
         look.pop("markevery")
@@ -49,7 +54,13 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     axes.set_xlabel(axis_label(spec["metric"]))
     axes.set_ylabel(f"Rate difference to {anchor.label} [%], negative: fewer bits")
     axes.margins(x=0.02)
-    legend(figure, {"Measured": [entry[1:] for entry in sorted(entries, key=lambda entry: (-entry[0], entry[1]))]})
+    if chosen is not None:
+        shares = frame[frame.codec.isin(chosen)].rate_difference_percent
+        axes.set_ylim(*widened(min(0.0, shares.min()), max(0.0, shares.max()), 0.08))
+    shown = [entry[1:] for entry in sorted(entries, key=lambda entry: (-entry[0], entry[1]))]
+    if others := frame.codec.nunique() + 1 - len(shown):
+        shown.append((f"{others} other codecs", {"color": PALE, "linewidth": 0.8}))
+    context.layout.legend(figure, {"Measured": shown})
     how = "PCHIP through curves averaged over images at each operating point"
-    titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images)}; {how}")
+    context.layout.titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images)}; {how}")
     return figure

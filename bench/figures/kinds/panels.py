@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context
 from bench.figures.kinds import rd
-from bench.figures.style import GREY, axis_label, legend, rate_axis, titles
+from bench.figures.style import GREY, MARKERS, axis_label, rate_axis
 
 COLUMNS = ["panel", *rd.COLUMNS, "marked"]
 ACROSS = 3
+KINDS = (("measured", rd.MEASURED), ("claimed", rd.CLAIMED))
+Look = dict[str, Any]
+Groups = dict[str, list[tuple[str, Look]]]
 
 
 def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
@@ -29,39 +33,75 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
-    """The panels from left to right and down; marked points are crosses."""
+    """The panels from left to right and down, or with ``together`` all in one; marked points are crosses."""
+    figure, groups = (_together if spec.get("together") else _apart)(frame, context, spec)
+    if frame.marked.any():
+        look = {"marker": "x", "color": "#222222", "linestyle": ""}
+        groups[rd.MEASURED].append((spec.get("mark_label", "marked"), look))
+    context.layout.legend(figure, groups | ({rd.MISSING: rd.missing(frame)} if context.layout.explains else {}))
+    context.layout.titles(figure, context.title(spec, dataset), rd.subtitle(frame, spec["metric"]))
+    return figure
+
+
+def _apart(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> tuple[Figure, Groups]:
     names = list(dict.fromkeys(frame.panel))
     across = min(ACROSS, len(names))
     down = -(-len(names) // across)
-    figure = Figure(figsize=(7.2, 0.75 + 5.25 / across * down + 0.25), facecolor="white")
-    cells = figure.subplots(down, across, squeeze=False, sharex=True, sharey=True)
-    high = figure.get_figheight()
-    figure.subplots_adjust(left=0.085, right=0.71, top=1 - 0.85 / high, bottom=0.5 / high, wspace=0.08, hspace=0.24)
-    groups: dict[str, dict[str, dict[str, Any]]] = {"Measured": {}, "Claimed (published)": {}}
-    for axes, name in zip(cells.flat, names, strict=False):
+    height = 0.75 + 5.25 / across * down + 0.25
+    figure, cells = context.layout.grid(down, across, height, sharex=True, sharey=True)
+    context.layout.adjust(
+        figure, left=0.085, right=0.71, top=1 - 0.85 / height, bottom=0.5 / height, wspace=0.08, hspace=0.24
+    )
+    groups: dict[str, dict[str, Look]] = {rd.MEASURED: {}, rd.CLAIMED: {}}
+    for axes, name in zip(cells, names, strict=False):
         part = frame[frame.panel == name]
-        for kind, heading in (("measured", "Measured"), ("claimed", "Claimed (published)")):
+        for kind, heading in KINDS:
             for codec, curve in part[part.kind == kind].groupby("codec", sort=False):
-                style = context.style(str(codec))
-                look = style.line(markersize=3.0)
-                axes.plot(curve.bpp, curve.value, zorder=3 if kind == "measured" else 2, **look)
-                marked = curve[curve.marked.astype(bool)]
-                axes.plot(marked.bpp, marked.value, "x", color="#222222", markersize=5, zorder=4)
+                look = context.style(str(codec)).line(markersize=3.0)
+                _curve(axes, curve, kind, look)
                 groups[heading].setdefault(curve.label.iloc[0], look)
-        axes.set_title(name, fontsize=7, color=GREY, pad=3)
+        axes.set_title(name, fontsize=context.layout.text, color=GREY, pad=3)
         if not (part.kind == "measured").any():
-            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, fontsize=7, color=GREY, ha="center")
-    for axes in cells.flat[len(names) :]:
+            axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, color=GREY, ha="center")
+    for axes in cells[len(names) :]:
         axes.set_axis_off()
-    for axes in cells[-1]:
-        rate_axis(axes, spec.get("x", "log"), spec.get("xlim"))
-    for axes in cells[:, 0]:
-        axes.set_ylabel(axis_label(spec["metric"]), fontsize=7)
-    entries = {heading: list(looks.items()) for heading, looks in groups.items()}
-    if frame.marked.any():
-        entries["Measured"].append(
-            (spec.get("mark_label", "marked"), {"marker": "x", "color": "#222222", "linestyle": ""})
-        )
-    legend(figure, entries | {rd.MISSING: rd.missing(frame)})
-    titles(figure, context.title(spec, dataset), rd.subtitle(frame, spec["metric"]))
-    return figure
+    for axes in cells:
+        grid = axes.get_subplotspec()
+        if grid and (grid.is_last_row() or cells.index(axes) + across >= len(names)):
+            rate_axis(axes, spec.get("x", "log"), spec.get("xlim"))
+        if grid and grid.is_first_col():
+            axes.set_ylabel(axis_label(spec["metric"]), fontsize=context.layout.text)
+    return figure, {heading: list(looks.items()) for heading, looks in groups.items()}
+
+
+def _together(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> tuple[Figure, Groups]:
+    """What all panels have in common once, in black, and of each panel the rest in a colour of its own."""
+    figure, (axes,) = context.layout.canvas()
+    panels = frame[frame.kind == "measured"].groupby("codec").panel.nunique()
+    count = frame[frame.kind == "measured"].panel.nunique()
+    palette = context.palette(frame.panel.nunique())
+    colours: dict[str, tuple[str, str]] = {}
+    groups: dict[str, dict[str, Look]] = {rd.MEASURED: {}, rd.CLAIMED: {}}
+    for kind, heading in KINDS:
+        for (codec, panel), curve in frame[frame.kind == kind].groupby(["codec", "panel"], sort=False):
+            if curve.label.iloc[0] in groups[heading]:
+                continue
+            look = context.style(str(codec)).line(markersize=3.0)
+            if kind == "measured" and count > 1 and panels[codec] == count:
+                look |= {"color": "#222222", "markeredgecolor": "#222222", "markerfacecolor": "#222222"}
+            else:
+                place = min(len(colours), len(palette) - 1)
+                colour, marker = colours.setdefault(panel, (palette[place], MARKERS[place % len(MARKERS)]))
+                look |= {"color": colour, "markeredgecolor": colour, "markerfacecolor": colour}
+                look |= {"marker": marker} if kind == "measured" else {}
+            _curve(axes, curve, kind, look)
+            groups[heading][curve.label.iloc[0]] = look
+    rate_axis(axes, spec.get("x", "log"), spec.get("xlim"))
+    axes.set_ylabel(axis_label(spec["metric"]))
+    return figure, {heading: list(looks.items()) for heading, looks in groups.items()}
+
+
+def _curve(axes: Axes, curve: pd.DataFrame, kind: str, look: Look) -> None:
+    axes.plot(curve.bpp, curve.value, zorder=3 if kind == "measured" else 2, **look)
+    marked = curve[curve.marked.astype(bool)]
+    axes.plot(marked.bpp, marked.value, "x", color="#222222", markersize=5, zorder=4)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
-from bench.figures.style import METRICS, canvas, count_images, legend, plain_log, titles
+from bench.figures.style import METRICS, PALE, count_images, plain_log
 from bench.rd.bjontegaard import bd_rates
 from bench.rd.curves import CurveTable, curve_table, why_null
 
@@ -33,7 +34,8 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         common = [image for image in base.images if image in other.images]
         if not common:
             continue
-        pairs = (np.stack(arrays) for side in (base, other) for arrays in zip(*_curves(side.of(common)), strict=True))
+        curves = (_curves(side.select(common)) for side in (base, other))
+        pairs = (np.stack(arrays) for side in curves for arrays in zip(*side, strict=True))
         about = {"kind": "measured", "codec": codec, "label": context.style(codec).label, "at_quality": quality}
         for image, value in zip(common, bd_rates(*pairs), strict=True):
             if np.isfinite(value):
@@ -54,17 +56,22 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
     """Left each image against its difficulty, right the means with their intervals, on one scale."""
-    figure, (left, right) = canvas(panels=2, sharey=True, gridspec_kw={"width_ratios": [3, 1]})
+    figure, (left, right) = context.layout.canvas(panels=2, sharey=True, gridspec_kw={"width_ratios": [3, 1]})
     images, means = frame[frame.kind == "measured"], frame[frame.kind == "mean"].sort_values("bd_rate_percent")
     order = images.groupby("codec").bd_rate_percent.mean().sort_values(ascending=False).index
-    entries = []
+    entries, chosen = [], context.standing_out(spec, images.codec)
     for codec in order:
         style, points = context.style(codec), images[images.codec == codec]
         look = style.line(linestyle="", markersize=4)
+        if chosen is not None and codec not in chosen:
+            left.plot(points.anchor_bpp, points.bd_rate_percent, "o", color=PALE, markersize=2, zorder=1)
+            continue
         left.plot(points.anchor_bpp, points.bd_rate_percent, alpha=0.85, **look)
         entries.append((style.label, look))
     for place, mean in enumerate(means.itertuples()):
         style = context.style(mean.codec)
+        if chosen is not None and mean.codec not in chosen:
+            style = replace(style, colour=PALE)
         if pd.notna(mean.ci_low):
             right.plot(
                 [place, place], [mean.ci_low, mean.ci_high], color=style.colour, linewidth=2, solid_capstyle="butt"
@@ -81,10 +88,12 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     right.set(xticks=[], xlim=(-0.7, max(len(means), 1) - 0.3))
     right.spines["left"].set_visible(False)
     right.tick_params(axis="y", length=0)
-    legend(figure, {"Measured": entries})
+    if others := len(order) - len(entries):
+        entries.append((f"{others} other codecs", {"color": PALE, "marker": "o", "linestyle": "", "markersize": 2}))
+    context.layout.legend(figure, {"Measured": entries})
     counts = images.groupby("codec").image.nunique()
     how = f"each point one image's {name} BD-rate (PCHIP); interval by paired bootstrap over images"
-    titles(figure, context.title(spec, dataset), f"{count_images(counts)}; {how}")
+    context.layout.titles(figure, context.title(spec, dataset), f"{count_images(counts)}; {how}")
     return figure
 
 

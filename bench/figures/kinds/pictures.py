@@ -7,6 +7,7 @@ there is an animation over the rates too. The table holds the hashes of all pixe
 from __future__ import annotations
 
 import io
+import textwrap
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
 from bench.figures.demands import measured_rows, rates_of
-from bench.figures.style import GREY, titles
+from bench.figures.layout import LETTER_INCHES
+from bench.figures.style import GREY
 from bench.files import sha256_pixels
 from bench.run.equal_rates import nearest_row
 from bench.run.job import decode_files
@@ -25,7 +27,7 @@ from bench.run.job import decode_files
 COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb_db", "bitstream", "bitstream_sha256"]
 COLUMNS += ["reconstruction_sha256"]
 CELL_INCHES = 2.3
-LEAST_INCHES = 7.2  # in width, so that the titles fit
+CAPTION_LETTERS = 38  # of a picture's caption, about
 ACROSS = 2  # codecs beside each other where there is one rate
 FRAME_MS = 700  # of an animation
 
@@ -64,28 +66,32 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     height, width = next(iter(pixels.values())).shape[:2]
     across = len(rates) if len(rates) > 1 else ACROSS
     down = -(-len(codecs) * len(rates) // across)
-    cell = max(CELL_INCHES, LEAST_INCHES / across)
-    size = (cell * across, (0.97 * cell * height / width + 0.2) * down + 0.6)
-    figure = Figure(figsize=size, facecolor="white")
+    layout = context.layout
+    cell = max(CELL_INCHES, layout.width / across) if layout.explains else layout.width / across
+    caption = 0.2 if layout.explains else 0.14 * (1 + int(CAPTION_LETTERS * LETTER_INCHES / cell))
+    size = (cell * across, (0.97 * cell * height / width + caption) * down + (0.6 if layout.explains else 0.02))
+    figure = Figure(figsize=size, facecolor="white", layout=None if layout.explains else "constrained")
     cells = figure.subplots(down, across, squeeze=False).flatten()
-    figure.subplots_adjust(
-        left=0.015, right=0.985, bottom=0.16 / size[1], top=1 - 0.75 / size[1], wspace=0.03, hspace=0.12
+    layout.adjust(
+        figure, left=0.015, right=0.985, bottom=0.16 / size[1], top=1 - 0.75 / size[1], wspace=0.03, hspace=0.12
     )
     for (codec, rate), row in frame.set_index(["codec", "rate"]).iterrows():
         axes = cells[codecs.index(codec) * len(rates) + rates.index(rate)]
         axes.imshow(pixels[codec, rate], interpolation="nearest")
-        axes.set_title(_caption(row), fontsize=5.5, color=GREY, pad=2.5)
+        if layout.explains:
+            axes.set_title(_caption(row), fontsize=5.5, color=GREY, pad=2.5)
+        else:
+            axes.set_title(textwrap.fill(_caption(row), int(cell / LETTER_INCHES)), pad=2)
     for axes in cells:
         axes.set_axis_off()
-    titles(
-        figure, context.title(spec, dataset), f"{frame.image.iloc[0]}; bitstreams nearest to {_list(rates)} bit/pixel"
-    )
+    how = f"{frame.image.iloc[0]}; bitstreams nearest to {_list(rates)} bit/pixel"
+    layout.titles(figure, context.title(spec, dataset), how)
     return figure
 
 
 def extras(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[str, bytes]:
     """With ``spec["animate"]`` an animated WebP, lossless: codecs side by side, a frame a rate, the last one held."""
-    if not spec.get("animate"):
+    if not spec.get("animate") or not context.layout.explains:
         return {}
     pixels = _decode(frame, context, spec)
     frames = []

@@ -8,7 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
-from bench.figures.style import canvas, count_images, legend, plain_log, titles
+from bench.figures.style import count_images, plain_log
 
 SIDES = {"encode": "Encoding", "decode": "Decoding"}
 COLUMNS = ["kind", "codec", "label", "side", "s_per_mpixel", "s_per_mpixel_low", "s_per_mpixel_high"]
@@ -46,7 +46,7 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
     """Encoding left, decoding right, on one BD-rate scale; better is lower and further left."""
-    figure, panels = canvas(panels=2, sharey=True)
+    figure, panels = context.layout.canvas(panels=2, sharey=True)
     for axes, (side, name) in zip(panels, SIDES.items(), strict=True):
         for row in frame[frame.side == side].itertuples():
             style = context.style(row.codec)
@@ -64,9 +64,9 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     panels[0].set_ylabel(f"BD-rate against {anchor} [%], negative: fewer bits")
     order = frame.drop_duplicates("codec").sort_values("bd_rate_percent", ascending=False)
     looks = [(row.label, context.style(row.codec).line(linestyle="", markersize=5.5)) for row in order.itertuples()]
-    legend(figure, {"Measured": looks})
+    context.layout.legend(figure, {"Measured": looks})
     points, threads = int(frame.n_points.max()), int(frame.threads.max())
     how = f"{count_images(frame.n_images)}, {points} operating points: median, bar from fastest to slowest"
     where = f"{threads} thread{'' if threads == 1 else 's'}, {'; '.join(dict.fromkeys(frame.device))}"
-    titles(figure, context.title(spec, dataset), f"{how}; {where}")
+    context.layout.titles(figure, context.title(spec, dataset), f"{how}; {where}")
     return figure

@@ -11,7 +11,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
-from bench.figures.style import COLOURS, DASHES, GREY, MARKERS, canvas, count_images, legend, rate_axis, titles
+from bench.figures.style import COLOURS, DASHES, GREY, MARKERS, count_images, rate_axis
+
+MOST_MARKERS = 40  # points of a line that has them; others are told apart by dashes
 
 
 def study_rows(context: Context, spec: dict[str, Any], dataset: str, *columns: str) -> pd.DataFrame:
@@ -45,21 +47,22 @@ class Lines:
 
     @staticmethod
     def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
-        figure, (axes,) = canvas()
-        entries = []
+        figure, (axes,) = context.layout.canvas()
+        entries, colours = [], context.palette(frame.series.nunique())
         for number, (series, line) in enumerate(frame.groupby("series", sort=False)):
-            look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "linewidth": 1.3, "markersize": 3.4}
-            look |= {"marker": MARKERS[number % len(MARKERS)] if len(line) <= 40 else ""}
-            look |= {"linestyle": "-" if number < len(COLOURS) else (0, DASHES[number % len(DASHES)])}
+            look: dict[str, Any] = {"color": colours[number], "linewidth": 1.3, "markersize": 3.4}
+            look |= {"marker": MARKERS[number % len(MARKERS)] if len(line) <= MOST_MARKERS else ""}
+            dashed = number >= len(COLOURS) or (number % 2 and not look["marker"])
+            look |= {"linestyle": (0, DASHES[number // 2 % len(DASHES)]) if dashed else "-"}
             axes.plot(line.x, line.y, **look)
             entries.append((str(series), look))
         if spec.get("x") in ("log", "linear"):
             rate_axis(axes, spec["x"], spec.get("xlim"))
         axes.set_xlabel(spec["x_label"])
         axes.set_ylabel(spec["y_label"])
-        legend(figure, {spec.get("legend", spec["series"].replace("_", " ").capitalize()): entries})
+        context.layout.legend(figure, {spec.get("legend", spec["series"].replace("_", " ").capitalize()): entries})
         how = spec.get("note") or f"{count_images(frame.n_images)}; means over images"
-        titles(figure, context.title(spec, dataset), how)
+        context.layout.titles(figure, context.title(spec, dataset), how)
         return figure
 
 
@@ -81,21 +84,26 @@ class Parts:
     @staticmethod
     def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
         bars, parts = list(dict.fromkeys(frame.series)), list(dict.fromkeys(frame.part))
-        figure, (axes,) = canvas(height=1.6 + 0.42 * len(bars))
-        figure.subplots_adjust(top=1 - 0.68 / figure.get_figheight(), bottom=0.5 / figure.get_figheight(), left=0.16)
-        entries, left = [], dict.fromkeys(bars, 0.0)
+        figure, (axes,) = context.layout.canvas(height=1.6 + 0.42 * len(bars))
+        high = figure.get_figheight()
+        context.layout.adjust(figure, top=1 - 0.68 / high, bottom=0.5 / high, left=0.16)
+        entries, left, colours = [], dict.fromkeys(bars, 0.0), context.palette(len(parts))
         for number, part in enumerate(parts):
-            look: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)]}
+            look: dict[str, Any] = {"color": colours[number]}
             for bar in bars:
                 value = float(frame[(frame.series == bar) & (frame.part == part)].value.sum())
                 axes.barh(str(bar), value, left=left[bar], height=0.62, edgecolor="white", linewidth=0.5, **look)
                 left[bar] += value
             entries.append((str(part), look | {"linewidth": 5}))
         for bar in bars:
-            axes.text(left[bar], bars.index(bar), f" {left[bar]:.4g}", va="center", fontsize=6, color=GREY)
+            axes.text(
+                left[bar], bars.index(bar), f" {left[bar]:.4g}", va="center", fontsize=context.layout.small, color=GREY
+            )
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(spec["x_label"])
-        legend(figure, {spec.get("legend", spec["part"].replace("_", " ").capitalize()): entries})
-        titles(figure, context.title(spec, dataset), f"{count_images(frame.n_images)}; means over images")
+        context.layout.legend(figure, {spec.get("legend", spec["part"].replace("_", " ").capitalize()): entries})
+        context.layout.titles(
+            figure, context.title(spec, dataset), f"{count_images(frame.n_images)}; means over images"
+        )
         return figure

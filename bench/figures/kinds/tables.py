@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from bench.figures.context import Context, Missing
 from bench.figures.kinds.study import study_rows
-from bench.figures.style import GREY, count_images, titles
+from bench.figures.style import GREY, count_images
 
 COLUMNS = ["row", "n_images"]
 FONT, LINE_INCHES, WIDTH_INCHES, MARGIN_INCHES = 6.5, 0.135, 7.2, 0.15
@@ -72,11 +72,23 @@ def _text(value: Any, column: dict[str, Any]) -> str:
 
 
 def extras(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[str, bytes]:
-    """The same table as Markdown."""
+    """The same table as Markdown, and for a paper as LaTeX (package booktabs)."""
     header, *rows = cells(frame, spec)
     rule = ["---", *("---" if _is_text(frame, column) else "---:" for column in spec["columns"])]
     lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in (header, rule, *rows)]
-    return {"md": ("\n".join(lines) + "\n").encode()}
+    found = {"md": ("\n".join(lines) + "\n").encode()}
+    if not context.layout.explains:
+        letters = "l" + "".join("l" if _is_text(frame, column) else "r" for column in spec["columns"])
+        body = [" & ".join(map(_tex, row)) + r" \\" for row in (header, *rows)]
+        parts = [rf"\begin{{tabular}}{{{letters}}}", r"\toprule", body[0], r"\midrule", *body[1:], r"\bottomrule"]
+        found["tex"] = ("\n".join([*parts, r"\end{tabular}"]) + "\n").encode()
+    return found
+
+
+def _tex(text: str) -> str:
+    """``text`` with what LaTeX would read as a command escaped."""
+    special = {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
+    return "".join(special.get(letter, f"\\{letter}" if letter in "&%$#_{}" else letter) for letter in text)
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
@@ -114,7 +126,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
         top -= tall
     _rule(figure, top / height, edges[-1])
     counts = f"{count_images(frame.n_images)}; means over images" if frame.n_images.max() > 1 else spec.get("note", "")
-    titles(figure, context.title(spec, dataset), counts or " ")
+    context.layout.titles(figure, context.title(spec, dataset), counts or " ")
     return figure
 
 

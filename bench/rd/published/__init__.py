@@ -1,7 +1,7 @@
 """Published rate-distortion curves, as data with source and licence.
 
-They are a kind of their own, `claimed`: somebody else's numbers, measured with somebody else's tools. Figures draw them
-dashed and no table of measured BD-rates contains them.
+They are labelled `claimed`: other people's numbers, measured with other people's tools. Figures draw them dashed, and
+tables of measured BD-rates do not contain them.
 """
 
 from __future__ import annotations
@@ -19,30 +19,28 @@ FOLDER = Path(__file__).parent
 COLUMNS = ["source", "codec", "dataset", "metric", "bpp", "value", "averaging", "url", "licence", "note"]
 
 
-def sources(folder: str | Path = FOLDER) -> dict[str, dict[str, Any]]:
-    """What sources.yaml says of each source: title, url, licence, licence_file, original, averaging, note, codecs."""
-    with open(Path(folder) / "sources.yaml", encoding="utf-8") as file:
+def sources() -> dict[str, dict[str, Any]]:
+    """The entries of sources.yaml by source: title, url, licence, licence_file, original, averaging, note, codecs."""
+    with open(FOLDER / "sources.yaml", encoding="utf-8") as file:
         return yaml.safe_load(file)
 
 
-def load_published(dataset: str | None = None, metric: str | None = None, folder: str | Path = FOLDER) -> pd.DataFrame:
-    """Every published point (or those of one dataset, one metric): COLUMNS, in order of source, curve and rate.
+def load_published() -> pd.DataFrame:
+    """Every published point: COLUMNS, sorted by source, curve and rate.
 
-    metric is psnr_rgb_db, ms_ssim (0..1), ms_ssim_db (dB averaged over images, or the source does not say) or
-    ms_ssim_db_of_mean (dB of the mean). Where a source has linear MS-SSIM, rows of the last are derived from it.
+    metric is psnr_rgb_db, ms_ssim (0..1), ms_ssim_db (dB averaged over images, or the source does not say which) or
+    ms_ssim_db_of_mean (dB of the mean). Where a source has linear MS-SSIM, rows of the last kind are derived from it.
     """
-    parts = [_read(Path(folder) / f"{name}.csv", name, about) for name, about in sources(folder).items()]
+    parts = [_read(FOLDER / f"{name}.csv", name, about) for name, about in sources().items()]
     frame = pd.concat(parts, ignore_index=True)
     frame = pd.concat([frame, _in_db(frame)], ignore_index=True)
-    for column, wanted in (("dataset", dataset), ("metric", metric)):
-        if wanted is not None:
-            frame = frame[frame[column] == wanted]
     return frame.sort_values(["source", "dataset", "metric", "codec", "bpp", "value"], ignore_index=True)[COLUMNS]
 
 
 def published_curve(name: str, dataset: str, metric: str, published: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The points of the curve called ``source/codec`` in order of rate; empty if the source has none for that dataset
-    and metric. Raises UsageError if there is no such curve at all, which is a slip in a specification.
+    """The points of the curve ``source/codec`` by increasing rate; empty if it has none for this dataset and metric.
+
+    Raises UsageError if there is no curve of that name at all, which is a mistake in a specification.
     """
     published = load_published() if published is None else published
     source, _, codec = name.partition("/")
@@ -68,7 +66,7 @@ def _read(path: Path, source: str, about: dict[str, Any]) -> pd.DataFrame:
 
 
 def _in_db(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows of linear MS-SSIM again, in dB."""
+    """The rows of linear MS-SSIM, converted to dB."""
     linear = frame[frame.metric == "ms_ssim"]
     derived = "dB of the published mean: -10 log10(1 - ms_ssim)"
     return linear.assign(

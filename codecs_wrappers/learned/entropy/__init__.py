@@ -1,1 +1,1 @@
-"""Entropy coding in integers, without torch: tables of counts, and a range coder of which every prefix decodes."""
+"""Entropy coding in integers, without torch: tables of counts, and a range coder whose every prefix decodes."""

@@ -1,12 +1,13 @@
-"""A range coder: first in, first out, and every prefix of its bytes decodes as far as they decide.
+"""A range coder: first in, first out; every prefix of its bytes decodes as far as it determines symbols.
 
 After G. N. N. Martin, "Range encoding" (1979), with carries. The whole stream is one number in [0, 1), written from its
 most significant byte; each symbol narrows the interval it lies in, in proportion to its count. ``span``, the interval's
-width, is kept in (2^48, 2^56] units, so dividing it into 2^24 parts loses less than 1e-7 bit a symbol. The last symbol
-of a table takes what the division leaves over: the parts cover the interval, and every string of bytes is a stream.
+width, is kept in (2^48, 2^56] units, so dividing it into 2^24 parts loses less than 1e-7 bit per symbol. The last
+symbol of a table takes the remainder of the division: the parts cover the interval, and every string of bytes is a
+stream.
 
-A value outside its table follows the escape symbol as its side (one bit) and its distance in Exp-Golomb code, each bit
-halving the interval.
+A value outside its table is coded after the escape symbol as its side (one bit) and its distance in Exp-Golomb code;
+each bit halves the interval.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from codecs_wrappers.learned.entropy.kernels import MASK, WINDOW
 from codecs_wrappers.learned.entropy.tables import Tables
 
 _HEAD = WINDOW // 8  # bytes
-_MAX_SYMBOL_BYTES = 3 + 8 + 1  # a count of 1, an escaped value's side and 63 bits, and what was not yet written
+_MAX_SYMBOL_BYTES = 3 + 8 + 1  # a count of 1, an escaped value's side and 63 bits, and bytes not yet written
 
 
 class RangeEncoder:
-    """Codes symbols in the order they come; :meth:`finish` gives the bytes."""
+    """Codes symbols in the order given; :meth:`finish` returns the bytes."""
 
     def __init__(self) -> None:
         self._out = np.empty(1 << 16, np.uint8)
         self._state = np.array([0, 1 << WINDOW, 0], np.int64)  # low, span, bytes written
 
     def encode(self, symbols: np.ndarray, which: np.ndarray, tables: Tables) -> None:
-        """Append ``symbols`` (integers of 32 bits), each coded by the table of ``tables`` that ``which`` names.
+        """Append ``symbols`` (32-bit integers), each coded with the table of ``tables`` that ``which`` names.
 
-        Raises ValueError, and appends nothing, for a table that is not there or a symbol outside one without escape.
+        Raises ValueError, and appends nothing, for a missing table or a symbol outside a table without escape.
         """
         symbols, which = _int32(symbols), _int32(which)
         if symbols.shape != which.shape:
-            raise ValueError(f"{symbols.size} symbols, but {which.size} tables were named for them")
+            raise ValueError(f"{symbols.size} symbols, but {which.size} table numbers")
         _check_tables(which, tables)
         misfit = kernels.first_misfit(symbols, which, tables.minimum, tables.size, tables.escape)
         if misfit >= 0:
@@ -50,7 +51,7 @@ class RangeEncoder:
         written = self._state[2]
         needed = written + symbols.size * _MAX_SYMBOL_BYTES
         if needed > len(self._out):
-            out = np.empty(max(needed, 2 * len(self._out)), np.uint8)  # memory is taken as it is written
+            out = np.empty(max(needed, 2 * len(self._out)), np.uint8)  # the system allocates memory as it is written
             out[:written] = self._out[:written]
             self._out = out
         kernels.encode(
@@ -60,12 +61,12 @@ class RangeEncoder:
 
     @property
     def bits(self) -> float:
-        """The length so far, before it is rounded up to bytes: where in the stream the next symbol begins."""
+        """The length so far, not rounded up to bytes: where in the stream the next symbol begins."""
         _, span, written = (int(value) for value in self._state)
         return 8 * written + WINDOW - math.log2(span)
 
     def finish(self) -> bytes:
-        """All bytes. Their last one or two are the fewest that decide every symbol, whatever follows them."""
+        """All bytes. The last one or two are the fewest that determine every symbol, whatever follows them."""
         low, span, written = (int(value) for value in self._state)
         tail, size = _tail(low, span)
         out = self._out[:written].copy()
@@ -75,10 +76,10 @@ class RangeEncoder:
 
 
 class RangeDecoder:
-    """Gives back the symbols of a :class:`RangeEncoder`'s bytes, or of a prefix of them."""
+    """Returns the symbols of a :class:`RangeEncoder`'s bytes, or of a prefix of them."""
 
     def __init__(self, data: bytes, prefix: bool = False) -> None:
-        """prefix: ``data`` may end early; then those symbols are decoded that it decides whatever would follow."""
+        """prefix: ``data`` may end early; then only the symbols that it determines, whatever follows, are decoded."""
         self._data = np.frombuffer(data, np.uint8)
         self._prefix = prefix
         code = int.from_bytes(data[:_HEAD].ljust(_HEAD, b"\0"), "big")
@@ -89,8 +90,8 @@ class RangeDecoder:
     def decode(self, which: np.ndarray, tables: Tables) -> np.ndarray:
         """The next symbols, int32 (n,), one for each table of ``tables`` that ``which`` (integers (n,)) names.
 
-        Of a prefix they may be fewer: those that the bytes decide; then every later call gives none.
-        Raises BitstreamError where a whole stream ends too early, or holds a value that no encoder writes.
+        From a prefix they may be fewer, those that the bytes determine; then every later call returns none.
+        Raises BitstreamError if a whole stream ends too early or contains a value that no encoder writes.
         """
         which = _int32(which)
         _check_tables(which, tables)
@@ -100,7 +101,9 @@ class RangeDecoder:
             self._state, self._data,
         )  # fmt: skip
         if not sound:
-            raise BitstreamError(f"symbol {decoded} of {which.size} is coded as a value beyond 32 bits: corrupt")
+            raise BitstreamError(
+                f"symbol {decoded} of {which.size} is coded as a value beyond 32 bits; the stream is corrupt"
+            )
         self._ended = self._ended or decoded < which.size
         if self._ended and not self._prefix:
             raise BitstreamError(
@@ -109,9 +112,9 @@ class RangeDecoder:
         return symbols[:decoded]
 
     def finish(self) -> None:
-        """Raises BitstreamError unless the bytes end just as an encoder ends them after the symbols decoded so far.
+        """Raises BitstreamError unless the bytes end exactly as an encoder ends them after the symbols decoded so far.
 
-        With it, no two streams decode to the same symbols: a change of any byte changes a symbol or is found here.
+        With this check no two streams decode to the same symbols: any changed byte changes a symbol or is found here.
         """
         code, span, _, read = (int(value) for value in self._state)
         number = int.from_bytes(self._data[read - _HEAD : read].tobytes().ljust(_HEAD, b"\0"), "big")
@@ -119,13 +122,13 @@ class RangeDecoder:
         expected = read - _HEAD + size
         if self._ended or len(self._data) != expected or number != tail & MASK:
             raise BitstreamError(
-                f"the range coder's {len(self._data)} bytes do not end as its encoder would end them (after {expected} "
+                f"the range coder's {len(self._data)} bytes do not end as an encoder would end them (after {expected} "
                 "bytes): bytes are missing, left over, or corrupt"
             )
 
 
 def _tail(low: int, span: int) -> tuple[int, int]:
-    """The number in [low, low + span) that needs the fewest bytes whatever follows them, and how many (0..2)."""
+    """The number in [low, low + span) that needs the fewest bytes, whatever follows them, and how many (0..2)."""
     for size in range(_HEAD + 1):
         rest = WINDOW - 8 * size
         number = -(-low >> rest) << rest
@@ -135,7 +138,7 @@ def _tail(low: int, span: int) -> tuple[int, int]:
 
 
 def _int32(values: np.ndarray) -> np.ndarray:
-    """Contiguous, one-dimensional int32. Raises ValueError for what is not one-dimensional, whole, and of 32 bits."""
+    """``values`` as contiguous int32. Raises ValueError unless they are one-dimensional integers of 32 bits."""
     values = np.asarray(values)
     if values.ndim != 1 or values.dtype.kind not in "iu":
         raise ValueError(f"expected a one-dimensional array of integers, got {values.dtype} of shape {values.shape}")
@@ -148,4 +151,4 @@ def _int32(values: np.ndarray) -> np.ndarray:
 
 def _check_tables(which: np.ndarray, tables: Tables) -> None:
     if which.size and not 0 <= which.min() <= which.max() < len(tables):
-        raise ValueError(f"there are {len(tables)} tables, numbers {which.min()}..{which.max()} were asked for")
+        raise ValueError(f"expected table numbers 0..{len(tables) - 1}, got {which.min()}..{which.max()}")

@@ -1,19 +1,19 @@
-"""Elementary functions with the same bits on every machine: float64 sums and products in a fixed order, nothing else.
+"""Elementary functions with bit-identical results on every machine: only float64 sums and products in a fixed order.
 
-numpy's own differ in the last place from one processor and release to the next, which now and then tips an integer
-count. Shapes are kept; errors are a few units in the last place.
+NumPy's own differ in the last place between processors and releases, which occasionally changes an integer count.
+Shapes are kept; errors are a few units in the last place.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # a multiple of 2^-32, and the rest
+_LN2_HIGH, _LN2_LOW = 0.6931471803691238, 1.9082149292705877e-10  # a multiple of 2^-32, and the remainder
 _EXP_TERMS, _ATANH_TERMS = 14, 17  # of the power series, for |x| <= ln(2) / 2 and 1/3
 
 
 def exp(x: np.ndarray) -> np.ndarray:
-    """e^x: 2^n times a power series in what is left of x. Below -740 it counts as -740, above 700 as 700."""
+    """e^x: 2^n times a power series in the remainder of x. x is clipped to -740..700."""
     x = np.clip(x, -740.0, 700.0)
     n = np.rint(x * 1.4426950408889634)
     rest = (x - n * _LN2_HIGH) - n * _LN2_LOW
@@ -24,7 +24,7 @@ def exp(x: np.ndarray) -> np.ndarray:
 
 
 def expit(x: np.ndarray) -> np.ndarray:
-    """1 / (1 + e^-x), accurate where it is small."""
+    """1 / (1 + e^-x), accurate for small values too."""
     small = exp(-np.abs(x))
     return np.where(x < 0, small, 1.0) / (1.0 + small)
 

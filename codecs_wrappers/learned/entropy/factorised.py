@@ -17,10 +17,10 @@ State = Mapping[str, np.ndarray]
 
 
 def factorised_tables(state: State) -> tuple[Tables, np.ndarray]:
-    """(one table per channel over round(z - median), with an escape; the medians, float64 (C,)).
+    """(tables, one per channel over round(z - median), with an escape; medians, float64 (C,)).
 
     state: float64 arrays named as in the state dict of CompressAI's EntropyBottleneck (matrices.0, biases.0,
-    factors.0, ..., quantiles). Raises UsageError for one that is missing or holds NaN.
+    factors.0, ..., quantiles). Raises UsageError for one that is missing or not finite.
     """
     _check(state)
     medians = np.asarray(state["quantiles"], np.float64)[:, 0, 1]
@@ -32,8 +32,8 @@ def factorised_tables(state: State) -> tuple[Tables, np.ndarray]:
         reach *= 2
     below, above = expit(logits), expit(-logits)  # the masses below and above each threshold
     pmf = np.where(logits[:, :-1] > 0, above[:, :-1] - above[:, 1:], below[:, 1:] - below[:, :-1])
-    pmf = np.maximum(pmf, 0.0)  # where the last place of a flat distribution function falls
-    # The first threshold as high and the last as low as leaves at most _TAIL outside; the median's bin always stays.
+    pmf = np.maximum(pmf, 0.0)  # rounding can make a flat distribution function decrease
+    # The narrowest range that leaves at most _TAIL outside on each side; it always holds the median's bin.
     first = np.minimum((below <= _TAIL).sum(1) - 1, reach).clip(0)
     last = np.maximum(2 * reach + 2 - (above <= _TAIL).sum(1), reach + 1).clip(max=2 * reach + 1)
     channels = range(len(medians))
@@ -46,12 +46,14 @@ def factorised_tables(state: State) -> tuple[Tables, np.ndarray]:
 
 
 def _check(state: State) -> None:
-    """Raises UsageError naming the first tensor that is missing or not finite."""
+    """Raises UsageError for the first tensor that is missing or not finite."""
     layers = range(_layers(state))
     names = [*(f"{kind}.{i}" for kind in ("matrices", "biases", "factors") for i in layers), "quantiles"]
     for name in names:
         if name not in state and name != f"factors.{len(layers) - 1}":
-            raise UsageError(f"building the factorised prior's tables: no tensor {name!r} among {sorted(state)}")
+            raise UsageError(
+                f"building the factorised prior's tables: expected tensor {name!r}, found only {sorted(state)}"
+            )
         if not np.isfinite(state.get(name, 0.0)).all():
             raise UsageError(
                 f"building the factorised prior's tables: tensor {name!r} holds values that are not finite"
@@ -68,7 +70,7 @@ def cumulative_logits(state: State, x: np.ndarray) -> np.ndarray:
     for i in range(_layers(state)):
         matrix = softplus(np.asarray(state[f"matrices.{i}"], np.float64))  # (C, width, width before)
         total = np.asarray(state[f"biases.{i}"], np.float64)
-        for k in range(values.shape[1]):  # no matrix product: its order of summing differs between machines
+        for k in range(values.shape[1]):  # not a matrix product, whose order of summation differs between machines
             total = total + matrix[:, :, k, None] * values[:, k, None]
         values = total
         if f"factors.{i}" in state:  # all layers but the last

@@ -22,14 +22,16 @@ _THRESHOLDS = np.rint(np.sqrt(SCALES[1:] * SCALES[:-1]) * 2**32) / 2**16  # in 1
 def scale_index(sigma: np.ndarray, step: float | np.ndarray = 1.0) -> np.ndarray:
     """The scale index (uint8, of sigma's shape) nearest to sigma / step on the logarithmic grid, by integer comparison.
 
-    sigma: int64, in 1/SIGMA_UNIT; what lies outside the grid gets its first or last index. step: one number, or one for
-    each channel (sigma's first axis), shaped (C,) or (C, 1, 1). Raises UsageError for a step that is not positive.
+    sigma: int64, in 1/SIGMA_UNIT; values outside the grid get its first or last index. step: one number, or one per
+    channel (sigma's first axis), of shape (C,) or (C, 1, 1). Raises UsageError for a step that is not positive.
     """
     sigma, step = np.ascontiguousarray(sigma, np.int64), np.asarray(step, np.float64).ravel()
     if not (np.isfinite(step) & (step > 0)).all():
-        raise UsageError(f"a quantization step must be positive and finite, got {step.min()}..{step.max()}")
+        raise UsageError(f"finding scale indices: expected positive, finite steps, got {step.min()}..{step.max()}")
     if step.size != 1 and step.size != len(sigma):
-        raise ValueError(f"{step.size} steps for sigmas of shape {sigma.shape}: expected 1 or one a channel")
+        raise ValueError(
+            f"finding scale indices: expected one step or one per channel of {sigma.shape}, got {step.size}"
+        )
     with np.errstate(over="ignore"):
         limits = np.ceil(np.minimum(step[:, None] * _THRESHOLDS, 2.0**62)).astype(np.int64)  # (C or 1, LEVELS - 1)
     indices = np.empty(sigma.shape, np.uint8)
@@ -63,7 +65,9 @@ def gaussian_tables() -> Tables:
     pmfs, minimums, escapes = [], [], []
     for sigma in SCALES:
         reach = 1
-        while ndtr(-(reach + 0.5) / sigma) > 2.0**-PRECISION:  # beyond, a count of one each would cost more
+        while (
+            ndtr(-(reach + 0.5) / sigma) > 2.0**-PRECISION
+        ):  # beyond it, a count of one each would cost more than escapes
             reach += 1 + int(sigma / 16)
         k = np.arange(-reach, reach + 1)
         pmfs.append(bin_mass((k - 0.5) / sigma, (k + 0.5) / sigma))

@@ -1,4 +1,4 @@
-"""The range coder's loops, compiled. coder.py says what low, span, code and unknown are."""
+"""The range coder's loops, compiled. coder.py explains low, span, code and unknown."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Integer probability tables for the range coder: any number of them in flat arrays, each over symbols of its own.
+"""Integer probability tables for the range coder: any number of them in flat arrays, each with its own symbols.
 
-Encoder and decoder have to agree on every count, so a table is integers from the moment it is built, and
-:meth:`Tables.digest` names them.
+Encoder and decoder must agree on every count, so a table consists of integers from the start, and
+:meth:`Tables.digest` identifies them.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import numpy as np
 
 from bench.errors import UsageError
 
-# Bits: the counts of a table sum to 2^PRECISION. kernels.py is compiled with it, so its cache has to go with a change.
+# Bits: the counts of a table sum to 2^PRECISION. It is compiled into kernels.py: delete its cache after a change.
 PRECISION = 24
-MAX_SYMBOLS = 1 << 16  # of one table: a count of one each must not distort it
+MAX_SYMBOLS = 1 << 16  # of one table: a count of one per symbol must not distort it
 
 
 @dataclass(frozen=True, eq=False)
 class Tables:
     """T tables; table t covers the symbols ``minimum[t] .. minimum[t] + size[t] - 1`` and, with an escape, all others.
 
-    minimum, size, start: int32 (T,). escape: bool (T,). cumulative: int32, flat; those of table t begin at
-    ``start[t]``: 0, the sum of the first count, ..., 2^PRECISION. The escape's count is the last. Arrays are read-only.
+    minimum, size, start: int32 (T,). escape: bool (T,). cumulative: int32, flat; those of table t start at
+    ``start[t]``: 0, the first count, ..., 2^PRECISION. The escape's count is the last. Arrays are read-only.
     """
 
     minimum: np.ndarray
@@ -41,13 +41,13 @@ class Tables:
         minimums: Sequence[int],
         escape: Sequence[float | None] | None = None,
     ) -> Tables:
-        """One table for each pmf (float64, of any positive sum), whose first symbol is ``minimums[t]``.
+        """One table per pmf (float64, with any positive sum); its first symbol is ``minimums[t]``.
 
-        escape: the probability mass of all symbols outside, None for a table without escape; None: no table has one.
-        Every symbol, and an escape, gets a count of 1 at least. Raises UsageError for masses that are no probabilities.
+        escape: by table, the probability mass of all symbols outside it, or None for no escape; None: no table has one.
+        Every symbol and escape gets a count of at least 1. Raises UsageError for masses that are not probabilities.
         """
         if not len(pmfs) == len(minimums) == (len(pmfs) if escape is None else len(escape)):
-            raise ValueError(f"{len(pmfs)} pmfs, {len(minimums)} minimums and escapes must be equally many")
+            raise ValueError(f"{len(pmfs)} pmfs, {len(minimums)} minimums and escapes: expected as many of each")
         outside = np.full(len(pmfs), np.nan)
         if escape is not None:
             outside[:] = [np.nan if mass is None else mass for mass in escape]
@@ -56,7 +56,7 @@ class Tables:
 
     @classmethod
     def from_flat(cls, mass: np.ndarray, size: np.ndarray, minimum: np.ndarray, escape: np.ndarray) -> Tables:
-        """As :meth:`from_pmfs` for very many tables: the pmfs one after another, NaN in ``escape`` for none.
+        """As :meth:`from_pmfs`, for very many tables: the pmfs concatenated, NaN in ``escape`` for none.
 
         mass: float64 (sum of size,). size, minimum: integers (T,). escape: float64 (T,).
         """
@@ -85,7 +85,7 @@ class Tables:
         return len(self.size)
 
     def counts(self, table: int) -> np.ndarray:
-        """The counts of one table (int32), its escape's last; they sum to 2^PRECISION."""
+        """The counts of one table (int32), the escape's last; they sum to 2^PRECISION."""
         start = self.start[table]
         return np.diff(self.cumulative[start : start + self.size[table] + self.escape[table] + 1])
 
@@ -97,7 +97,7 @@ class Tables:
         return digest.digest()
 
     def ideal_bits(self, symbols: np.ndarray, which: np.ndarray) -> np.ndarray:
-        """The code length of each symbol in table ``which``, in bits (float64): -log2 of its share, escapes in full.
+        """The code length in bits (float64) of each symbol in table ``which``: -log2 of its share, plus any escape.
 
         symbols, which: integers of one shape. Infinite for a symbol outside a table without escape.
         """

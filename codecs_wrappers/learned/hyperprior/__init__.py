@@ -1,1 +1,1 @@
-"""The mean-scale hyperprior: networks, transforms, the integer hyper-decoder, and coding with them."""
+"""The mean-scale hyperprior: networks, transforms, the integer hyper-decoder, and the coding."""

@@ -1,7 +1,7 @@
 """Coding with a mean-scale hyperprior: the latent minus its mean, divided by a step, rounded, range-coded.
 
 ``mean_scale`` codes with step 1, ``naive_scaling`` with one step for all channels (PLONQ, section 3), ``qsf`` with one
-step a channel. After the analysis transform integers decide the bits: z, symbols, means in 1/256, scale indices.
+step per channel. After the analysis transform only integers decide the bits: z, symbols, means in 1/256, scale indices.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 MAX_SYMBOL = 1 << 20
 
-Step = float | np.ndarray  # of the quantizer: a number, or float32 of one per channel
+Step = float | np.ndarray  # of the quantizer: a number, or float32 per channel
 
 
 @dataclass(frozen=True)
 class Latent:
-    """The integers a bitstream carries and those the hyper-decoder derives: equal in encoder and decoder.
+    """The integers a bitstream carries and those the hyper-decoder derives, equal in encoder and decoder.
 
-    z: int32 (N, H/64, W/64). symbols, means (in 1/256): int32 (M, H/16, W/16). indices of the tables: uint8, likewise.
+    z: int32 (N, H/64, W/64). symbols, means (in 1/256): int32 (M, H/16, W/16). indices: of the tables, uint8, as means.
     """
 
     z: np.ndarray
@@ -47,19 +47,19 @@ class Latent:
         return self.symbols.astype(np.float32) * per_channel(self.step) + mean_values(self.means)
 
     def checksum(self) -> bytes:
-        """Over all integers."""
+        """The checksum over all integers."""
         return stream.checksum(self.z, self.symbols, self.means, self.indices)
 
 
 def mean_values(means: np.ndarray) -> np.ndarray:
-    """Means in units of y, float32, exactly, from integers in 1/256."""
+    """Means in units of y (float32, exact) from integers in 1/256."""
     return means.astype(np.float32) / np.float32(MEAN_UNIT)
 
 
 def analysis(model: Model, image: Image) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(y, z, means, sigma) of ``image`` (uint8, H x W x 3), as Model.analyse and Model.hyper give them.
 
-    Kept for the next call: it is what all operating points of an image have in common.
+    Cached (:mod:`analysiscache`): all operating points of an image share it.
     """
     y, z, means, sigma = ANALYSES.get(model, image, lambda: _analysis(model, image))
     return y, z, means, sigma
@@ -71,7 +71,7 @@ def _analysis(model: Model, image: Image) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def quantize(model: Model, image: Image, step: Step = 1.0) -> Latent:
-    """The latent of ``image`` (uint8, H x W x 3), rounded at ``step`` around its mean (METHODS.md B1)."""
+    """The latent of ``image`` (uint8, H x W x 3), rounded at ``step`` around its mean (PLONQ, section 3)."""
     y, z, means, sigma = analysis(model, image)
     scaled = (y - mean_values(means)) / per_channel(step)
     symbols = np.rint(np.clip(scaled, -MAX_SYMBOL, MAX_SYMBOL)).astype(np.int32)
@@ -81,9 +81,9 @@ def quantize(model: Model, image: Image, step: Step = 1.0) -> Latent:
 def encode(
     model: Model, image: Image, scheme: str, step: Step = 1.0, parameters: bytes = b""
 ) -> tuple[bytes, np.ndarray]:
-    """The bitstream of ``image``, and the latent its decoder will synthesise from (float32, M x H/16 x W/16).
+    """The bitstream of ``image``, and the latent that its decoder synthesises (float32, M x H/16 x W/16).
 
-    parameters: what the scheme's decoder needs to find the step again. Raises UsageError for an image too large.
+    parameters: what the scheme's decoder needs to recover the step. Raises UsageError for an image that is too large.
     """
     height, width = image.shape[:2]
     stream.check_size(height, width)
@@ -97,7 +97,7 @@ def encode(
 
 
 def decode(model: Model, bitstream: bytes, header: Header, step: Step = 1.0) -> Image:
-    """The image (uint8, H x W x 3) of a bitstream whose header was read.
+    """The image (uint8, H x W x 3) of a bitstream whose header has been read.
 
     Raises BitstreamError for bytes missing or left over, tables of another release, a checksum that does not match.
     """
@@ -115,7 +115,7 @@ def decode(model: Model, bitstream: bytes, header: Header, step: Step = 1.0) -> 
     return model.synthesise(latent.reconstruction(), header.height, header.width)
 
 
-def channels_of(shape: tuple[int, int, int]) -> np.ndarray:
+def channels_of(shape: tuple[int, ...]) -> np.ndarray:
     """int32: the channel of each element of a (C, H, W) array, which is its table in the factorised prior."""
     return np.repeat(np.arange(shape[0], dtype=np.int32), shape[1] * shape[2])
 
@@ -132,9 +132,9 @@ def per_channel(step: Step) -> np.ndarray:
 
 
 def decode_prefix(model: Model, bitstream: bytes, header: Header) -> Image:
-    """The image of a bitstream at step 1, or of any prefix behind its header: what has no symbol is its mean.
+    """The image of a bitstream at step 1, or of any prefix that holds its header; elements without symbol are means.
 
-    Elements go channel by channel, so that a network trained with nested dropout shows its first channels first. An
+    Elements are coded channel by channel, so a network trained with nested dropout has its first channels first. An
     element of z without a symbol is its median. Raises BitstreamError as :func:`decode` does for a whole bitstream.
     """
     if len(bitstream) >= header.size + header.payload_bytes:
@@ -152,9 +152,9 @@ def decode_prefix(model: Model, bitstream: bytes, header: Header) -> Image:
 
 
 def encoder_latent(model: Model, image: Image, bitstream: bytes, header: Header) -> np.ndarray:
-    """y_hat (float32, M x H/16 x W/16) of ``bitstream``, that of ``image`` at step 1 or a prefix, from the integers.
+    """y_hat (float32, M x H/16 x W/16) of ``bitstream`` (of ``image``, or a prefix) from the encoder's integers.
 
-    The bytes tell how many symbols they decide, and nothing more: the symbols' meaning is the encoder's.
+    The bytes only determine how many symbols are decoded; the symbols' values are the encoder's own.
     """
     whole = len(bitstream) >= header.size + header.payload_bytes
     decoder = RangeDecoder(bitstream[header.size : header.size + header.payload_bytes - CHECKSUM_BYTES], not whole)
@@ -168,8 +168,8 @@ def encoder_latent(model: Model, image: Image, bitstream: bytes, header: Header)
     return Latent(latent.z, symbols, latent.means, latent.indices).reconstruction()
 
 
-def _filled(known: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """``known`` in the first places of an int32 array of that shape, zeros behind."""
+def _filled(known: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """An int32 array of that shape that begins with ``known`` and continues with zeros."""
     values = np.zeros(math.prod(shape), np.int32)
     values[: len(known)] = known
     return values.reshape(shape)

@@ -1,12 +1,12 @@
 """The hyper-decoder in exact integer arithmetic: the same means and scales on every machine.
 
 Weights and activations lie on power-of-two grids, so every product and every partial sum is an integer of less than 53
-bits, which float64 holds exactly: any BLAS, thread count and order of summation gives the same result (the way of
-JPEG AI and of Ballé et al., "Integer networks for data compression with latent-variable models", ICLR 2019). What is
-left is correctly rounded single operations of IEEE 754. The bound is checked when the weights are loaded.
+bits, which float64 holds exactly: any BLAS, thread count and order of summation gives the same result (as in
+JPEG AI and in Ballé et al., "Integer networks for data compression with latent-variable models", ICLR 2019). All other
+operations are single, correctly rounded IEEE 754 operations. The bound is checked when the weights are loaded.
 
-All three layers are 3x3 convolutions: a 5x5 transposed convolution with stride 2 is one into the four phases of its
-output. They are evaluated by Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016), which is exact on integers too.
+All three layers are 3x3 convolutions: a 5x5 transposed convolution with stride 2 becomes one for the four phases of
+its output. They are evaluated by Winograd's F(2x2, 3x3) (Lavin and Gray, CVPR 2016), which is exact on integers too.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ LARGEST_MEAN = 1 << 14  # in units of y: symbol + mean is then exact in float32
 LARGEST_SIGMA = 1 << 14
 NEGATIVE_SLOPE = 0.01  # of LeakyReLU
 EXACT = float(1 << 53)  # float64 holds every integer up to here
-FEWEST_WEIGHT_BITS = 8  # behind the binary point; coarser weights would be another network
+FEWEST_WEIGHT_BITS = 8  # after the binary point; coarser weights would be a different network
 MOST_WEIGHT_BITS = 20
-POSITIONS = 512  # of 2x2 outputs, evaluated at a time: keeps the memory of large images small
+POSITIONS = 512  # of 2x2 outputs, evaluated at a time: limits the memory for large images
 
-# Winograd's F(2, 3), its kernel transform doubled so that integers stay integers: results are 4 times the convolution.
+# Winograd's F(2, 3), its kernel transform doubled so that integers stay integers; results are 4 times the convolution.
 KERNEL = np.array([[2, 0, 0], [1, 1, 1], [1, -1, 1], [0, 0, 2]], np.float64)
 OUTPUT = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float64)
 INPUT_GROWTH = 4  # of the input transform: the largest sum of magnitudes of its rows, squared
 GAIN = 4
 
-multiply = np.matmul  # the one place where floating-point sums happen
+multiply = np.matmul  # the only place with floating-point sums
 
 
 class HyperDecoder:
@@ -55,7 +55,7 @@ class HyperDecoder:
         self.last = _Layer(kernels[4], biases[4], "h_s.4")
 
     def __call__(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """means: int32 (M, 4h, 4w) in 1/256; sigma: int64 (M, 4h, 4w) in 2^-16, not bounded below but by zero.
+        """means: int32 (M, 4h, 4w) in 1/256; sigma: int64 (M, 4h, 4w) in 2^-16, bounded below only by zero.
 
         z: (N, h, w), relative to the medians: int32, or float64 in steps of 1/ACTIVATION_UNIT.
         """
@@ -86,7 +86,7 @@ class _Layer:
         else:
             raise UsageError(
                 f"preparing the exact hyper-decoder: the weights of {name} are too large: their sums of magnitudes "
-                f"must stay under 2^53 with {FEWEST_WEIGHT_BITS} bits behind the point; train with weight decay, or "
+                f"must stay below 2^53 with {FEWEST_WEIGHT_BITS} bits after the point; train with weight decay, or "
                 "check that the file holds the right weights"
             )
         self.scale = 1 / (GAIN * unit)  # a power of two
@@ -129,13 +129,13 @@ def _transform(x: np.ndarray, axis: int) -> tuple[np.ndarray, ...]:
 
 
 def _combine(terms: list[np.ndarray] | np.ndarray, parity: int) -> np.ndarray:
-    """Winograd's output transform: the sample of that parity from four products."""
+    """Winograd's output transform: the sample of the given parity from four products."""
     a, b, c, d = terms
     return b - c - d if parity else a + b + c
 
 
 def _largest_sum(kernel: np.ndarray) -> float:
-    """The largest magnitude any partial sum of an output can reach, for inputs up to saturation.
+    """The largest magnitude that a partial sum of an output can reach with saturated inputs.
 
     kernel: (16, C_out, C_in), transformed.
     """
@@ -158,7 +158,7 @@ def phases(kernel: np.ndarray) -> np.ndarray:
 
 
 def _shuffle(x: np.ndarray) -> np.ndarray:
-    """The phases (4 C, h, w) put together: (C, 2 h, 2 w)."""
+    """The phases (4 C, h, w) interleaved: (C, 2 h, 2 w)."""
     channels, height, width = x.shape
     return x.reshape(-1, 2, 2, height, width).transpose(0, 3, 1, 4, 2).reshape(channels // 4, 2 * height, 2 * width)
 
@@ -168,6 +168,6 @@ def _leaky_relu(x: np.ndarray) -> np.ndarray:
 
 
 def _saturate(x: np.ndarray) -> np.ndarray:
-    """Integers in units of activations, no larger than the sums were proved exact for."""
+    """Integers in units of activations, clipped to the range for which sums are exact."""
     largest = LARGEST_ACTIVATION * ACTIVATION_UNIT
     return np.clip(np.rint(x), -largest, largest)

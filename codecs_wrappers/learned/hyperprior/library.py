@@ -1,8 +1,8 @@
 """CompressAI's image models, imported in a fraction of the time.
 
 ``import compressai`` also imports torchvision and torch_geometric, and with them torch's compiler, for the datasets and
-transforms of its own training programs: most of ten seconds in every process that codes. Here it gets empty stand-ins
-for those two while it is being imported, unless they are loaded already. No model, layer or entropy model uses them.
+transforms of its training programs: nearly ten seconds in every coding process. Here both are replaced by empty modules
+during the import, unless they are already loaded. No model, layer or entropy model uses them.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableSequence
 from typing import Any
 
 ABSENT = ("torch_geometric", "torchvision")
 
 
 class _Nothing:
-    """Any name of an absent package: a class to inherit from, a decorator, a decorator's factory."""
+    """Any name of an absent package: a base class, a decorator, or a decorator factory."""
 
     def __init__(self, *args: Any, **kwargs: Any):
         pass
@@ -30,7 +30,7 @@ class _Nothing:
 
 
 class _Absent(types.ModuleType):
-    __path__: Sequence[str] = ()
+    __path__: MutableSequence[str] = []
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

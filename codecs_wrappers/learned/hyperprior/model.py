@@ -1,7 +1,8 @@
 """A mean-scale hyperprior ready to code: images to latents and back on the device, entropy parameters in integers.
 
-The transforms run on the device in float32, in tiles, so that memory does not grow with the image beyond the image and
-its latent. The hyper-decoder runs in exact integers (:mod:`hyperdecoder`), so means and scales are the same everywhere.
+The transforms run on the device in float32 and in tiles, so that only the image and its latent need memory in
+proportion to the image. The hyper-decoder runs in exact integers (:mod:`hyperdecoder`), so means and scales are the
+same on every machine.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import functools
 
 import numpy as np
 import torch
-from torch import nn
 
 from bench.codec import Image
 from codecs_wrappers.learned import device as devices
@@ -19,20 +19,20 @@ from codecs_wrappers.learned.entropy.factorised import factorised_tables
 from codecs_wrappers.learned.entropy.tables import Tables
 from codecs_wrappers.learned.hyperprior import networks, transforms
 from codecs_wrappers.learned.hyperprior.hyperdecoder import MEAN_UNIT, HyperDecoder
-from codecs_wrappers.learned.hyperprior.networks import LATENT_STRIDE, STRIDE
-from codecs_wrappers.learned.tiles import cut, scaled, tiles
+from codecs_wrappers.learned.hyperprior.networks import LATENT_STRIDE, STRIDE, Network
+from codecs_wrappers.learned.tiles import cut, tiles, to_pixels
 
 __all__ = ["MEAN_UNIT", "Model"]
 
-TILE = 64  # latent samples: 1024 pixels, the largest side of what goes through a transform at once
-HALO = 2  # latent samples: what a tile's edge can change; 15 pixels below or right of an edge, 30 above or left of it
+TILE = 64  # latent samples (1024 pixels): the largest side that goes through a transform at once
+HALO = 2  # latent samples that a tile's edge affects: 15 pixels below or right of an edge, 30 above or left of it
 
 
 class Model:
     """A MeanScaleHyperprior with its entropy tables.
 
-    name: of the manifest's entry; id: the first 4 bytes of its file's sha256; N, M: channels of z and y; z_tables: of
-    the factorised prior, one a channel; network: CompressAI's own, on the device.
+    name: of the manifest entry; id: the first 4 bytes of its file's sha256; N, M: channels of z and y; z_tables: of the
+    factorised prior, one per channel; network: CompressAI's own, on the device.
     """
 
     def __init__(self, loaded: weights.Weights, device: str | torch.device = "cpu"):
@@ -49,7 +49,7 @@ class Model:
 
     @staticmethod
     def load(entry: str, device: str = "auto") -> Model:
-        """The model of a manifest entry on ``device`` (see :mod:`device`), kept for the next call.
+        """The model of a manifest entry on ``device`` (see :mod:`device`; cached).
 
         Raises UnavailableError without the weights, UsageError without the device or for another architecture.
         """
@@ -64,13 +64,13 @@ class Model:
     def analyse(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
         """y: float32 (M, h, w); z: int32 (N, h/4, w/4), symbols relative to the medians.
 
-        image: uint8, H x W x 3; its edges are repeated to a multiple of 64. h = ceil(H / 64) * 4.
+        image: uint8, H x W x 3; its edges are replicated to a multiple of 64. h = ceil(H / 64) * 4.
         """
         y, z = self.latents(image)
         return y, np.rint(z).astype(np.int32)
 
     def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
-        """As :meth:`analyse`, but z as float64, less the medians and not rounded."""
+        """As :meth:`analyse`, but z is float64, relative to the medians and not rounded."""
         (_, height, width), _ = self.latent_shapes(*image.shape[:2])
         padding = [
             (0, LATENT_STRIDE * side - size) for side, size in zip((height, width), image.shape[:2], strict=True)
@@ -80,7 +80,7 @@ class Model:
 
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(height, width, TILE, HALO):
-                pixels = torch.from_numpy(padded[scaled(outer, LATENT_STRIDE)]).to(self.device)
+                pixels = torch.from_numpy(padded[to_pixels(outer, LATENT_STRIDE)]).to(self.device)
                 x = pixels.permute(2, 0, 1)[None].float().div_(255)  # (1, 3, H, W), channels last in memory
                 y[(..., *target)] = self.g_a(x)[(..., *inner)]
             z = self.network.h_a(y)[0].cpu().numpy()
@@ -95,14 +95,14 @@ class Model:
         y = torch.from_numpy(y_hat)[None].to(self.device)
         image = np.empty((y.shape[2] * LATENT_STRIDE, y.shape[3] * LATENT_STRIDE, 3), np.uint8)
         with torch.inference_mode(), networks.exact_float32():
-            for target, outer, inner in tiles(*y.shape[2:], TILE, HALO):
-                samples = self.g_s(cut(y, outer))[scaled(inner, LATENT_STRIDE)]
-                image[scaled(target, LATENT_STRIDE)] = samples.cpu().numpy()
+            for target, outer, inner in tiles(y.shape[2], y.shape[3], TILE, HALO):
+                samples = self.g_s(cut(y, outer))[to_pixels(inner, LATENT_STRIDE)]
+                image[to_pixels(target, LATENT_STRIDE)] = samples.cpu().numpy()
         return image[:height, :width]
 
 
-def _float64(network: nn.Module, part: str) -> dict[str, np.ndarray]:
-    """The tensors of one part of a network, under their names in it."""
+def _float64(network: Network, part: str) -> dict[str, np.ndarray]:
+    """The tensors of one part of a network, by their names within it."""
     return {name: tensor.double().numpy() for name, tensor in network.get_submodule(part).state_dict().items()}
 
 

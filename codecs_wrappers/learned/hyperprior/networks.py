@@ -1,6 +1,6 @@
-"""CompressAI's networks as they are, and what training needs around them: building, checked loading, mixed precision.
+"""CompressAI's networks unchanged, and what training needs around them: building, checked loading, mixed precision.
 
-State dicts stay interchangeable with CompressAI's own and with its zoo: no layer of the library is copied or changed.
+State dicts are interchangeable with CompressAI's own and with its zoo: no layer of the library is copied or changed.
 """
 
 from __future__ import annotations
@@ -18,39 +18,41 @@ from torch import Tensor, nn
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior.library import GDN, MeanScaleHyperprior, load_state_dict
 
+Network = Any  # an nn.Module; torch annotates its layers, accessed by name, as Tensor or Module
+
 FAMILIES = {"mean_scale": MeanScaleHyperprior}
 STRIDE = 64  # of the whole network: 16 for the latent y, 4 more for z
 LATENT_STRIDE = 16
 
 
-def build(architecture: Mapping[str, Any]) -> nn.Module:
+def build(architecture: Mapping[str, Any]) -> Network:
     """A new network from ``{"family": "mean_scale", "N": 128, "M": 320}``, freshly initialised.
 
-    Raises UsageError for an unknown family or a missing width.
+    Raises UsageError for an unknown family or invalid widths.
     """
     family = architecture.get("family")
     if family not in FAMILIES:
         raise UsageError(f"no network family is called {family!r}; there are {', '.join(FAMILIES)}")
     widths = {key: value for key, value in architecture.items() if key != "family"}
     if set(widths) != {"N", "M"} or not all(isinstance(v, int) and v > 0 for v in widths.values()):
-        raise UsageError(f"network {family} needs the widths N and M as positive integers, got {widths}")
+        raise UsageError(f"network {family}: expected the widths N and M as positive integers, got {widths}")
     return FAMILIES[family](**widths)
 
 
 def is_derived(name: str) -> bool:
-    """Whether a state dict's entry is a constant of the code or a table that ``update()`` makes, not something trained.
+    """Whether a state dict's entry is a constant or a table made by ``update()``, rather than trained.
 
-    Bounds and pedestals (1e-9, 2^-36) vanish in fp16: a checkpoint that stores them so would break the likelihoods.
+    Bounds and pedestals (1e-9, 2^-36) vanish in fp16: a checkpoint that stored them so would break the likelihoods.
     """
     last = name.rsplit(".", 1)[-1]
     tables = ("_offset", "_quantized_cdf", "_cdf_length", "scale_table")
     return last in ("bound", "pedestal", "target", "scale_bound", *tables)
 
 
-def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str = "the checkpoint") -> nn.Module:
-    """``model`` with the trained tensors of ``state`` (any float dtype), its constants and tables left as built.
+def load_weights(model: Network, state: Mapping[str, Tensor], where: str = "the checkpoint") -> Network:
+    """``model`` with the trained tensors of ``state`` (any float dtype); its constants and tables stay as built.
 
-    Raises UsageError that names the first tensor that is missing, left over, or of another shape.
+    Raises UsageError for the first tensor that is missing, unexpected, or of another shape.
     """
     own = model.state_dict()
     wanted = {name: tensor for name, tensor in own.items() if not is_derived(name)}
@@ -59,7 +61,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str = "th
         got = tuple(state[name].shape) if name in state else "no such tensor"
         if expected != got:
             raise UsageError(
-                f"{where} is of another architecture: first mismatch at tensor {name!r}: "
+                f"{where} has another architecture: first mismatch at tensor {name!r}: "
                 f"the network has {expected}, {where} has {got}. Name the architecture it was trained with"
             )
     with torch.no_grad():
@@ -69,7 +71,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], where: str = "th
 
 
 def read_weights(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, on the CPU. Raises UsageError if it is absent or not such a file."""
+    """The tensors of a safetensors file, on the CPU. Raises UsageError if it is missing or not such a file."""
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
@@ -80,9 +82,9 @@ def read_weights(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint of CompressAI's (.pth, .pth.tar), old names brought up to date, on the CPU.
+    """The tensors of a CompressAI checkpoint (.pth, .pth.tar) on the CPU, with old names brought up to date.
 
-    Nothing but tensors is unpickled. Raises UsageError if it is absent or not such a file.
+    Only tensors are unpickled. Raises UsageError if it is missing or not such a file.
     """
     import pickle
 
@@ -97,9 +99,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:
-    """The metadata of a safetensors file (our own lie as JSON under "about"), empty if it has none.
+    """The metadata of a safetensors file (this project's is JSON under "about"), empty if it has none.
 
-    Raises UsageError if it is absent or not such a file.
+    Raises UsageError if it is missing or not such a file.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -112,17 +114,17 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
 
 
 def latent_step(rate_weight: float) -> float:
-    """The uniform quantization step (of orthonormal transform coefficients of [0, 1] pixels) that suits lambda_c.
+    """The optimal uniform quantization step at lambda_c, of orthonormal transform coefficients of [0, 1] pixels.
 
-    Where d(lambda 255^2 D)/d(step^2) of D = step^2 / 12 meets that of the rate, -log2(step) per sample, 3 samples a
-    pixel (high-resolution theory): step^2 = 18 / (ln 2 lambda 255^2).
+    High-resolution theory: the derivatives of lambda 255^2 D, with D = step^2 / 12, and of the rate, -log2(step) per
+    sample and 3 samples per pixel, balance at step^2 = 18 / (ln 2 lambda 255^2).
     """
     return math.sqrt(18 / (math.log(2) * rate_weight * 255**2))
 
 
 @torch.no_grad()
 def rescale_latent(model: MeanScaleHyperprior, factor: float) -> None:
-    """Multiply the latent y by ``factor`` and undo it in every consumer: the same function but for the rounding."""
+    """Multiply the latent y by ``factor`` and undo it in every consumer: the same function, except for rounding."""
     model.g_a[6].weight.mul_(factor)
     model.g_a[6].bias.mul_(factor)
     model.g_s[0].weight.div_(factor)
@@ -133,7 +135,7 @@ def rescale_latent(model: MeanScaleHyperprior, factor: float) -> None:
 
 @torch.no_grad()
 def permute_latent(model: MeanScaleHyperprior, order: Tensor) -> None:
-    """Make channel ``order[c]`` of the latent channel c, in every layer that writes or reads it: the same function."""
+    """Make the latent's channel ``order[c]`` channel c, in every layer that writes or reads it: the same function."""
     outputs = torch.cat([order, order + len(order)])  # of h_s: scales, then means
     model.g_a[6].weight.copy_(model.g_a[6].weight[order])
     model.g_a[6].bias.copy_(model.g_a[6].bias[order])
@@ -144,10 +146,10 @@ def permute_latent(model: MeanScaleHyperprior, order: Tensor) -> None:
 
 
 def run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None = None) -> Tensor:
-    """``layers(x)``; with a ``precision``, in it as far as the device does that well. float32 comes out.
+    """``layers(x)`` in float32; with a ``precision``, computed in it where the device does that well.
 
-    On a CPU every layer does. On a GPU only the inner ones do, and GDN and the layers that meet image or latent run in
-    fp32: a latent's mean can exceed 100 quantization steps.
+    On a CPU that is every layer. On a GPU, GDN and the layers next to the image and the latent stay in fp32, since a
+    latent's mean can exceed 100 quantization steps.
     """
     if precision is None:
         return layers(x)
@@ -164,7 +166,7 @@ def run(layers: nn.Sequential, x: Tensor, precision: torch.dtype | None = None) 
 def hyperprior(
     model: MeanScaleHyperprior, y: Tensor, precision: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(means, scales, bits): of the latent's elements, shaped like y, and the ideal length of z, (B,)."""
+    """(means, scales, bits): means and scales shaped like y; bits, the ideal length of z, (B,)."""
     z = run(model.h_a, y, precision)  # (B, N, H/64, W/64)
     z_hat, likelihoods = model.entropy_bottleneck(z)
     scales, means = run(model.h_s, z_hat, precision).chunk(2, 1)
@@ -177,9 +179,9 @@ def rate(
     """(y_hat, bits): the quantized latent (noise in training mode, rounding in eval) and its ideal length per sample.
 
     y: (B, M, H/16, W/16). bits: (B,), -log2 of the likelihoods of y and z. mixed, in training mode: y_hat is rounded
-    with the gradient passed straight through, and the bits of y are those of its rounded value, so that the scales
-    learn the real rate; y and the means have the noisy rate's gradient (Minnen & Singh 2020, section 3.4, has the two
-    kinds of quantization).
+    with the straight-through gradient, and the bits of y are those of the rounded value, so that the scales learn the
+    real rate; y and the means get the gradient of the noisy rate (both kinds of quantization are in Minnen & Singh
+    2020, section 3.4).
     """
     means, scales, z_bits = hyperprior(model, y, precision)
     if not (mixed and model.training):
@@ -201,6 +203,6 @@ def forward(
     return run(model.g_s, y_hat, precision), bits
 
 
-def exact_float32() -> contextlib.AbstractContextManager:
-    """No TF32 and no choice of algorithms by their time: a GPU stays within rounding of the CPU, and repeats itself."""
+def exact_float32() -> contextlib.AbstractContextManager[None]:
+    """No TF32 and no choice of algorithms by speed: a GPU stays within rounding of the CPU, and is deterministic."""
     return torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)

@@ -1,8 +1,8 @@
-"""CompressAI's analysis and synthesis transforms, evaluated for coding: constants computed once, memory used twice.
+"""CompressAI's analysis and synthesis transforms, evaluated for coding: constants computed once, memory reused.
 
-The layers stay the library's; what is left out is what only training needs. GDN's reparametrised constants are taken
-once and it overwrites its input a block at a time, and the last transposed convolution gives the four phases of the
-image. Inputs are channels-last in memory.
+The layers are the library's, without what only training needs. GDN's reparametrised constants are computed once, and it
+overwrites its input block by block; the last transposed convolution gives the four phases of the image. Inputs are
+channels_last in memory.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior.hyperdecoder import phases
-from codecs_wrappers.learned.hyperprior.networks import GDN
+from codecs_wrappers.learned.hyperprior.networks import GDN, Network
 
-BLOCK = 4096  # pixels of 128 channels: what GDN works on stays in a CPU's cache
+BLOCK = 4096  # pixels of 128 channels: GDN's working set stays in a CPU's cache
 
 
 def analysis(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
@@ -26,6 +26,8 @@ def analysis(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
 
 def synthesis(layers: nn.Sequential) -> Callable[[Tensor], Tensor]:
     """g_s: (1, M, h, w) to samples rounded to uint8, (16 h, 16 w, 3)."""
+    inner: list[Network]
+    last: Network
     *inner, last = layers
     kernel = torch.from_numpy(phases(last.weight.cpu().numpy())).to(last.weight)
     kernel = kernel.contiguous(memory_format=torch.channels_last)
@@ -61,7 +63,7 @@ def _gdn(layer: GDN) -> Callable[[Tensor], Tensor]:
     def normalise(x: Tensor) -> Tensor:
         pixels = x.permute(0, 2, 3, 1).view(-1, x.shape[1])  # the same memory, channels last
         size = min(BLOCK, len(pixels)) if x.device.type == "cpu" else len(pixels)
-        squares, norms = pixels.new_empty(2, size, x.shape[1])  # for all blocks: fresh memory costs page faults
+        squares, norms = pixels.new_empty(2, size, x.shape[1])  # shared by all blocks: new memory costs page faults
         for block in pixels.split(size):
             square, norm = squares[: len(block)], norms[: len(block)]
             torch.mm(torch.square(block, out=square), gamma, out=norm).add_(beta)

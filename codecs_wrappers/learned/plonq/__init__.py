@@ -1,1 +1,1 @@
-"""PLONQ: nested quantization and latent ordering; one embedded bitstream of which every prefix decodes."""
+"""PLONQ: nested quantization and latent ordering; one embedded bitstream whose every prefix decodes."""

@@ -1,15 +1,15 @@
-"""PLONQ: one bitstream of a mean-scale hyperprior, refined level by level, of which every prefix decodes.
+"""PLONQ: one bitstream of a mean-scale hyperprior, refined level by level; every prefix of it decodes.
 
 The latent is that of plain rounding at step 1 (`hyperprior/coding.py`); only the order of its information differs:
 
     header | z | level 1 of all elements | level 1 -> 2 | 2 -> 3 | ... | CRC-32
 
-Within a level, elements go in order of falling scale index (or another :class:`~ordering.Order`). An element whose bin
-has one child only costs nothing. The whole stream gives plain rounding's latent, and the checksum over it. Of a prefix,
-those symbols are used that its bytes decide; every element stands at the conditional mean of its bin, those without any
-symbol at their mean, and elements of z without one at their median.
+Within a level, elements are coded in order of decreasing scale index (or in another :class:`~ordering.Order`). An
+element whose bin has only one child costs nothing. The whole stream gives plain rounding's latent and a checksum over
+it. From a prefix, the symbols that its bytes determine are decoded. Each element is reconstructed at the conditional
+mean of its bin; an element without any symbol is at its mean, and an element of z without one at its median.
 
-Header parameters, a byte each: the code of the order, then step and centre of every level but the last, and of the
+Header parameters, a byte each: the code of the order, the step and centre of every level but the last, and for the
 order by gain its blend.
 """
 
@@ -60,7 +60,7 @@ BY_SIGMA = Order("element", "sigma")
 
 
 class Section(NamedTuple):
-    """A part of the payload: symbols, each with its table; of a level also which element each gives which value."""
+    """A part of the payload: symbols and the table of each. A level also says which element gets which value."""
 
     name: str
     symbols: np.ndarray
@@ -77,9 +77,9 @@ def encode(
     order: Order = BY_SIGMA,
     sent: Sequence[np.ndarray] = (),
 ) -> bytes:
-    """The whole bitstream of ``image`` (uint8, H x W x 3). sent: as :func:`sections`.
+    """The whole bitstream of ``image`` (uint8, H x W x 3). sent: as for :func:`sections`.
 
-    Raises UsageError for an image too large, levels that do not nest or that a byte each cannot hold.
+    Raises UsageError for an image that is too large, levels that do not nest, and steps or centres above 255.
     """
     height, width = image.shape[:2]
     stream.check_size(height, width)
@@ -96,13 +96,13 @@ def encode(
 def sections(
     model: Model, image: Image, latent: Latent, levels: Levels, order: Order, sent: Sequence[np.ndarray] = ()
 ) -> Iterator[Section]:
-    """What the payload of ``latent`` is made of, in order: z, then every level, behind its order where that is sent.
+    """The parts of the payload of ``latent`` in order: z, then every level, each after its order if that is sent.
 
-    image: what the latent is of, for an order by slope. sent: of an order that is sent, the units of each level, for
-    instance those of :func:`units_of`; if empty, this image's own.
+    image: the latent's, needed by the order by slope. sent: the units of each level for an order that is sent, such as
+    those of :func:`units_of`; if empty, this image's own.
     """
     yield Section("z", latent.z.ravel(), channels_of(latent.z.shape), model.z_tables)
-    tree, shape, placed = stages(levels), latent.symbols.shape, priority.shown(levels, order.blend)
+    tree, shape, placed = stages(levels), latent.symbols.shape, priority.reconstructions(levels, order.blend)
     index, k = latent.indices.ravel(), latent.symbols.ravel()
     units = ordering.by_sigma(latent.indices, order.unit)
     parents, shown = index.astype(np.int32), np.zeros(k.shape, np.int32)
@@ -118,7 +118,7 @@ def sections(
             if sent:
                 units = sent[number - 1]
             elif order.criterion == "rate":
-                units = ordering.falling(bits)
+                units = ordering.descending(bits)
             else:
                 units = _by_slope(model, image, latent.means, shown, refined, bits, order.unit)
             packed = ordering.pack(units)
@@ -131,16 +131,16 @@ def sections(
 
 
 def units_of(model: Model, image: Image, levels: Levels, order: Order) -> list[np.ndarray]:
-    """The units of each level in the order of ``image``, an order that is sent: for :func:`encode` of another image."""
+    """The units of each level in the order found for ``image``, to be passed to :func:`encode` for another image."""
     count = ordering.per_unit(np.zeros(model.latent_shapes(*image.shape[:2])[0]), order.unit).size
     found = sections(model, image, quantize(model, image), levels, order)
     return [ordering.unpack(section.symbols, count) for section in found if section.name.startswith("order")]
 
 
 def encoder_latent(model: Model, image: Image, bitstream: bytes) -> np.ndarray:
-    """y_hat (float32, M x H/16 x W/16) of ``bitstream``, that of ``image`` or a prefix, from the encoder's integers.
+    """y_hat (float32, M x H/16 x W/16) of ``bitstream`` (of ``image``, or a prefix), from the encoder's integers.
 
-    The bytes tell how many symbols they decide, and nothing more: the symbols' meaning is the encoder's.
+    The bytes only determine how many symbols are decoded; the symbols' values are the encoder's own.
     """
     header = stream.read(bitstream, SCHEME)
     levels, order = _read_parameters(header.parameters)
@@ -160,17 +160,17 @@ def encoder_latent(model: Model, image: Image, bitstream: bytes) -> np.ndarray:
 
 
 def decode(model: Model, bitstream: bytes, header: Header, midpoint: bool = False) -> Image:
-    """The image (uint8, H x W x 3) of a bitstream whose header was read, or of any prefix behind the header.
+    """The image (uint8, H x W x 3) of a bitstream whose header has been read, or of any prefix that holds the header.
 
-    midpoint: reconstruct a coarse bin at its middle instead of its conditional mean.
-    Raises BitstreamError for a whole bitstream with a wrong checksum, bytes left over, or tables of another release.
+    midpoint: reconstruct a coarse bin at its middle instead of its conditional mean. Raises BitstreamError for a whole
+    bitstream with a wrong checksum or bytes left over, and for tables of another release.
     """
     y_hat = decode_latent(model, bitstream, header, midpoint)
     return model.synthesise(y_hat, header.height, header.width)
 
 
 def decode_latent(model: Model, bitstream: bytes, header: Header, midpoint: bool = False) -> np.ndarray:
-    """y_hat (float32, M x H/16 x W/16) of a bitstream or prefix; arguments and errors as :func:`decode`."""
+    """y_hat (float32, M x H/16 x W/16) of a bitstream or prefix; arguments and errors as for :func:`decode`."""
     levels, order = _read_parameters(header.parameters)
     whole = len(bitstream) >= header.size + header.payload_bytes
     end = header.size + header.payload_bytes - CHECKSUM_BYTES
@@ -196,11 +196,11 @@ def decode_latent(model: Model, bitstream: bytes, header: Header, midpoint: bool
 def _decode_elements(
     decoder: RangeDecoder, indices: np.ndarray, levels: Levels, order: Order, midpoint: bool
 ) -> np.ndarray:
-    """What the bytes decide of each element, relative to its mean, in 1/MEAN_UNIT: int32, flat."""
+    """What the bytes determine of each element: its value relative to its mean, in 1/MEAN_UNIT; int32, flat."""
     index = indices.ravel()
     units = ordering.by_sigma(indices, order.unit)
     parents, values = index.astype(np.int32), np.zeros(index.shape, np.int32)
-    placed = priority.shown(levels, order.blend)
+    placed = priority.reconstructions(levels, order.blend)
     for number, stage in enumerate(stages(levels)):
         if order.is_sent:
             packed = decoder.decode(np.zeros(ordering.packed_bytes(len(units)), np.int32), _bytes_table())
@@ -213,7 +213,7 @@ def _decode_elements(
         which = parents[coded]
         symbols = decoder.decode(which, stage.tables)
         done, which = coded[: len(symbols)], which[: len(symbols)]
-        node = stage.child[parents]  # right for all that have one child only
+        node = stage.child[parents]  # correct for every parent with a single child
         node[done] += symbols
         outside = np.flatnonzero((symbols < 0) | (symbols >= stage.tables.size[which]))
         node[done[outside]] = stage.outlier
@@ -227,8 +227,8 @@ def _decode_elements(
     return values
 
 
-def _coded(units: np.ndarray, unit: str, shape: tuple[int, int, int], stage: Stage, parents: np.ndarray) -> np.ndarray:
-    """The flat places of the elements that a level codes, in order: those whose parent has more than one child."""
+def _coded(units: np.ndarray, unit: str, shape: tuple[int, ...], stage: Stage, parents: np.ndarray) -> np.ndarray:
+    """Flat indices of the elements that a level codes, in order: those whose parent has more than one child."""
     elements = ordering.elements_of(units, unit, shape)
     return elements[stage.is_coded[parents[elements]]]
 
@@ -236,7 +236,7 @@ def _coded(units: np.ndarray, unit: str, shape: tuple[int, int, int], stage: Sta
 def _by_slope(
     model: Model, image: Image, means: np.ndarray, before: np.ndarray, after: np.ndarray, bits: np.ndarray, unit: str
 ) -> np.ndarray:
-    """Units by falling dD/dR of a level, whose elements go from ``before`` to ``after`` (int32, in 1/MEAN_UNIT)."""
+    """A level's units by decreasing dD/dR; its elements go from ``before`` to ``after`` (int32, in 1/MEAN_UNIT)."""
     shown = before.copy()
     members = ordering.elements_of(np.arange(len(bits)), unit, means.shape).reshape(len(bits), -1)
 
@@ -255,7 +255,7 @@ def _write_parameters(levels: Levels, order: Order) -> bytes:
     values = [order.code, *(value for level in levels[:-1] for value in (level.step, level.centre))]
     values += [order.blend] if order.criterion == GAIN else []
     if max(values) > 255:
-        raise UsageError(f"encoding plonq: steps and centre bins up to 255 expected, got {' '.join(map(str, levels))}")
+        raise UsageError(f"encoding plonq: expected steps and centre bins up to 255, got {' '.join(map(str, levels))}")
     return bytes(values)
 
 
@@ -265,25 +265,25 @@ def _read_parameters(parameters: bytes) -> tuple[Levels, Order]:
     if parameters[:1] == bytes([GAIN_CODE]):
         parameters, blend = parameters[:-1], parameters[-1]
     if len(parameters) % 2 == 0:
-        raise BitstreamError(f"decoding plonq: {len(parameters)} bytes of parameters, which no encoder writes")
+        raise BitstreamError(f"decoding plonq: expected an odd number of parameter bytes, got {len(parameters)}")
     try:
         levels = levels_of(*zip(parameters[1::2], parameters[2::2], strict=True), (FINEST.step, FINEST.centre))
     except UsageError as error:
-        raise BitstreamError(f"decoding plonq: the header's levels are none: {error}") from error
+        raise BitstreamError(f"decoding plonq: the header's levels are invalid: {error}") from error
     return levels, Order.of_code(parameters[0], blend)
 
 
 @cache
 def _bytes_table() -> Tables:
-    """One table, over the 256 values of a byte, all alike."""
+    """One table over the 256 values of a byte, all equally probable."""
     return Tables.from_pmfs([np.ones(256)], [0])
 
 
 def _digest(model: Model, levels: Levels, order: Order) -> bytes:
     """4 bytes over every table that codes a bitstream of ``model`` with ``levels`` in this order."""
     tables = tables_digest(model) + _stages_digest(levels)
-    if order.criterion == GAIN:  # what the decoder's order and values stand on, beside the counts
-        tables += priority.digest_of([*priority.priorities(levels), *priority.shown(levels, order.blend)])
+    if order.criterion == GAIN:  # what the decoder's order and values depend on, apart from the counts
+        tables += priority.digest_of([*priority.priorities(levels), *priority.reconstructions(levels, order.blend)])
     return hashlib.sha256(tables).digest()[:4]
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.commands import add_command, argument, count
 
-AFFECTS_BITSTREAM = False  # so no codec hash covers this code (bench/run/codec_state.py)
+AFFECTS_BITSTREAM = False  # no codec hash covers this code (bench/run/codec_state.py)
 
 
 def add_commands(subparsers: Any) -> None:
@@ -17,10 +17,10 @@ def add_commands(subparsers: Any) -> None:
     shared = (
         argument("--codec", default="plonq", help="whose weights to use (%(default)s)"),
         argument("--dataset", default="sample", help="in datasets.yaml, or folder:PATH (%(default)s)"),
-        argument("--images", type=count, help="how many of the dataset; all if absent"),
-        argument("--crop", type=count, help="of each image only the middle, so many pixels square"),
-        argument("--bpp", type=float, nargs="+", help="rates to cut the bitstreams at"),
-        argument("--out", type=Path, help="a CSV file of all curves"),
+        argument("--images", type=count, help="how many of the dataset's images (default: all)"),
+        argument("--crop", type=count, help="only the middle of each image, CROP x CROP pixels"),
+        argument("--bpp", type=float, nargs="+", help="rates at which the bitstreams are truncated"),
+        argument("--out", type=Path, help="write all curves to this CSV file"),
     )
     add_command(
         subparsers,
@@ -28,16 +28,16 @@ def add_commands(subparsers: Any) -> None:
         partial(_study, "compare_levels"),
         "Compare families of PLONQ's nested levels: BD-rate and area between curves.",
         *shared,
-        argument("--levels", nargs="+", metavar="LEVELS", help="instead: '4,7 2,3 1,1' and so on"),
+        argument("--levels", nargs="+", metavar="LEVELS", help="levels to compare instead, such as '4,7 2,3 1,1'"),
         example="rdbench plonq-levels --dataset folder:DATA/held_out --crop 256",
     )
     add_command(
         subparsers,
         "plonq-orders",
         partial(_study, "compare_orders"),
-        "Compare the orders in which PLONQ refines: coding unit by criterion.",
+        "Compare PLONQ's refinement orders: each coding unit with each criterion.",
         *shared,
-        argument("--slope", action="store_true", help="the slow criterion dD/dR too"),
+        argument("--slope", action="store_true", help="include the slow criterion dD/dR"),
         example="rdbench plonq-orders --images 2 --crop 256",
     )
 

@@ -1,12 +1,12 @@
-"""Nested quantization (PLONQ, section 3): levels whose bins divide those of the level before, as integer tables.
+"""Nested quantization (PLONQ, section 3): levels whose bins subdivide those of the previous level, as integer tables.
 
 A :class:`Level` of step m and centre c has its decision thresholds at ±(c/2 + j m), j >= 0, in units of the finest
 step. Each lies halfway between two integers, so a coarse bin is a set of neighbouring integers, and coarse symbols come
 from the finest one, k = round(y - mean), by integer arithmetic. The bins of all levels form a tree; refining an element
-by one level is choosing among the children of its bin.
+by one level means choosing among the children of its bin.
 
-The probabilities are sums of the finest level's integer counts, so the code lengths of an element over all levels add
-up to its code length under plain rounding.
+Probabilities are sums of the finest level's integer counts, so an element's code lengths over all levels add up to its
+code length under plain rounding.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from codecs_wrappers.learned.hyperprior.coding import MEAN_UNIT
 
 @dataclass(frozen=True)
 class Level:
-    """A dead-zone quantizer: every bin is ``step`` wide but the centre bin, which is ``centre`` wide (odd)."""
+    """A dead-zone quantizer: the centre bin is ``centre`` wide (odd), every other bin ``step``."""
 
     step: int
     centre: int
@@ -35,7 +35,7 @@ class Level:
     def __post_init__(self) -> None:
         if self.step < 1 or self.centre < 1 or self.centre % 2 == 0:
             raise UsageError(
-                f"a quantization level needs a positive step and an odd, positive centre bin (its thresholds lie "
+                f"a quantization level: expected a positive step and an odd, positive centre bin (its thresholds lie "
                 f"halfway between integers), got step {self.step} and centre {self.centre}"
             )
 
@@ -53,16 +53,16 @@ FINEST = Level(1, 1)  # plain rounding
 
 
 def levels_of(*pairs: tuple[int, int]) -> Levels:
-    """Levels from (step, centre), coarsest first: ``levels_of((4, 7), (2, 3), (1, 1))``. Checked to be nested."""
+    """Levels from (step, centre), coarsest first: ``levels_of((4, 7), (1, 1))``. UsageError if they do not nest."""
     levels = tuple(Level(*pair) for pair in pairs)
     check_nested(levels)
     return levels
 
 
 def check_nested(levels: Sequence[Level]) -> None:
-    """Raises UsageError naming the first pair of levels whose bins do not nest, or if the last is not plain rounding.
+    """Raises UsageError for the first pair of levels whose bins do not nest, or if the last is not plain rounding.
 
-    (m', c') nests in (m, c) if m' = p m and c'/2 = c/2 + q m for integers p >= 1, q >= 0 (METHODS.md B2).
+    (m', c') nests in (m, c) if m' = p m and c'/2 = c/2 + q m for integers p >= 1, q >= 0.
     """
     if not levels or levels[-1] != FINEST:
         raise UsageError(
@@ -80,17 +80,17 @@ def check_nested(levels: Sequence[Level]) -> None:
 
 @dataclass(frozen=True, eq=False)
 class Stage:
-    """The bins of one level, of all scale indices, numbered through as nodes of a tree.
+    """The bins of one level, for all scale indices, numbered consecutively as nodes of a tree.
 
-    Nodes are the bins of scale index 0 from the most negative on, then those of index 1, and so on; a bin holds only
-    integers within its scale index's Gaussian table. Parents are the nodes of the level before, and for the first level
-    the scale indices. The last node of every level stands for the outliers: integers outside the table of their scale
-    index, which are coded whole at the first level. Arrays are int32.
+    Nodes are the bins of scale index 0, most negative first, then those of index 1, and so on; a bin holds only
+    integers within the Gaussian table of its scale index. Parents are the nodes of the previous level; at the first
+    level they are the scale indices. The last node of every level represents outliers: integers outside the table of
+    their scale index, which are coded completely at the first level. Arrays are int32.
 
     parent: by node. child: by parent, its first node. mass: by node, the sum of the finest level's counts.
-    centroid, midpoint: by node, where it is reconstructed, relative to the mean, in 1/MEAN_UNIT; for a bin of one
-    integer that integer. tables: by parent, its nodes counted from 0. A table of size 1 is not coded. The escape of the
-    first level's tables counts integers outward from the ends of the Gaussian table.
+    centroid, midpoint: by node, its reconstruction relative to the mean, in 1/MEAN_UNIT; for a bin of one integer, that
+    integer. tables: by parent, its nodes counted from 0. A table of size 1 is not coded. The escape of the first
+    level's tables counts integers outwards from the ends of the Gaussian table.
     """
 
     parent: np.ndarray
@@ -99,11 +99,11 @@ class Stage:
     centroid: np.ndarray
     midpoint: np.ndarray
     tables: Tables
-    is_coded: np.ndarray  # bool, by parent: whether its table tells anything
+    is_coded: np.ndarray  # bool, by parent: whether its table has a choice to code
 
     @property
     def outlier(self) -> int:
-        """The node of outliers."""
+        """The node that represents outliers."""
         return len(self.parent) - 1
 
 
@@ -117,9 +117,9 @@ def stages(levels: Levels) -> tuple[Stage, ...]:
     finest = gaussian_tables()
     index, k, count = _finest_integers(finest)
     sigma = np.append(SCALES, 1.0)
-    # A table's counts are the masses over which one count each was added: less one, the first level's are exact sums.
+    # A table's counts had 1 added to each mass; without it, the first level's masses are exact sums.
     escape, added = np.append(_count(finest, finest.start + finest.size) - 1.0, np.nan), 1
-    parent_of = index  # the node of each finest integer in the level before
+    parent_of = index  # the node of each finest integer in the previous level
     made = []
     for level in levels:
         changes = (np.diff(index, prepend=-1) != 0) | (np.diff(level.bins(k), prepend=0) != 0)
@@ -157,25 +157,25 @@ def nodes(tree: Sequence[Stage], index: np.ndarray, k: np.ndarray) -> list[np.nd
 
 
 def outlier_symbol(first: Stage, index: np.ndarray, k: np.ndarray) -> np.ndarray:
-    """The first level's symbol (int32) of integers outside their table: as far outside its bins as k is outside."""
+    """The first level's symbol (int32) of integers outside their table: as far outside its bins as k is outside it."""
     least, greatest = _ends(index)
     return np.where(k < least, k - least, k - greatest - 1 + first.tables.size[index])
 
 
 def outlier_value(first: Stage, index: np.ndarray, symbol: np.ndarray) -> np.ndarray:
-    """The integer (int32) that :func:`outlier_symbol` made the symbol of."""
+    """The integer (int32) for a symbol of :func:`outlier_symbol`."""
     least, greatest = _ends(index)
     return np.where(symbol < 0, symbol + least, symbol - first.tables.size[index] + greatest + 1)
 
 
 def _ends(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The least and the greatest integer (int32) of the Gaussian table of each scale index."""
+    """The smallest and the largest integer (int32) of the Gaussian table of each scale index."""
     finest = gaussian_tables()
     return finest.minimum[index], finest.minimum[index] + finest.size[index] - 1
 
 
 def _finest_integers(finest: Tables) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(scale index, integer, count) of every entry of the Gaussian tables, and one entry more for outliers."""
+    """(scale index, integer, count) of every entry of the Gaussian tables, and a last entry for outliers."""
     index = np.repeat(np.arange(len(finest)), finest.size)
     place = np.arange(len(index)) - np.repeat(np.cumsum(finest.size) - finest.size, finest.size)
     k, count = finest.minimum[index] + place, _count(finest, finest.start[index] + place)
@@ -187,7 +187,7 @@ def _count(tables: Tables, at: np.ndarray) -> np.ndarray:
 
 
 def _centroid(low: np.ndarray, high: np.ndarray, sigma: np.ndarray) -> np.ndarray:
-    """E[x | low - 1/2 < x < high + 1/2] of x ~ N(0, sigma), exact in the tails too; low itself where low == high.
+    """E[x | low - 1/2 < x < high + 1/2] of x ~ N(0, sigma), accurate in the tails too; low itself where low == high.
 
     A bin holds integers of one sign, or is symmetric.
     """
@@ -201,5 +201,5 @@ def _centroid(low: np.ndarray, high: np.ndarray, sigma: np.ndarray) -> np.ndarra
 
 def _int32(values: np.ndarray) -> np.ndarray:
     values = values.astype(np.int32)
-    values.flags.writeable = False  # they are cached
+    values.flags.writeable = False  # cached, so shared
     return values

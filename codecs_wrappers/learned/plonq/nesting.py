@@ -1,8 +1,8 @@
-"""What levels that do not nest would cost (PLONQ, section 3): ideal code lengths of a latent refined level by level.
+"""The cost of levels that do not nest (PLONQ, section 3): ideal code lengths of a latent refined level by level.
 
-An element known to be in the bins of all levels so far is in their intersection I_k. Refining it from level k - 1 to k
-takes -log2 P(I_k) / P(I_(k-1)) bits, so all levels together take -log2 P(I_K). Of nested levels I_K is the bin of the
-finest; of others it is smaller, and takes more bits than the finest level alone.
+After k levels an element is known to lie in the intersection I_k of its bins. Refining it from level k - 1 to k takes
+-log2 P(I_k) / P(I_(k-1)) bits, so all levels together take -log2 P(I_K). With nested levels I_K is the finest bin;
+otherwise it is smaller, and takes more bits than the finest level alone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GRIDS: dict[str, list[tuple[int, int]]] = {  # (step, centre bin) of each level,
 
 
 def nesting(model: Model, image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of the ideal rate of y, all levels of a grid together, in bit/pixel of ``image`` (uint8, H x W x 3)."""
+    """Rows of the ideal rate of y over all levels of a grid, in bit/pixel of ``image`` (uint8, H x W x 3)."""
     y, _, means, sigma = analysis(model, image)
     residual = (y - mean_values(means)).astype(np.float64)
     scale = np.maximum(sigma / SIGMA_UNIT, SIGMA_MIN)
@@ -46,7 +46,7 @@ def ideal_bits(residual: np.ndarray, sigma: np.ndarray, levels: Sequence[tuple[i
 
 
 def bin_of(x: np.ndarray, step: float, centre: float) -> tuple[np.ndarray, np.ndarray]:
-    """(lower, upper) end of each value's bin: the centre bin is ``centre`` wide, every other one ``step``."""
+    """(lower, upper) ends of each value's bin: the centre bin is ``centre`` wide, every other bin ``step``."""
     number = np.floor((np.abs(x) - centre / 2) / step)  # counted outwards; negative in the centre bin
     near = np.where(number < 0, -centre / 2, centre / 2 + number * step)
     far = centre / 2 + np.maximum(number + 1, 0) * step

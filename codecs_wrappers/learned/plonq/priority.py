@@ -1,8 +1,7 @@
-"""Which refinements of nested quantization come first: those that lower the error most for each bit they are expected
-to cost, and where a decoder puts an element whose bin is coarse.
+"""Ordering by gain, the expected error reduction per expected bit; and the reconstruction of coarse bins.
 
 Everything is a function of an element's parent bin, which encoder and decoder both know, and of integer tables: the
-masses of the bins and the places where they are reconstructed.
+masses of the bins and their reconstruction points.
 """
 
 from __future__ import annotations
@@ -14,16 +13,16 @@ import numpy as np
 
 from codecs_wrappers.learned.plonq.levels import Levels, Stage, stages
 
-STEPS = 16  # of priorities to an octave of gain per bit
+STEPS = 16  # of priority per octave of gain per bit
 HALF = 1 << 15  # the priority of a gain of one squared quantization step per bit
 BLEND_UNIT = 16  # of the way from a bin's conditional mean to its middle
 
 
 @lru_cache(maxsize=32)
 def priorities(levels: Levels) -> tuple[np.ndarray, ...]:
-    """For each level, uint16 by parent: the logarithm of the expected fall of the squared error per expected bit.
+    """For each level, uint16 by parent: the logarithm of the expected error reduction per expected bit.
 
-    Parents are the nodes of the level before, for the first level scale indices; one that has nothing to code has 0.
+    Parents are the nodes of the previous level, or scale indices for the first; one with nothing to code has 0.
     """
     found = []
     before: Stage | None = None
@@ -45,16 +44,16 @@ def priorities(levels: Levels) -> tuple[np.ndarray, ...]:
 
 
 def by_gain(priority: np.ndarray, parents: np.ndarray) -> np.ndarray:
-    """The elements in order of falling priority of their parents, ties in index order. parents: int32, flat."""
+    """The elements in order of decreasing priority of their parents, ties in index order. parents: int32, flat."""
     return np.argsort(np.uint16(0xFFFF) - priority[parents], kind="stable")  # a radix sort
 
 
 @lru_cache(maxsize=64)
-def shown(levels: Levels, blend: int) -> tuple[np.ndarray, ...]:
-    """For each level, int32 by node: where a bin is reconstructed, ``blend`` / BLEND_UNIT of the way to its middle.
+def reconstructions(levels: Levels, blend: int) -> tuple[np.ndarray, ...]:
+    """For each level, int32 by node: its reconstruction, ``blend`` / BLEND_UNIT of the way from its mean to its middle.
 
-    A residual's law has longer tails than the Gaussian of its scale, so the mean of what falls into a coarse bin lies
-    between the Gaussian's and the middle.
+    A residual's distribution has longer tails than the Gaussian of its scale, so the mean over a coarse bin lies
+    between the Gaussian's mean and the bin's middle.
     """
     return tuple(
         _read_only(((BLEND_UNIT - blend) * stage.centroid + blend * stage.midpoint + BLEND_UNIT // 2) // BLEND_UNIT)
@@ -68,5 +67,5 @@ def digest_of(tables: Sequence[np.ndarray]) -> bytes:
 
 
 def _read_only(values: np.ndarray) -> np.ndarray:
-    values.flags.writeable = False  # they are cached
+    values.flags.writeable = False  # cached, so shared
     return values

@@ -10,7 +10,7 @@ from bench.codec import Image
 from bench.studies import Study
 from codecs_wrappers.learned.embedded import LearnedEmbedded
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 CURVE = ("target_bpp", "bpp", "psnr_rgb_db")
 

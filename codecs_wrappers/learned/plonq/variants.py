@@ -1,4 +1,4 @@
-"""Which nested levels and which order serve best: RD curves of variants of PLONQ on images, each from real prefixes.
+"""Comparison of nested levels and orders: RD curves of variants of PLONQ on images, from real prefixes.
 
 `rdbench plonq-levels` compares families of levels, `rdbench plonq-orders` coding units and criteria (PLONQ, figure 4).
 """
@@ -25,7 +25,9 @@ from codecs_wrappers.learned.plonq.ordering import Order
 if TYPE_CHECKING:
     from codecs_wrappers.learned.hyperprior.model import Model
 
-CROP = 256  # pixels a side of what an order by slope is measured on
+AFFECTS_BITSTREAM = False  # so no codec hash covers this code (bench/run/codec_state.py)
+
+CROP = 256  # side in pixels of the crop on which an order by slope is measured
 BPP = (0.1, 0.2, 0.3, 0.45, 0.65, 0.9, 1.2, 1.6, 2.0)
 UNIFORM = levels_of((27, 27), (9, 9), (3, 3), (1, 1))  # the best of those below on validation images: docs/plonq.md
 FAMILIES = (
@@ -50,14 +52,14 @@ FAMILIES = (
     levels_of((27, 29), (9, 11), (3, 5), (1, 1)),
     levels_of((27, 33), (9, 15), (3, 3), (1, 1)),
     levels_of((18, 17), (6, 5), (2, 5), (1, 1)),
-    # uniform: every bin of a level is equally wide
+    # uniform: all bins of a level have equal width
     UNIFORM,
     levels_of((45, 45), (9, 9), (3, 3), (1, 1)),
     levels_of((45, 45), (15, 15), (5, 5), (1, 1)),
     levels_of((45, 45), (15, 15), (3, 3), (1, 1)),
     levels_of((15, 15), (5, 5), (1, 1)),
     levels_of((9, 9), (3, 3), (1, 1)),
-    levels_of((1, 1)),  # no nesting: each element is refined to the end at once
+    levels_of((1, 1)),  # not nested: each element is refined completely at once
 )
 
 
@@ -74,9 +76,9 @@ class Measured(NamedTuple):
 def measure(
     model: Model, name: str, image: Image, variants: Mapping[str, tuple[Levels, Order]], bpp: Sequence[float]
 ) -> Iterator[Measured]:
-    """The prefixes at each rate of ``bpp`` that the bitstream of each variant reaches.
+    """The prefixes of each variant's bitstream at each rate of ``bpp`` that it reaches.
 
-    image: uint8, H x W x 3. An order by slope (dD/dR) is that of the image's middle CROP x CROP pixels: measuring it
+    image: uint8, H x W x 3. An order by slope (dD/dR) is measured on the image's middle CROP x CROP pixels, which
     takes a synthesis for each channel and level, 1,280 in all.
     """
     from bench.metrics import psnr_rgb_db
@@ -96,7 +98,7 @@ def measure(
 
 
 def _with_memory(model: Model) -> Model:
-    """``model`` that runs its hyper-decoder once for each z: the same in all prefixes that hold it."""
+    """A copy of ``model`` that runs its hyper-decoder once for each z, which all prefixes that hold it share."""
     copied, known = copy.copy(model), {}
 
     def hyper(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,7 +111,7 @@ def _with_memory(model: Model) -> Model:
 
 
 def summary(rows: Sequence[Measured]) -> list[dict[str, Any]]:
-    """One dict a variant, best first, against the first variant: the mean over images of BD-rate and BD-PSNR.
+    """One dict per variant, best first, compared with the first variant: BD-rate and BD-PSNR averaged over images.
 
     variant, bd_rate_percent, bd_psnr_db (the area between the curves), least_ and greatest_bd_rate_percent (of an
     image), images (with a value).
@@ -124,9 +126,11 @@ def summary(rows: Sequence[Measured]) -> list[dict[str, Any]]:
     anchor = curves[rows[0].variant]
     table = []
     for variant, images in curves.items():
-        rates = [bd_rate(*anchor[image], *curve).value for image, curve in images.items()]
-        gains = [bd_quality(*anchor[image], *curve).value for image, curve in images.items()]
-        rates, gains = ([value for value in values if value is not None] for values in (rates, gains))
+        measured = [
+            (bd_rate(*anchor[image], *curve), bd_quality(*anchor[image], *curve)) for image, curve in images.items()
+        ]
+        rates = [rate.value for rate, _ in measured if rate.value is not None]
+        gains = [gain.value for _, gain in measured if gain.value is not None]
         if rates and gains:
             table.append(
                 {
@@ -147,12 +151,12 @@ def title(levels: Levels) -> str:
 
 
 def parse_levels(text: str) -> Levels:
-    """Levels from "8,15 4,7 2,3 1,1". Raises UsageError for what is none or does not nest."""
+    """Levels from "8,15 4,7 2,3 1,1". Raises UsageError for other text and for levels that do not nest."""
     try:
         pairs = [tuple(int(value) for value in pair.split(",")) for pair in text.split()]
         return levels_of(*((step, centre) for step, centre in pairs))
     except ValueError as error:
-        raise UsageError(f"levels as pairs of step,centre expected, as in '4,7 2,3 1,1'; got {text!r}") from error
+        raise UsageError(f"--levels: expected pairs of step,centre, as in '4,7 2,3 1,1'; got {text!r}") from error
 
 
 def compare_levels(args: argparse.Namespace) -> None:
@@ -171,7 +175,7 @@ def compare_orders(args: argparse.Namespace) -> None:
             elif criterion != "slope" or args.slope:
                 variants[f"{unit} by {criterion}"] = coding.LEVELS, Order(unit, criterion)
             else:
-                print(f"{unit} by {criterion} left out: 1,280 syntheses an image; --slope asks for it")
+                print(f"{unit} by {criterion} left out: it takes 1,280 syntheses per image; --slope includes it")
     _run(args, variants)
 
 
@@ -191,14 +195,14 @@ def orders(model: Model, image: Image) -> Iterator[dict[str, Any]]:
 
 
 def grids(model: Model, image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of the study behind PLONQ's section 5: uneven levels and the best uniform ones, as :func:`orders`."""
+    """Rows of the study behind PLONQ's section 5: uneven levels and the best uniform ones, as in :func:`orders`."""
     variants = {"uneven": (coding.LEVELS, coding.BY_SIGMA), "uniform": (UNIFORM, coding.BY_SIGMA)}
     for row in measure(model, "", image, variants, BPP):
         yield {"levels": row.variant, **row._asdict()}
 
 
 def breakdown(model: Model, image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of the study behind PLONQ's figure 5(a): what each part of the whole bitstream of ``image`` takes."""
+    """Rows of the study behind PLONQ's figure 5(a): the rate of each part of the whole bitstream of ``image``."""
     bitstream = coding.encode(model, image)
     header = stream.read(bitstream, coding.SCHEME)
     encoder, pixels = RangeEncoder(), image.shape[0] * image.shape[1]

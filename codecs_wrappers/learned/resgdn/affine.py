@@ -1,8 +1,8 @@
-"""ResGDN's quantizer: each channel of a code map in 2^b levels between its least and its greatest value.
+"""ResGDN's quantizer: each channel of a code map in 2^b levels between its minimum and maximum.
 
-The affine quantizer of Krishnamoorthi (arXiv 1806.08342, section 2.1) with a zero point, so that zero is exact:
-x_hat = scale (q - zero_point), q in 0..2^b - 1. Training rounds stochastically (ResGDN, section 2.2), which is right on
-average; the codec rounds to the nearest level.
+The affine quantizer of Krishnamoorthi (arXiv 1806.08342, section 2.1) with a zero point, so that zero is represented
+exactly: x_hat = scale (q - zero_point), q in 0..2^b - 1. Training rounds stochastically (ResGDN, section 2.2), which is
+unbiased; the codec rounds to the nearest level.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Affine:
 def affine_of(x: Tensor, bits: int) -> Affine:
     """The quantizer whose levels span the values of each channel of ``x`` (B, C, H, W) and zero.
 
-    A channel of zeros alone gets scale 1. Raises UsageError for bits outside 1..8.
+    A channel that is all zero gets scale 1. Raises UsageError for bits outside 1..8.
     """
     if bits not in BITS:
         raise UsageError(f"quantizing a code map: expected {BITS[0]} to {BITS[-1]} bits, got {bits}")
@@ -46,8 +46,9 @@ def affine_of(x: Tensor, bits: int) -> Affine:
 
 
 def quantize(x: Tensor, affine: Affine, generator: torch.Generator | None = None) -> Tensor:
-    """The level of each value, integers in 0..2^bits - 1 as float32: the nearest one, or, with a ``generator``,
-    one of the two neighbours at random, the nearer the likelier: unbiased but for the ends of the range.
+    """The level of each value, integers in 0..2^bits - 1 as float32: the nearest level.
+
+    With a ``generator``, one of the two neighbouring levels at random, unbiased except at the ends of the range.
     """
     levels = x / affine.scale
     if generator is None:
@@ -63,10 +64,10 @@ def dequantize(levels: Tensor, affine: Affine) -> Tensor:
 
 
 def fake_quantize(x: Tensor, bits: int, generator: torch.Generator | None = None) -> Tensor:
-    """``x`` quantized and back; in the gradient the rounding is the identity (straight-through estimator).
+    """``x`` quantized and dequantized; its gradient treats rounding as the identity (straight-through estimator).
 
-    The scale keeps its gradient: an error is so many steps, and a wider range makes it larger. Were the error taken for
-    a constant, training would widen the range without end, to drown it.
+    The scale keeps its gradient: an error is a number of steps, so a wider range makes it larger. If the error were
+    treated as a constant, training would widen the range without limit to drown it out.
     """
     affine = affine_of(x, bits)
     quantizer = Affine(affine.scale.detach(), affine.zero_point.detach(), bits)

@@ -1,4 +1,4 @@
-"""ResGDN with its base layer alone, and with both layers."""
+"""ResGDN with only its base layer, and with both layers."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 
 class ResGdnBase(LearnedCodec):
-    """The code map alone, at 1 to 8 bits a sample."""
+    """The code map alone, at 1 to 8 bits per sample."""
 
     scheme = "resgdn"
     extension = ".rdl"
     points = tuple(Point(f"b{bits}", bits=bits) for bits in range(1, 9))
-    parameters = (Parameter("bits", int, (1, 8), "of a sample of the code map"),)
+    parameters: tuple[Parameter, ...] = (Parameter("bits", int, (1, 8), "per sample of the code map"),)
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class ResGdnBase(LearnedCodec):
         role: str = "codec",
         seed: int | None = None,
     ):
-        """entry: of the weights manifest. seed: rounds the code map stochastically instead of to the nearest level."""
+        """entry: of the weights manifest. seed: of stochastic rounding, instead of the nearest level."""
         self.name, self.label, self.description, self.role, self.seed = name, label, description, role, seed
         self.entries = (entry,)
 
@@ -62,7 +62,7 @@ class ResGdnBase(LearnedCodec):
         return coding.encode_base(self.model(self.entries[0]), image, point["bits"], self.seed)
 
     def decode(self, bitstream: bytes) -> Image:
-        """The base layer's picture, of a bitstream of one layer or two."""
+        """The base layer's picture, from a bitstream with or without the second layer."""
         header = stream.read(bitstream, self.scheme)
         from codecs_wrappers.learned.resgdn import coding
 
@@ -75,10 +75,10 @@ def _points(key: str) -> tuple[Point, ...]:
 
 
 class ResGdn(ResGdnBase):
-    """Both layers. An operating point is a bit depth of the code map and the QP of the residual's BPG picture."""
+    """Both layers. An operating point is a bit depth of the code map and a QP for the residual's BPG picture."""
 
     points = _points("points")
-    parameters = (*ResGdnBase.parameters, Parameter("qp", int, (0, 51), "BPG's, of the residual's picture"))
+    parameters = (*ResGdnBase.parameters, Parameter("qp", int, (0, 51), "of the residual's BPG picture"))
 
     def available(self) -> tuple[bool, str]:
         missing = {"libx265", "hevc"} - av.codecs_available
@@ -106,6 +106,6 @@ class ResGdn(ResGdnBase):
 
 
 class ResGdnAllocated(ResGdn):
-    """Both layers, the rate allocated between them as is best in PSNR."""
+    """Both layers, with the rate allocated between them for the best PSNR."""
 
     points = _points("allocated")

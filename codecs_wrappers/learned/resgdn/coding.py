@@ -2,13 +2,13 @@
 
 | part | content |
 |---|---|
-| header | as of every learned bitstream; its parameters: bit depth (1 byte), size of the enhancement layer (4, or 0), |
-| | and of each channel of the code map scale (float32) and zero point (1) |
-| base layer | the code map, losslessly coded by what :mod:`codecs_wrappers.native.codemap` names; CRC-32 |
-| enhancement layer | least and greatest residual (2 + 2, signed), a BPG 4:4:4 file; CRC-32 |
+| header | as in every learned bitstream; its parameters: bit depth (1 byte), size of the enhancement layer (4 bytes), |
+| | and for each channel of the code map its scale (float32) and zero point (1 byte) |
+| base layer | the code map, losslessly coded by :mod:`codecs_wrappers.native.codemap`; CRC-32 |
+| enhancement layer | smallest and largest residual (2 + 2 bytes, signed), a BPG 4:4:4 file; CRC-32 |
 
 Each CRC-32 is over the layer's bytes, the first also over the decoded levels. The bitstream up to the enhancement layer
-decodes by itself: the base layer's picture, 8 bit, which the residual is added to.
+decodes on its own to the base layer's 8-bit picture, to which the residual is added.
 """
 
 from __future__ import annotations
@@ -30,28 +30,30 @@ from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.resgdn import networks as resgdn
 from codecs_wrappers.learned.resgdn.affine import BITS, Affine, affine_of, dequantize, quantize
-from codecs_wrappers.learned.tiles import cut, scaled, tiles
+from codecs_wrappers.learned.tiles import cut, tiles, to_pixels
 from codecs_wrappers.native import bpg, codemap
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 SCHEME = "resgdn"
-TILE = 128  # samples of the code map: 1024 pixels, the largest side of what goes through a network at once
-HALO = 6  # samples of the code map: more than a tile's edge can change (46 pixels in the encoder, 39 in the decoder)
+TILE = 128  # samples of the code map (1024 pixels): the largest side that goes through a network at once
+HALO = 6  # samples of the code map; a tile's edge reaches 46 pixels in the encoder, 39 in the decoder
 _FIXED = struct.Struct(">BI")
 _CHANNEL = struct.Struct(">fB")
 _RANGE = struct.Struct(">hh")
 
 
 class Model:
-    """A ResGDN network ready to code. name: of the manifest's entry; id: the first 4 bytes of its file's sha256."""
+    """A ResGDN network ready to code. name: of the manifest entry; id: the first 4 bytes of its file's sha256."""
 
     def __init__(self, loaded: weights.Weights, device: str | torch.device = "cpu"):
         self.name, self.id = loaded.name, bytes.fromhex(loaded.sha256)[:4]
         self.device = torch.device(device)
-        network = networks.load_weights(resgdn.build(loaded.entry["architecture"]), loaded.state, loaded.name)
-        self.channels = network.architecture.channels
+        network: networks.Network = networks.load_weights(
+            resgdn.build(loaded.entry["architecture"]), loaded.state, loaded.name
+        )
+        self.channels: int = network.architecture.channels
         self.tile = TILE if network.architecture.tiles else 1 << 16
         self.network = network.eval().requires_grad_(False).to(self.device, memory_format=torch.channels_last)
 
@@ -64,12 +66,12 @@ class Model:
         return _load(entry, weights.sha256(entry), str(devices.resolve(device)))
 
     def code_shape(self, height: int, width: int) -> tuple[int, int, int]:
-        """The shape of the code map (h, w, n) of an image of that size."""
+        """The shape (h, w, n) of the code map of an image of that size."""
         rows, columns = (max(size, resgdn.LEAST_SIDE) for size in (height, width))
         return -(-rows // resgdn.STRIDE), -(-columns // resgdn.STRIDE), self.channels
 
     def analyse(self, image: Image) -> Tensor:
-        """The code map, float32 (1, n, h, w) on the CPU. image: uint8, H x W x 3; its edges are repeated as needed."""
+        """The code map, float32 (1, n, h, w) on the CPU. image: uint8, H x W x 3; edges are replicated as needed."""
         height, width, channels = self.code_shape(*image.shape[:2])
         wanted = (height * resgdn.STRIDE, width * resgdn.STRIDE)
         padding = [(0, side - size) for side, size in zip(wanted, image.shape[:2], strict=True)]
@@ -77,7 +79,7 @@ class Model:
         code = torch.empty(1, channels, height, width)
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(height, width, self.tile, HALO):
-                pixels = torch.from_numpy(padded[scaled(outer, resgdn.STRIDE)]).to(self.device)
+                pixels = torch.from_numpy(padded[to_pixels(outer, resgdn.STRIDE)]).to(self.device)
                 x = pixels.permute(2, 0, 1)[None].float().div_(255)  # (1, 3, H, W), channels last in memory
                 code[(..., *target)] = self.network.analyse(x)[(..., *inner)].cpu()
         return code
@@ -89,9 +91,9 @@ class Model:
         code = code.to(self.device)
         with torch.inference_mode(), networks.exact_float32():
             for target, outer, inner in tiles(rows, columns, self.tile, HALO):
-                x = self.network.synthesise(cut(code, outer))[(0, ..., *scaled(inner, resgdn.STRIDE))]
+                x = self.network.synthesise(cut(code, outer))[(0, ..., *to_pixels(inner, resgdn.STRIDE))]
                 samples = x.clamp_(0, 1).mul_(255).round_().to(torch.uint8)
-                image[scaled(target, resgdn.STRIDE)] = samples.permute(1, 2, 0).cpu().numpy()
+                image[to_pixels(target, resgdn.STRIDE)] = samples.permute(1, 2, 0).cpu().numpy()
         return image[:height, :width]
 
 
@@ -102,7 +104,7 @@ def _load(entry: str, sha256: str, device: str) -> Model:
 
 @dataclass(frozen=True)
 class Base:
-    """A base layer as a bitstream without an enhancement layer, and the dequantized code map that it stands for."""
+    """A base layer: a bitstream without enhancement layer, and its dequantized code map."""
 
     model: Model
     bitstream: bytes
@@ -117,10 +119,10 @@ class Base:
 
 
 def encode_base(model: Model, image: Image, bits: int, seed: int | None = None) -> Base:
-    """The base layer of ``image`` (uint8, H x W x 3) with a code map of ``bits`` (1..8) a sample.
+    """The base layer of ``image`` (uint8, H x W x 3) with a code map of ``bits`` (1..8) per sample.
 
-    seed: rounds the code map stochastically, as in training, instead of to the nearest level. Raises UsageError for
-    other bits or an image too large.
+    seed: if given, the code map is rounded stochastically, as in training, instead of to the nearest level. Raises
+    UsageError for other bits or an image that is too large.
     """
     height, width = image.shape[:2]
     stream.check_size(height, width)
@@ -135,7 +137,7 @@ def encode_base(model: Model, image: Image, bits: int, seed: int | None = None) 
 
 
 def enhance(base: Base, image: Image, qp: int) -> tuple[bytes, Image]:
-    """The whole bitstream, and its picture: ``base`` with the residual of ``image`` to its picture, coded at ``qp``.
+    """The whole bitstream and its picture: ``base``, and the residual of ``image`` to its picture coded at ``qp``.
 
     qp: BPG's, 0 (best) .. 51.
     """
@@ -154,7 +156,7 @@ def enhance(base: Base, image: Image, qp: int) -> tuple[bytes, Image]:
 def decode_base(model: Model, bitstream: bytes, header: stream.Header) -> Image:
     """The base layer's picture, uint8 H x W x 3, of a bitstream with or without its enhancement layer.
 
-    Raises BitstreamError for bytes missing or left over and for damage, UnavailableError without its lossless coder.
+    Raises BitstreamError for a truncated or corrupt bitstream, UnavailableError without its lossless coder.
     """
     affine, enhancement_bytes = _unpack(header)
     end = header.size + header.payload_bytes
@@ -164,7 +166,7 @@ def decode_base(model: Model, bitstream: bytes, header: stream.Header) -> Image:
     stream.check_tables(header, _tables(coded))
     if affine.scale.shape[1] != model.channels:
         raise BitstreamError(
-            f"decoding {SCHEME}: the header quantizes {affine.scale.shape[1]} channels, the model has {model.channels}"
+            f"decoding {SCHEME}: expected {model.channels} channels in the header, got {affine.scale.shape[1]}"
         )
     levels = codemap.decode(coded, model.code_shape(header.height, header.width))
     if bitstream[-stream.CHECKSUM_BYTES :] != _base_checksum(levels, coded):
@@ -175,7 +177,7 @@ def decode_base(model: Model, bitstream: bytes, header: stream.Header) -> Image:
 def decode(model: Model, bitstream: bytes, header: stream.Header) -> Image:
     """The picture of both layers, uint8 H x W x 3.
 
-    Raises BitstreamError as :func:`decode_base`, and if there is no whole enhancement layer.
+    Raises BitstreamError as :func:`decode_base` does, and without a complete enhancement layer.
     """
     _, enhancement_bytes = _unpack(header)
     end = header.size + header.payload_bytes
@@ -196,14 +198,14 @@ def decode(model: Model, bitstream: bytes, header: stream.Header) -> Image:
     samples = bpg.decode(layer[_RANGE.size :])
     if samples.shape != base.shape:
         raise BitstreamError(
-            f"decoding {SCHEME}: the enhancement layer is a picture of {samples.shape[1]} x {samples.shape[0]}, the "
-            f"base layer one of {base.shape[1]} x {base.shape[0]}"
+            f"decoding {SCHEME}: expected an enhancement layer of {base.shape[1]} x {base.shape[0]} as the base layer, "
+            f"got {samples.shape[1]} x {samples.shape[0]}"
         )
     return _sum(base, samples, low, high)
 
 
 def enhancement_bytes(bitstream: bytes) -> int:
-    """The size of a bitstream's enhancement layer, checksum included."""
+    """The size in bytes of a bitstream's enhancement layer, including its checksum."""
     return _unpack(stream.read(bitstream, SCHEME))[1]
 
 
@@ -213,7 +215,7 @@ def _to_samples(residual: np.ndarray, low: int, high: int) -> Image:
 
 
 def _sum(base: Image, samples: Image, low: int, high: int) -> Image:
-    """The base layer's picture plus the residual that the samples stand for, clipped to 0..255."""
+    """The base layer's picture plus the residual that the samples represent, clipped to 0..255."""
     residual = np.rint(samples * ((high - low) / 255)) + low
     return np.clip(base + residual, 0, 255).astype(np.uint8)
 
@@ -228,7 +230,7 @@ def _base_checksum(levels: np.ndarray, coded: bytes) -> bytes:
 
 
 def _tables(coded: bytes) -> bytes:
-    """4 bytes for the lossless coder of a code map: a change of the context coder is another coder."""
+    """4 bytes that identify the lossless coder of a code map; a changed context coder counts as another."""
     method = codemap.method_of(coded)
     return hashlib.sha256((codemap.version(method) if method == "context" else method).encode()).digest()[:4]
 
@@ -241,7 +243,7 @@ def _pack(affine: Affine, enhancement_bytes: int) -> bytes:
 
 def _unpack(header: stream.Header) -> tuple[Affine, int]:
     """The quantizer and the size of the enhancement layer. Raises BitstreamError for what no encoder writes."""
-    fault = BitstreamError(f"decoding {SCHEME}: the header's parameters describe no quantizer")
+    fault = BitstreamError(f"decoding {SCHEME}: the header's parameters do not describe a quantizer")
     rest = header.parameters[_FIXED.size :]
     if len(header.parameters) < _FIXED.size or not rest or len(rest) % _CHANNEL.size:
         raise fault

@@ -1,4 +1,4 @@
-"""`rdbench resgdn-points`: finds ResGDN's operating points (points.py) on a validation set."""
+"""`rdbench resgdn-points`: determines ResGDN's operating points (points.py) on a validation set."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from codecs_wrappers.learned.resgdn.points import PATH, QPS
 if TYPE_CHECKING:
     from codecs_wrappers.learned.resgdn.coding import Model
 
-AFFECTS_BITSTREAM = False  # so no codec hash covers this code (bench/run/codec_state.py)
-SHARES = (0.02, 0.34, 0.52, 0.68, 0.76)  # of the residual in the rate, at the paper's five points
-BITS = (2, 3, 4, 5, 6)  # METHODS.md C3
+AFFECTS_BITSTREAM = False  # no codec hash covers this code (bench/run/codec_state.py)
+SHARES = (0.02, 0.34, 0.52, 0.68, 0.76)  # the residual's share of the rate at the paper's five points (section 3)
+BITS = (2, 3, 4, 5, 6)  # the paper's five depths are lost in its text
 ALLOCATED_QPS = (51, 45, 39, 34, 30, 27, 24, 21)
-LEAST_SLOPE = 1.0  # dB for a bit/pixel: beyond that, more depth only costs
+LEAST_SLOPE = 1.0  # dB per bit/pixel: beyond that, more depth only costs rate
 _COMMENT = (
-    "# Written by `rdbench resgdn-points`: bits of the code map, QP of the residual, and what they gave on average.\n"
+    "# Written by `rdbench resgdn-points`: bits of the code map, QP of the residual, and the averages they gave.\n"
 )
 
 
 def choose(
     model: Model, images: Sequence[Image], bits: Sequence[int] = BITS, shares: Sequence[float] = SHARES
 ) -> list[dict[str, Any]]:
-    """For each bit depth the point whose residual has most nearly the share wanted, and what it gave.
+    """For each bit depth the point whose residual's share is nearest to the wanted one, with its averages.
 
-    Rates are means over ``images`` (uint8, H x W x 3) of each one's bit/pixel, shares those of the mean rates. The rate
-    falls with the QP, so bisection finds it.
+    Rates are means over ``images`` (uint8, H x W x 3) in bit/pixel, shares those of the mean rates. The rate falls as
+    the QP rises, so bisection finds the point.
     """
     return [_choose(model, images, depth, share) for depth, share in zip(bits, shares, strict=True)]
 
@@ -68,9 +68,9 @@ def _choose(model: Model, images: Sequence[Image], bits: int, wanted: float) -> 
 def allocate(
     model: Model, images: Sequence[Image], bits: Sequence[int] = BITS, qps: Sequence[int] = ALLOCATED_QPS
 ) -> list[dict[str, Any]]:
-    """Of all pairs of a bit depth and a QP those on the upper convex hull of (mean bit/pixel, mean PSNR), by rate.
+    """The pairs of a bit depth and a QP on the upper convex hull of (mean bit/pixel, mean PSNR), by increasing rate.
 
-    Each has the best PSNR minus weighted rate for some weight (Shoham and Gersho 1988) of ``LEAST_SLOPE`` or more.
+    Each maximises PSNR minus weight times rate for some weight (Shoham and Gersho 1988) of ``LEAST_SLOPE`` or more.
     """
     from bench.metrics import psnr_rgb_db
     from codecs_wrappers.learned.resgdn.coding import encode_base, enhance
@@ -106,7 +106,7 @@ def write(
     facts: Mapping[str, Any],
     path: Path = PATH,
 ) -> Path:
-    """The file that :func:`read` reads. facts: which weights and images the points were chosen with."""
+    """Write the file that points.py reads. facts: the weights and images that the points were chosen with."""
     import yaml
 
     lists = {"points": [dict(point) for point in points], "allocated": [dict(point) for point in allocated]}
@@ -121,21 +121,21 @@ def add_commands(subparsers: Any) -> None:
         main,
         "For each bit depth of the code map, find the QP at which the residual has the paper's share; and the pairs of "
         "depth and QP that are best in PSNR.",
-        argument("images", nargs="+", metavar="IMAGE", help="folders or files, in no test set"),
+        argument("images", nargs="+", metavar="IMAGE", help="folders or files, not of a test set"),
         argument("--entry", default="resgdn", help="of the weights manifest (default: resgdn)"),
-        argument("--bits", nargs="+", type=int, default=BITS, help="one depth a point (default: 2 3 4 5 6)"),
-        argument("--shares", nargs="+", type=float, default=SHARES, help="one a point, 0..1 (default: the paper's)"),
-        argument("--every", type=count, default=1, metavar="N", help="take every Nth image only"),
-        argument("--out", type=Path, default=PATH, help=f"default: {PATH.name} beside the weights"),
+        argument("--bits", nargs="+", type=int, default=BITS, help="one depth per point (default: 2 3 4 5 6)"),
+        argument("--shares", nargs="+", type=float, default=SHARES, help="one per point, 0..1 (default: the paper's)"),
+        argument("--every", type=count, default=1, metavar="N", help="take only every Nth image"),
+        argument("--out", type=Path, default=PATH, help=f"default: {PATH.name} next to the weights"),
         example="rdbench resgdn-points DATA/held_out --every 5",
     )
 
 
 def main(args: argparse.Namespace) -> int:
-    """Choose, write and show the points that ``args`` ask for. Raises UsageError for what they cannot."""
+    """Choose, write and print the points that ``args`` ask for. Raises UsageError for inconsistent arguments."""
     if len(args.bits) != len(args.shares):
         raise UsageError(
-            f"choosing points: as many --bits as --shares expected, got {len(args.bits)}, {len(args.shares)}"
+            f"choosing points: expected as many --bits as --shares, got {len(args.bits)}, {len(args.shares)}"
         )
     from codecs_wrappers.learned.resgdn.coding import Model
     from codecs_wrappers.learned.training.data import crops

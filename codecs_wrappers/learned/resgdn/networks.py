@@ -2,9 +2,9 @@
 
 Encoder and decoder have five stages each. An encoder stage is a convolution, then GDN, and in stages 2 to 4, which
 halve the resolution, a residual block; a decoder stage mirrors it: inverse GDN, then a transposed convolution, and in
-stages 2 to 4 a residual block. With the blocks of two convolutions that makes eleven convolutions a side. The code map
-has one sample of each channel for 8 x 8 pixels. Widths, kernels and the range of the input are not in the paper; those
-here follow its author's DSSLIC (METHODS.md C1).
+stages 2 to 4 a residual block. With the blocks' two convolutions each, that makes eleven convolutions per side. The
+code map has one sample per channel for 8 x 8 pixels. Widths, kernels and the input range are not in the paper; those
+here follow the code of its author's DSSLIC (github.com/makbari7/DSSLIC).
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from codecs_wrappers.learned.hyperprior.library import GDN
 
 FAMILY = "resgdn"
 STRIDE = 8  # pixels a side of one sample of the code map
-LEAST_SIDE = 16  # of a padded image: instance normalisation needs more than one sample a channel
-MOST_CHANNELS = 50  # of the code map: what the bitstream's header holds
+LEAST_SIDE = 16  # of a padded image: instance normalisation needs more than one sample per channel
+MOST_CHANNELS = 50  # of the code map: the most that fit the bitstream's header
 ACTIVATIONS = ("gdn", "relu")
 BLOCKS = ("resgdn", "resrelu", "none")
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What a network is.
+    """The settings of a network.
 
     widths: channels after stages 1 to 4; the paper-like ones are 64, 128, 256, 512. channels: of the code map.
     activation: ``gdn``, or ``relu`` for instance normalisation and ReLU with tanh at both ends (the paper's ReLU
@@ -62,20 +62,21 @@ class Architecture:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Architecture:
-        """From a mapping as yaml gives it. Raises UsageError for an unknown key or value."""
+        """From a mapping read from yaml. Raises UsageError for an unknown key or value."""
         known = {f.name for f in fields(cls)}
         if unknown := sorted(set(values) - known):
             raise UsageError(f"network {FAMILY}: unknown key {unknown[0]!r}; known are {', '.join(sorted(known))}")
-        return cls(**{key: tuple(value) if key == "widths" else value for key, value in values.items()})
+        given: dict[str, Any] = {key: tuple(value) if key == "widths" else value for key, value in values.items()}
+        return cls(**given)
 
     def to_dict(self) -> dict[str, Any]:
-        """As a manifest keeps it."""
+        """As stored in the manifest."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return {"family": self.family, **values, "widths": list(self.widths)}
 
     @property
     def tiles(self) -> bool:
-        """Whether a part of an image can be coded as within the whole: not with instance normalisation."""
+        """Whether the network can be applied in tiles: not with instance normalisation, which sees the whole image."""
         return self.activation == "gdn"
 
 
@@ -137,7 +138,7 @@ class ResGdn(nn.Module):
 
 
 class Stage(nn.Module):
-    """A convolution with its activation after it (before it, if inverse), then a residual block or nothing."""
+    """A convolution, followed (if inverse, preceded) by its activation, then a residual block or nothing."""
 
     def __init__(self, convolution: nn.Module, activation: nn.Module, block: nn.Module | None, inverse: bool = False):
         super().__init__()
@@ -159,7 +160,7 @@ class Residual(nn.Sequential):
 def build(architecture: Mapping[str, Any]) -> ResGdn:
     """A new network from ``{"family": "resgdn", "widths": [16, 32, 64, 128], "channels": 8}``, freshly initialised.
 
-    Raises UsageError for what is no such architecture.
+    Raises UsageError for any other architecture.
     """
     return ResGdn(Architecture.of(architecture))
 

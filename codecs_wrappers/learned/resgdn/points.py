@@ -1,8 +1,8 @@
 """ResGDN's operating points: for each bit depth of the code map, the QP that gives the residual the paper's share.
 
-The paper has five points with five bit depths and five QPs, lost in the text; what is known is the residual's share of
-the rate at each, 2 to 76 % (section 3). How to allocate the rate best, it leaves as a future topic (section 4): the
-second list has pairs of depth and QP that no mixture of others beats. `rdbench resgdn-points` found both.
+The bit depths and QPs of the paper's five points are lost in its text; what is known is the residual's share of the
+rate at each, 2 to 76 % (section 3). The paper leaves the best rate allocation as a future topic (section 4); the second
+list has the pairs of depth and QP that no mixture of others beats. `rdbench resgdn-points` determines both lists.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ QPS = range(52)
 
 
 def read(path: Path = PATH, key: str = "points") -> list[dict[str, Any]]:
-    """The paper's ``points`` or the ``allocated`` ones, by rising rate: at least ``bits`` and ``qp`` of each.
+    """The paper's ``points`` or the ``allocated`` ones, by increasing rate: at least ``bits`` and ``qp`` of each.
 
-    Raises UsageError for a wrong file.
+    Raises UsageError for an invalid file.
     """
     import yaml
 

@@ -1,4 +1,4 @@
-"""Tables of ResGDN beside its RD curves: rate of its layers, times of its parts, rounding, trainings, channels."""
+"""Studies of ResGDN: rate of its layers, times of its parts, rounding, trainings, channels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.studies import Study
 from codecs_wrappers.learned.resgdn import points
 from codecs_wrappers.learned.resgdn.codec import ResGdn, ResGdnBase
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 LAYERS = ("point", "base_bpp", "residual_bpp", "bpp", "residual_share", "paper_share")
 TIMES = ("part", "point", "ms", "ms_least", "ms_most", "pixels", "threads", "device")
@@ -23,12 +23,12 @@ ROUNDING = ("rounding", "bits", "greatest_bias_steps", "zero_error")
 CONVERGENCE = ("network", "step", "loss")
 CHANNELS = ("channels", "bits", "target_bpp", "bpp", "psnr_rgb_db")
 REPEATS = 5  # after one warm-up call
-DRAWS = 10_000  # of a rounding: the mean of so many lies within 0.02 steps of the expected value
+DRAWS = 10_000  # of a rounding: their mean is within 0.02 steps of the expected value
 CURVES = Path(__file__).parents[1] / "weights" / "curves"
 
 
 def studies(codec: ResGdn, short: Sequence[str]) -> list[Study]:
-    """The studies of ``codec``. short: the manifest's entries of the short trainings, which also name codecs."""
+    """The studies of ``codec``. short: manifest entries of the short trainings, also the names of their codecs."""
     by_channels = {
         "8 channels": ResGdnBase("resgdn_short", "", "", "resgdn_short"),
         "4 channels": ResGdnBase("resgdn_short_n4", "", "", "resgdn_short_n4"),
@@ -65,7 +65,7 @@ def studies(codec: ResGdn, short: Sequence[str]) -> list[Study]:
 
 
 def layers(codec: ResGdn, image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of the rate of both layers at every point, and the residual's share of it beside the paper's (0..1)."""
+    """Rows of the rate of both layers at every point, and the residual's share (0..1) next to the paper's."""
     from codecs_wrappers.learned.resgdn.coding import enhancement_bytes
 
     pixels = image[..., 0].size
@@ -81,8 +81,8 @@ def layers(codec: ResGdn, image: Image) -> Iterator[dict[str, Any]]:
 def times(codec: ResGdn, image: Image) -> Iterator[dict[str, Any]]:
     """Rows of the milliseconds that encoder, quantizer and decoder take: the parts the paper times (section 3).
 
-    The quantizer makes levels of the code map and values of the levels, at the middle one of the codec's points. The
-    lossless coder and the residual layer are in none of them; the codec's own times have those.
+    The quantizer turns the code map into levels and back, at the middle one of the codec's points. None includes the
+    lossless coder or the residual layer; the codec's own times do.
     """
     import torch
 
@@ -108,7 +108,7 @@ def times(codec: ResGdn, image: Image) -> Iterator[dict[str, Any]]:
 
 
 def _milliseconds(run: Callable[[], object]) -> tuple[float, float, float]:
-    """Median, least and most of REPEATS calls. Every part ends with its result in the CPU's memory."""
+    """Median, minimum and maximum of REPEATS calls. Every part ends with its result in the CPU's memory."""
     run()
     taken = []
     for _ in range(REPEATS):
@@ -119,9 +119,9 @@ def _milliseconds(run: Callable[[], object]) -> tuple[float, float, float]:
 
 
 def rounding(image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of how far the mean of many roundings lies from the value, at worst, in steps; and what becomes of zero.
+    """Rows of the largest bias of the mean of many roundings, in steps, and of the error of zero.
 
-    Both are properties of the quantizer: of values across its range, the same for every image.
+    Both are properties of the quantizer over its whole range, the same for every image.
     """
     import torch
 
@@ -141,7 +141,7 @@ def rounding(image: Image) -> Iterator[dict[str, Any]]:
 
 
 def convergence(entries: Sequence[str], image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of the validation loss of trainings at the steps, past the start, that all of them were validated at."""
+    """Rows of the validation loss at all steps, except the start, at which every training was validated."""
     curves: dict[str, dict[int, float]] = {}
     for entry in entries:
         with open(CURVES / f"{entry}.csv", encoding="utf-8", newline="") as file:
@@ -155,8 +155,8 @@ def convergence(entries: Sequence[str], image: Image) -> Iterator[dict[str, Any]
 def channels(codecs: Mapping[str, ResGdnBase], image: Image) -> Iterator[dict[str, Any]]:
     """Rows of rate and quality of the base layer alone, of code maps with different numbers of channels, 2 to 8 bits.
 
-    target_bpp: the rate before lossless coding, bits times channels for each 8 x 8 pixels. One bit is left out: what it
-    gives is no picture (10 to 15 dB).
+    target_bpp: the rate before lossless coding, bits times channels per 8 x 8 pixels. One bit is omitted: its pictures
+    are useless (10 to 15 dB).
     """
     from bench.metrics import psnr_rgb_db
 

@@ -1,1 +1,1 @@
-"""STanH: quantizers that are a sum of tanh, on a mean-scale hyperprior or on the CNN of Zou et al. 2022."""
+"""STanH: quantizers that are sums of tanh, on a mean-scale hyperprior or on the CNN of Zou et al. 2022."""

@@ -1,7 +1,6 @@
-"""Networks under other quantizers than rounding: latents, and the entropy parameters of y in parts.
+"""Networks under quantizers other than rounding: their latents, and the entropy parameters of y in parts.
 
-All parts of a mean-scale hyperprior are one; those of Zou et al.'s CNN are its ten slices, each predicted from slices
-before it.
+A mean-scale hyperprior has one part; Zou et al.'s CNN has ten, its slices, each predicted from earlier ones.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ from codecs_wrappers.learned.hyperprior.networks import LATENT_STRIDE, STRIDE
 from codecs_wrappers.learned.stanh.wacnn import Slice, build
 
 Shape = tuple[int, int, int]
-OWN = "network."  # what the names of a network's tensors begin with, beside its quantizers
+OWN = "network."  # prefix of a network's tensors in a file that also holds quantizers
 
 
 @dataclass(eq=False)
 class Part:
-    """The entropy parameters of some channels of y, and once they are known the channels themselves.
+    """The entropy parameters of some channels of y, and the channels themselves once they are known.
 
     means: int32 in 1/MEAN_UNIT; sigma: int64 in 1/SIGMA_UNIT; y_hat: float32; all (channels, h, w).
     """
@@ -51,13 +50,16 @@ class Backbone(Protocol):
     name: str
     id: bytes
 
+    def __hash__(self) -> int:
+        """By identity: tables are cached per backbone."""
+
     def latents(self, image: Image) -> tuple[np.ndarray, np.ndarray]:
-        """y: float32 (M, h, w); z: float64 (N, h/4, w/4), less the medians."""
+        """y: float32 (M, h, w); z: float64 (N, h/4, w/4), relative to the medians."""
 
     def parts(self, z_hat: np.ndarray) -> Iterator[Part]:
-        """The parts of y in coding order. The caller sets ``y_hat`` of each before it asks for the next.
+        """The parts of y in coding order. The caller sets ``y_hat`` of each before taking the next.
 
-        z_hat: float64, less the medians. Once all were asked for, every ``y_hat`` is as synthesis wants it.
+        z_hat: float64, relative to the medians. After the last part, every ``y_hat`` is ready for synthesis.
         """
 
     def synthesise(self, y_hat: np.ndarray, height: int, width: int) -> Image:
@@ -71,7 +73,7 @@ class Backbone(Protocol):
 
 
 class MeanScaleBackbone:
-    """A mean-scale hyperprior: one part, its parameters in exact integers."""
+    """A mean-scale hyperprior: one part, with parameters in exact integers."""
 
     def __init__(self, model: Model):
         self.model, self.name, self.id = model, model.name, model.id
@@ -88,8 +90,8 @@ class MeanScaleBackbone:
 class WacnnBackbone:
     """Zou et al.'s CNN: ten parts. Their parameters come from networks in float64 on the CPU, rounded to integers.
 
-    That is no exact arithmetic, but a difference of 1e-12 between two machines changes an integer once in 10^10; the
-    bitstream's checksum then says so.
+    This arithmetic is not exact, but a difference of 1e-12 between two machines changes one integer in 10^10, and the
+    bitstream's checksum then detects it.
     """
 
     def __init__(self, loaded: weights.Weights, device: torch.device):
@@ -137,7 +139,7 @@ class WacnnBackbone:
 
 
 def load_backbone(entry: str, device: str = "auto") -> Backbone:
-    """The backbone of a manifest entry on ``device``, kept for the next call. Raises as ``Model.load`` does."""
+    """The backbone of a manifest entry on ``device`` (cached). Raises as ``Model.load`` does."""
     return _load(entry, weights.sha256(entry), str(devices.resolve(device)))
 
 
@@ -150,7 +152,7 @@ def _load(entry: str, sha256: str, device: str) -> Backbone:
 
 
 def load_network(entry: str) -> weights.Weights:
-    """The weights of an entry's network; those trained together with quantizers are taken out of their common file."""
+    """The weights of an entry's network, extracted from the common file if it was trained together with quantizers."""
     loaded = weights.load(entry)
     own = loaded.entry["architecture"].get("network")
     if not own:
@@ -164,7 +166,7 @@ def _state(prior: torch.nn.Module) -> State:
 
 
 def _take_over(done: tuple[Part, Slice] | None) -> None:
-    """Give a part its latent with the predicted residual added."""
+    """Give a part its latent including the predicted residual."""
     if done:
         part, predicted = done
         part.y_hat = predicted.y_hat[0].float().numpy()

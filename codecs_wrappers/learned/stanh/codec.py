@@ -1,4 +1,4 @@
-"""The rates of a STanH codec: which network and which quantizers each operating point takes."""
+"""The rates of a STanH codec: the network and the quantizers of each operating point."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from codecs_wrappers.learned.stanh.coding import Pair
 
 LADDER = {"0.00513": 0.00513, "0.0089": 0.0089, "0.0154": 0.01538, "0.0277": 0.0277, "0.0513": 0.0513, "0.1538": 0.1538}
-ANCHORS = {  # by their number: the rates whose own network is kept
+ANCHORS = {  # by number of anchors: the rates with a network of their own
     1: ("0.1538",),
     2: ("0.0154", "0.1538"),
     3: ("0.00513", "0.0154", "0.1538"),
@@ -27,7 +27,13 @@ ANCHORS = {  # by their number: the rates whose own network is kept
     5: ("0.00513", "0.0089", "0.0154", "0.0277", "0.1538"),
     6: tuple(LADDER),
 }
-MS_SSIM_LADDER = {"4.58": 4.58, "8.73": 8.73, "16.64": 16.64, "31.73": 31.73, "60.5": 60.5}  # CompressAI's, inner five
+MS_SSIM_LADDER = {
+    "4.58": 4.58,
+    "8.73": 8.73,
+    "16.64": 16.64,
+    "31.73": 31.73,
+    "60.5": 60.5,
+}  # CompressAI's, the inner five
 MS_SSIM_ANCHORS = ("16.64",)
 _FRACTION_UNIT = 10_000
 _BETWEEN = struct.Struct(">4s4sH")
@@ -36,7 +42,7 @@ _BETWEEN = struct.Struct(">4s4sH")
 def quantizers_of(
     anchors: tuple[str, ...], prefix: str = "stanh", ladder: Mapping[str, float] = LADDER
 ) -> tuple[str, ...]:
-    """The manifest entries of a ladder's rates: anchors, and derivations from the anchor nearest in ln lambda."""
+    """The manifest entries of a ladder's rates: anchors, and derivations of the anchor nearest in ln lambda."""
 
     def name(rate: str) -> str:
         nearest = min(anchors, key=lambda anchor: abs(math.log(ladder[rate] / ladder[anchor])))
@@ -48,8 +54,8 @@ def quantizers_of(
 class Stanh(LearnedCodec, VariableRate):
     """STanH quantizers on frozen networks. Rates whose weights are not in the manifest are left out.
 
-    A point's position counts the rates there are, the lowest is 0; between two of one anchor their quantizers are
-    interpolated, between two of different anchors the nearer is taken.
+    A point's position counts the available rates, the lowest being 0. Between two rates of one anchor the quantizers
+    are interpolated; between rates of different anchors the nearer one is used.
     """
 
     scheme = "stanh"
@@ -65,7 +71,7 @@ class Stanh(LearnedCodec, VariableRate):
         prefix: str = "stanh",
         ladder: Mapping[str, float] = LADDER,
     ):
-        """anchors: the rates of ``ladder`` whose own network is kept, or how many of LADDER's six."""
+        """anchors: the rates of ``ladder`` with a network of their own, or how many of LADDER's six."""
         kept = ANCHORS[anchors] if isinstance(anchors, int) else anchors
         self.name, self.role, self.anchors = name, role, len(kept)
         self.description = f"learned quantizers, {len(kept)} of {len(ladder)} rates with a network of their own"
@@ -92,14 +98,14 @@ class Stanh(LearnedCodec, VariableRate):
         return tuple(dict.fromkeys(self.bases))
 
     def prepare(self) -> None:
-        """Load every network and quantizer and build all tables, so that no image pays for them."""
+        """Load every network and quantizer and build all tables, so that no image bears the cost."""
         from codecs_wrappers.learned.stanh.coding import PairTables
 
         for number in range(len(self.quantizers)):
             PairTables.build(self.pair(number), self.backbone(self.bases[number]))
 
     def backbone(self, entry: str) -> Backbone:
-        """The network of a manifest entry, ready to be coded with (cached)."""
+        """The network of a manifest entry, ready for coding (cached)."""
         from codecs_wrappers.learned.stanh.backbones import load_backbone
 
         return load_backbone(entry, requested_device())
@@ -112,12 +118,12 @@ class Stanh(LearnedCodec, VariableRate):
         return coding.load_pair(*((name, weights.sha256(name)) for name in names), fraction=fraction)
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return stored.instead_of(self.encode_network(image, point)[0], check_image(image), self.scheme)
+        return stored.shorter(self.encode_network(image, point)[0], check_image(image), self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         image = check_image(image)
         bitstream, backbone, latent = self.encode_network(image, point)
-        shorter = stored.instead_of(bitstream, image, self.scheme)
+        shorter = stored.shorter(bitstream, image, self.scheme)
         if shorter is not bitstream:
             return shorter, image.copy()
         return bitstream, backbone.synthesise(latent, *image.shape[:2])
@@ -134,7 +140,7 @@ class Stanh(LearnedCodec, VariableRate):
         return bitstream, backbone, latent
 
     def setting_of(self, point: Point) -> tuple[Backbone, int, float]:
-        """The network of an operating point, the rate at or below it, and the way from there to the next."""
+        """The network of a point, the number of the rate at or below it, and the fraction of the way to the next."""
         position = self.at(point["position"])["position"]
         number = math.floor(position)
         return self.backbone(self.bases[number]), number, position - number
@@ -156,9 +162,11 @@ class Stanh(LearnedCodec, VariableRate):
         return coding.decode(self.backbone(base), self.pair(number, fraction), bitstream, header)
 
     def _number_of(self, parameters: bytes) -> tuple[int, float]:
-        """The rate whose quantizers a header names, and the way to the next one."""
+        """The number of the rate whose quantizers a header names, and the fraction of the way to the next."""
         if len(parameters) not in (4, _BETWEEN.size):
-            raise BitstreamError(f"decoding {self.name}: the header's {len(parameters)} parameter bytes name no rate")
+            raise BitstreamError(
+                f"decoding {self.name}: expected 4 or {_BETWEEN.size} bytes of parameters, got {len(parameters)}"
+            )
         known = [weights.sha256(name)[:8] for name in self.quantizers]
         ids = [parameters[i : i + 4].hex() for i in range(0, len(parameters) - 3, 4)]
         for wanted in ids:
@@ -176,6 +184,6 @@ class Stanh(LearnedCodec, VariableRate):
         if not 0 < fraction < 1 or known.index(ids[1]) != number + 1 or self.bases[number] != self.bases[number + 1]:
             raise BitstreamError(
                 f"decoding {self.name}: the header asks for {fraction:g} of the way between quantizers {ids[0]} and "
-                f"{ids[1]}, which are not neighbours of one anchor here"
+                f"{ids[1]}, which are not neighbouring rates of one anchor here"
             )
         return number, fraction

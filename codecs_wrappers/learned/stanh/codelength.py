@@ -1,4 +1,4 @@
-"""How many bytes a STanH bitstream spends on what, next to the ideal length under its bins' own densities."""
+"""Where the bytes of a STanH bitstream go, compared with the ideal length under the probabilities of its bins."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from codecs_wrappers.learned.hyperprior.coding import channels_of
 from codecs_wrappers.learned.stanh.codec import Stanh
 from codecs_wrappers.learned.stanh.coding import PairTables, quantize
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 
 def code_length(codec: Stanh, image: Image, point: Point) -> CodeLength:

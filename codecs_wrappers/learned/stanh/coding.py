@@ -1,9 +1,8 @@
 """Coding with STanH quantizers on a backbone: integer tables over levels, real bytes.
 
 The symbol of an element is the number of its level, counted from the middle one. Its table depends on the scale index
-for y, on the channel for z; both are built once for each pair of quantizers, from its levels (or thresholds).
-
-What the networks compute, a :class:`Backbone` gives.
+for y and on the channel for z; both are built once for each pair of quantizers, from their levels (or thresholds). A
+:class:`Backbone` gives what the networks compute.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Quantizer:
         return len(self.levels) // 2
 
     def symbols(self, x: np.ndarray) -> np.ndarray:
-        """int32, shape of x: the level of each value, counted from the middle one; a tie falls to the lower level."""
+        """int32, shape of x: the level of each value, counted from the middle; on a threshold, the lower level."""
         numbers = np.searchsorted(self.thresholds.astype(x.dtype), x.ravel())
         return (numbers - self.middle).astype(np.int32).reshape(x.shape)
 
@@ -56,12 +55,12 @@ class Quantizer:
         return self.levels[symbols + self.middle]
 
     def edges(self) -> np.ndarray:
-        """float64 (L + 1,): the bins of the entropy model, the outer ones infinite."""
+        """float64 (L + 1,): the edges of the entropy model's bins, the outermost infinite."""
         inner = (self.levels[1:] + self.levels[:-1]) / 2 if self.bins == "levels" else self.thresholds
         return np.concatenate([[-np.inf], inner, [np.inf]])
 
     def blend(self, other: Quantizer, fraction: float) -> Quantizer:
-        """(1 - fraction) of this and fraction of ``other``, which has as many levels."""
+        """The quantizer ``fraction`` of the way to ``other``, which has as many levels."""
         levels = (1 - fraction) * self.levels + fraction * other.levels
         thresholds = (1 - fraction) * self.thresholds + fraction * other.thresholds
         return Quantizer(np.rint(levels * LEVEL_UNIT) / LEVEL_UNIT, thresholds, self.bins)
@@ -75,9 +74,9 @@ class Pair:
     z: Quantizer
 
     def blend(self, other: Pair, fraction: float) -> Pair:
-        """y's quantizer between this rate and that of ``other``; z's stays, as the authors' (METHODS.md A6).
+        """Interpolate y's quantizer between this rate and that of ``other``; z's stays, as in the authors' code.
 
-        Raises UsageError if they are not of one anchor.
+        Raises UsageError if they do not belong to one anchor.
         """
         if len(self.y.levels) != len(other.y.levels):
             raise UsageError(
@@ -89,9 +88,9 @@ class Pair:
 
 @functools.lru_cache(maxsize=64)
 def load_pair(*entries: tuple[str, str], fraction: float = 0.0) -> Pair:
-    """The pair of a manifest entry, given as (name, sha256), or ``fraction`` of the way to that of a second one.
+    """The pair of a manifest entry, given as (name, sha256), or the pair ``fraction`` of the way to a second entry's.
 
-    Raises UsageError for levels or thresholds that cross, are not finite, or off their grid.
+    Raises UsageError for levels or thresholds that cross, are not finite, or are off their grid.
     """
     (name, _), *further = entries
     if further:
@@ -113,7 +112,7 @@ def load_pair(*entries: tuple[str, str], fraction: float = 0.0) -> Pair:
 
 @dataclass(frozen=True, eq=False)
 class PairTables:
-    """Integer tables of a pair on a backbone: of y one a scale index, of z one a channel, over all their levels."""
+    """Integer tables of a pair on a backbone: one per scale index for y, one per channel for z, over all levels."""
 
     y: Tables
     z: Tables
@@ -121,13 +120,13 @@ class PairTables:
     @staticmethod
     @functools.lru_cache(maxsize=32)
     def build(pair: Pair, backbone: Backbone) -> PairTables:
-        """Probabilities of the levels' bins, tails in the outer levels, each with a count of 1 at least."""
+        """Probabilities of the levels' bins, with the tails in the outer levels and a count of at least 1 each."""
         edges = pair.y.edges() / SCALES[:, None]  # (scales, L + 1)
         y = bin_mass(edges[:, :-1], edges[:, 1:])
         state, medians = backbone.prior()
         logits = cumulative_logits(state, medians[:, None] + pair.z.edges()[1:-1])
         logits = np.pad(logits, ((0, 0), (1, 1)), constant_values=((0, 0), (-np.inf, np.inf)))
-        flip = logits[:, :-1] > 0  # the smaller tail keeps its digits
+        flip = logits[:, :-1] > 0  # so that the smaller tail keeps its precision
         z = expit(np.where(flip, -logits[:, :-1], logits[:, 1:])) - expit(
             np.where(flip, -logits[:, 1:], logits[:, :-1])
         )
@@ -146,7 +145,7 @@ def _tables(pmfs: np.ndarray, middle: int) -> Tables:
 
 @dataclass(frozen=True, eq=False)
 class Latent:
-    """What a bitstream carries and what follows from it. z: symbols; y: the parts, with the symbols of each."""
+    """What a bitstream carries and what follows from it. z: symbols; parts: of y; symbols: of each part."""
 
     z: np.ndarray
     parts: list[Part]
@@ -157,7 +156,7 @@ class Latent:
         return np.concatenate([part.y_hat for part in self.parts])
 
     def integers(self) -> list[np.ndarray]:
-        """All that encoder and decoder have to agree on."""
+        """All integers that encoder and decoder have to agree on."""
         parts = zip(self.symbols, self.parts, strict=True)
         return [self.z, *(array for symbols, part in parts for array in (symbols, part.means, scale_index(part.sigma)))]
 
@@ -175,14 +174,14 @@ def quantize(backbone: Backbone, pair: Pair, image: Image) -> Latent:
 
 
 def _reconstruct(pair: Pair, symbols: np.ndarray, part: Part) -> np.ndarray:
-    """Level plus mean, exact in float32: both lie on coarse grids."""
+    """Level plus mean, exact in float32, since both lie on coarse grids."""
     return pair.y.levels.astype(np.float32)[symbols + pair.y.middle] + mean_values(part.means)
 
 
 def encode(backbone: Backbone, pair: Pair, image: Image, scheme: str, parameters: bytes) -> tuple[bytes, np.ndarray]:
-    """The bitstream of ``image``, and the latent its decoder will synthesise from (float32, M x h x w).
+    """The bitstream of ``image``, and the latent that its decoder synthesises (float32, M x h x w).
 
-    parameters: what the decoder needs to find the pair again. Raises UsageError for an image too large.
+    parameters: what the decoder needs to find the pair. Raises UsageError for an image that is too large.
     """
     height, width = image.shape[:2]
     stream.check_size(height, width)
@@ -197,7 +196,7 @@ def encode(backbone: Backbone, pair: Pair, image: Image, scheme: str, parameters
 
 
 def decode(backbone: Backbone, pair: Pair, bitstream: bytes, header: Header) -> Image:
-    """The image (uint8, H x W x 3) of a bitstream whose header was read.
+    """The image (uint8, H x W x 3) of a bitstream whose header has been read.
 
     Raises BitstreamError for bytes missing or left over, tables of another release, a checksum that does not match.
     """

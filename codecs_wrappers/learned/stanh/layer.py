@@ -1,12 +1,12 @@
-"""STanH: a quantizer whose levels and decision thresholds are learned (Presta et al., arXiv 2410.00557; METHODS.md A).
+"""STanH: a quantizer whose levels and decision thresholds are learned (Presta et al., arXiv 2410.00557).
 
-With levels c_0 < ... < c_{L-1} and thresholds b_0 < ... < b_{L-2}, the hard form, which codes, maps x to c_k, where k
-counts the thresholds below x. The soft form, which trains, turns each step into a hyperbolic tangent:
+With levels c_0 < ... < c_{L-1} and thresholds b_0 < ... < b_{L-2}, the hard form, used for coding, maps x to c_k, where
+k counts the thresholds below x. The soft form, used in training, replaces each step by a hyperbolic tangent:
 
     soft(x) = (c_0 + c_{L-1}) / 2 + sum_i (w_i / 2) tanh(beta (x - b_i)),    w_i = c_{i+1} - c_i,
 
-and meets the hard form as the inverse temperature beta grows. The paper's sum has no constant before it, which makes
-every weight move every level; with ``pinned=False`` that is what is trained. Levels and thresholds are independent.
+and approaches the hard form as the inverse temperature beta grows. The paper's sum has no constant term, so every
+weight moves every level; ``pinned=False`` trains that form. Levels and thresholds are independent.
 """
 
 from __future__ import annotations
@@ -22,27 +22,30 @@ from torch.autograd.function import once_differentiable
 from bench.errors import UsageError
 
 BINS = ("levels", "thresholds")
-OUTER = 1e6  # stands for infinity where a gradient passes
+OUTER = 1e6  # replaces infinity where a gradient passes
 
 
 class STanH(nn.Module):
-    """A scalar quantizer of L = 2 extent + 1 levels, 2 (L - 1) scalars, at first rounding clipped to +-extent.
+    """A scalar quantizer of L = 2 extent + 1 levels, with 2 (L - 1) scalars; it starts as rounding clipped to +-extent.
 
-    The steps between levels and those between thresholds are exponentials of the parameters, so neither can cross, and
-    a step of the optimiser scales them. pinned: the middle level stays where it is, at 0 or where :meth:`take` put it
-    (else the levels are centred on half the sum of the weights, as in the paper). bins: where the bins of the entropy
-    model end, halfway between ``levels`` (the authors' way) or at the ``thresholds``.
+    The steps between levels and between thresholds are exponentials of the parameters, so neither can cross, and the
+    optimiser's steps scale them. pinned: the middle level is fixed, at 0 or where :meth:`take` put it (otherwise the
+    levels are centred on half the sum of the weights, as in the paper). bins: the edges of the entropy model's bins,
+    halfway between ``levels`` (as in the authors' code) or at the ``thresholds``.
 
-    beta, beta_max: the inverse temperature in training mode and the annealing's state.
+    beta, beta_max: the inverse temperature in training mode, and the annealing's state.
     """
 
+    middle: Tensor
     beta: Tensor
     beta_max: Tensor
 
     def __init__(self, extent: int, bins: str = "levels", pinned: bool = True, beta: float = 10.0):
         super().__init__()
         if extent < 1 or bins not in BINS:
-            raise UsageError(f"STanH needs extent >= 1 and bins of {', '.join(BINS)}, got {extent} and {bins!r}")
+            raise UsageError(
+                f"building STanH: expected extent >= 1 and bins {' or '.join(BINS)}, got {extent} and {bins!r}"
+            )
         self.extent, self.bins, self.pinned = extent, bins, pinned
         self.log_weights = nn.Parameter(torch.zeros(2 * extent))
         self.log_gaps = nn.Parameter(torch.zeros(2 * extent - 1))
@@ -74,7 +77,7 @@ class STanH(nn.Module):
         return torch.cat([-outer, inner, outer])
 
     def index(self, x: Tensor) -> Tensor:
-        """int64, shape of x: the level of each value; one that equals a threshold falls to the lower level."""
+        """int64, shape of x: the level of each value; a value on a threshold gets the lower level."""
         return torch.bucketize(x.detach().contiguous(), self.thresholds.detach())
 
     def hard(self, x: Tensor) -> Tensor:
@@ -92,7 +95,7 @@ class STanH(nn.Module):
     def bin(self, x: Tensor, quantized: Tensor) -> tuple[Tensor, Tensor]:
         """(lower, upper): the interval whose probability is the likelihood of ``quantized``, the layer's output for x.
 
-        The bin of x's level, moved along with a soft value from the level it belongs to.
+        The bin of x's level, shifted by as much as a soft value differs from that level.
         """
         index, edges = self.index(x), self.edges
         moved = quantized - self.levels[index]
@@ -100,16 +103,16 @@ class STanH(nn.Module):
 
     @torch.no_grad()
     def gap(self, x: Tensor, soft: Tensor) -> float:
-        """|MSE of ``soft`` - MSE of the hard form| on x: how far training is from coding (METHODS.md A5)."""
+        """|MSE of ``soft`` - MSE of the hard form| on x: how far training is from coding."""
         soft_error, hard_error = ((form - x).square().mean() for form in (soft, self.hard(x)))
         return float((soft_error - hard_error).abs())
 
     @torch.no_grad()
     def take(self, levels: Tensor, thresholds: Tensor) -> None:
-        """Take over levels (L,) and thresholds (L - 1,), as :func:`check` wants them."""
+        """Set the levels (L,) and thresholds (L - 1,), which must pass :func:`check`."""
         check(levels, thresholds, "STanH")
         if len(levels) != len(self.levels):
-            raise UsageError(f"STanH of {len(self.levels)} levels cannot take over {len(levels)}")
+            raise UsageError(f"setting a quantizer: expected {len(self.levels)} levels, got {len(levels)}")
         self.middle.copy_(levels[self.extent])
         self.log_weights.copy_(levels.diff().log())
         self.log_gaps.copy_(thresholds.diff().log())
@@ -119,7 +122,7 @@ class STanH(nn.Module):
 def check(levels: Any, thresholds: Any, name: str) -> None:
     """Raises UsageError unless levels (L odd, L >= 3) and thresholds (L - 1) are finite and strictly ascending.
 
-    Takes tensors or arrays; ``name`` says whose they are.
+    Takes tensors or arrays; ``name`` begins the error messages.
     """
     count = len(levels)
     if count < 3 or count % 2 == 0 or len(thresholds) != count - 1:
@@ -139,15 +142,15 @@ def check(levels: Any, thresholds: Any, name: str) -> None:
 
 
 def extent_for(largest: float) -> int:
-    """The least extent at which no latent of magnitude up to ``largest`` is clipped (METHODS.md A2)."""
+    """The smallest extent at which no latent of magnitude up to ``largest`` is clipped."""
     return max(1, math.ceil(largest - 0.5))
 
 
 class _SumOfSteps(torch.autograd.Function):
-    """soft(x) from levels and thresholds, exact to the dtype's precision, at the cost of the thresholds near x only.
+    """soft(x) from levels and thresholds, exact to the dtype's precision, evaluating only the thresholds near x.
 
-    Far from its threshold a step is 0 or 1 to the last bit, so each value sums the few within reach and begins at the
-    level below them.
+    Far from its threshold a step is 0 or 1 to the last bit, so each value starts at the level below the thresholds
+    within reach and adds only those.
     """
 
     @staticmethod

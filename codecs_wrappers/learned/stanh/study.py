@@ -1,6 +1,6 @@
-"""Tables of STanH beside its RD curves: the function itself, the levels that were learned, and what each rate costs.
+"""Studies of STanH: the function itself, the learned levels, and what each rate costs.
 
-None of them looks at an image's pixels; their rows are the same for every image.
+Except for the code lengths, none depends on an image's pixels; their rows are the same for every image.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from codecs_wrappers.learned.study import code_length_study_with
 if TYPE_CHECKING:
     from codecs_wrappers.learned.codelength import CodeLength
 
-DECIDES_NO_BITS = True
+AFFECTS_BITSTREAM = False
 
 FUNCTION = ("beta", "x", "STanH(x)")
 QUANTIZERS = ("quantizer", "number", "level", "threshold above")
@@ -45,7 +45,7 @@ def _code_length(codec: Stanh, image: Image, point: Point) -> CodeLength:
 
 
 def function(image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of the paper's Fig. 2: the function of 5 levels for a growing inverse temperature, and its hard form."""
+    """Rows of the paper's Fig. 2: the function of 5 levels for increasing inverse temperatures, and its hard form."""
     import torch
 
     from codecs_wrappers.learned.stanh.layer import STanH
@@ -60,7 +60,7 @@ def function(image: Image) -> Iterator[dict[str, Any]]:
 
 
 def quantizers(codec: Stanh, image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of levels and thresholds of y at every rate of ``codec``."""
+    """Rows of the levels and thresholds of y at every rate of ``codec``."""
     for number, entry in enumerate(codec.quantizers):
         y = codec.pair(number).y
         for k, (level, threshold) in enumerate(zip(y.levels, y.thresholds, strict=False)):
@@ -68,7 +68,7 @@ def quantizers(codec: Stanh, image: Image) -> Iterator[dict[str, Any]]:
 
 
 def costs(image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of what each file of weights took: what its training changed, trained scalars, bytes, steps, hours."""
+    """Rows of what each weights file cost: what its training changed, trained scalars, bytes, steps, hours."""
     for name in weights.names():
         entry = weights.entry(name)
         if entry.get("scheme") == "stanh":
@@ -85,9 +85,9 @@ def costs(image: Image) -> Iterator[dict[str, Any]]:
 
 
 def storage(codecs: Iterable[Stanh], image: Image) -> Iterator[dict[str, Any]]:
-    """Rows of what has to be kept, and was trained, for all rates: a network for each, then ``codecs``.
+    """Rows of what all rates need stored and trained: with a network for each rate, then with each of ``codecs``.
 
-    scalars and bytes of the files, hours their training took. Rates without weights are counted in none of them.
+    Scalars and bytes of the files, and hours of training. Rates without weights are not counted.
     """
     networks = {f"mean_scale_{rate}": f"mean_scale_{rate}" for rate in LADDER}
     yield _kept("a network for each rate", networks)
@@ -99,7 +99,7 @@ def storage(codecs: Iterable[Stanh], image: Image) -> Iterator[dict[str, Any]]:
 
 
 def _kept(what: str, network_of: Mapping[str, str]) -> dict[str, Any]:
-    """The row of a set of rates: from the entry of each rate to that of its network, itself where it is one."""
+    """The row of a set of rates. network_of: from each rate's entry to its network's, the same if it is a network."""
     there = [name for name in network_of if weights.available(name)[0]]
     networks = {network_of[name] for name in there}
     files = sorted({*there, *networks})
@@ -114,5 +114,5 @@ def _count(number: int, what: str) -> str:
 
 
 def _scalars(names: Iterable[str]) -> int:
-    """How many numbers the files hold."""
+    """The number of scalars in the files."""
     return sum(tensor.numel() for name in names for tensor in weights.load(name).state.values())

@@ -1,7 +1,7 @@
 """The CNN of Zou et al. 2022 (arXiv 2203.08450): window attention, ten slices, latent residual prediction.
 
-The state dict has the names and shapes of the authors' checkpoints (github.com/Googolxx/STF, "cnn"), so those load. The
-published network has N = 192 and M = 320; other widths keep its proportions.
+The state dict has the names and shapes of the authors' checkpoints (github.com/Googolxx/STF, "cnn"), so they can be
+loaded. The published network has N = 192 and M = 320; other widths keep its proportions.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ with warnings.catch_warnings():  # CompressAI decorates with torch.jit.script, w
     from compressai.models.utils import conv, deconv
 
 SLICES = 10  # of the published network
-SUPPORT = 5  # the first slices, which the parameters of all later ones are predicted from
+SUPPORT = 5  # the number of first slices from which the parameters of all later ones are predicted
 HEADS = 8
-BLOCKED = -100.0  # added to the logits of pixels that only the cyclic shift brought together
+BLOCKED = -100.0  # added to the logits between pixels that are adjacent only through the cyclic shift
 
 
 @dataclass(eq=False)
 class Slice:
-    """Some channels of y: means and scales (B, C, h, w), and once known y_hat; ``scales`` are not bounded below."""
+    """Some channels of y: means and scales (B, C, h, w), and y_hat once known; ``scales`` are not bounded below."""
 
     channels: slice
     means: Tensor
@@ -45,27 +45,41 @@ class Slice:
 
 
 class WACNN(CompressionModel):
-    """Images of sides that are multiples of 64 to latents of M channels at 1/16, hyperlatents of N channels at 1/64.
+    """Images of sides that are multiples of 64 give latents of M channels at 1/16, hyperlatents of N channels at 1/64.
 
-    Raises UsageError for widths that keep no proportion: N in steps of 8, M in steps of 4 times the slices.
+    Raises UsageError for invalid widths: N must be a multiple of 8, M of 4 times the number of slices.
     """
 
     def __init__(self, N: int = 192, M: int = 320, slices: int = SLICES):
         super().__init__()
         if slices < 1 or N % HEADS or M % (4 * slices) or M % HEADS or (M - N) % 4 or not 0 < N <= M:
             raise UsageError(
-                f"network wacnn of {slices} slices needs N in steps of {HEADS} and M >= N in steps of "
+                f"network wacnn of {slices} slices: expected N in steps of {HEADS} and M >= N in steps of "
                 f"{4 * max(slices, 1)}, got N {N} and M {M}"
             )
         self.N, self.M = N, M
         a, b, c = (M - k * (M - N) // 4 for k in (1, 2, 3))  # between M and N
         self.g_a = nn.Sequential(
-            *(conv(3, N), GDN(N), conv(N, N), GDN(N), GatedWindowAttention(N, 8)),
-            *(conv(N, N), GDN(N), conv(N, M), GatedWindowAttention(M, 4)),
+            conv(3, N),
+            GDN(N),
+            conv(N, N),
+            GDN(N),
+            GatedWindowAttention(N, 8),
+            conv(N, N),
+            GDN(N),
+            conv(N, M),
+            GatedWindowAttention(M, 4),
         )
         self.g_s = nn.Sequential(
-            *(GatedWindowAttention(M, 4), deconv(M, N), GDN(N, inverse=True), deconv(N, N), GDN(N, inverse=True)),
-            *(GatedWindowAttention(N, 8), deconv(N, N), GDN(N, inverse=True), deconv(N, 3)),
+            GatedWindowAttention(M, 4),
+            deconv(M, N),
+            GDN(N, inverse=True),
+            deconv(N, N),
+            GDN(N, inverse=True),
+            GatedWindowAttention(N, 8),
+            deconv(N, N),
+            GDN(N, inverse=True),
+            deconv(N, 3),
         )
         self.h_a = _with_gelu(conv3x3(M, M), conv3x3(M, a), conv3x3(a, b, 2), conv3x3(b, c), conv3x3(c, N, 2))
         self.h_mean_s, self.h_scale_s = (
@@ -81,9 +95,9 @@ class WACNN(CompressionModel):
         self.gaussian_conditional = GaussianConditional(None)
 
     def slices(self, z_hat: Tensor) -> Iterator[Slice]:
-        """The slices of y in coding order; the caller sets each one's ``y_hat`` before it asks for the next.
+        """The slices of y in coding order; the caller sets each one's ``y_hat`` before taking the next.
 
-        When the next is asked for, ``y_hat`` has its predicted residual added.
+        Taking the next adds the predicted residual to ``y_hat``.
         """
         means, scales = self.h_mean_s(z_hat), self.h_scale_s(z_hat)  # (B, M, h, w)
         known: list[Tensor] = []
@@ -100,7 +114,7 @@ class WACNN(CompressionModel):
 
 
 class GatedWindowAttention(nn.Module):
-    """x + a(x) sigmoid(b(x)), where b begins with attention in shifted windows (the authors' Win_noShift_Attention)."""
+    """x + a(x) sigmoid(b(x)); b begins with attention in shifted windows (the authors' Win_noShift_Attention)."""
 
     def __init__(self, channels: int, window: int):
         super().__init__()
@@ -146,6 +160,8 @@ class ShiftedWindows(nn.Module):
 class WindowAttention(nn.Module):
     """Multi-head self-attention of the pixels of a window, with a learned bias for each relative position."""
 
+    relative_position_index: Tensor
+
     def __init__(self, channels: int, window: int):
         super().__init__()
         self.relative_position_bias_table = nn.Parameter(torch.empty((2 * window - 1) ** 2, HEADS))
@@ -169,7 +185,7 @@ class WindowAttention(nn.Module):
 
 @functools.lru_cache(maxsize=32)
 def _mask(height: int, width: int, window: int, device: torch.device) -> Tensor:
-    """(windows, pixels, pixels): BLOCKED between pixels of a shifted window that the image has far apart, else 0."""
+    """(windows, pixels, pixels): BLOCKED between pixels of a window that are far apart in the image, else 0."""
     place = torch.arange(max(height, width), device=device)
     rows, columns = (
         (place[:side] >= side - window).int() + (place[:side] >= side - window // 2) for side in (height, width)
@@ -180,7 +196,7 @@ def _mask(height: int, width: int, window: int, device: torch.device) -> Tensor:
 
 
 def _with_gelu(*layers: nn.Module) -> nn.Sequential:
-    """The layers with a GELU between each two."""
+    """The layers with a GELU between each pair."""
     return nn.Sequential(*[each for layer in layers for each in (layer, nn.GELU())][:-1])
 
 
@@ -190,7 +206,7 @@ def _slice_transform(inputs: int, width: int) -> nn.Sequential:
     return _with_gelu(*(conv(here, there, kernel_size=3, stride=1) for here, there in itertools.pairwise(widths)))
 
 
-def build(architecture: Mapping[str, Any]) -> nn.Module:
+def build(architecture: Mapping[str, Any]) -> networks.Network:
     """As :func:`networks.build`, and the family ``wacnn``."""
     if architecture.get("family") != "wacnn":
         return networks.build(architecture)

@@ -1,8 +1,8 @@
-"""Branches: what a trunk's weights are worth once the learning rate has decayed, at its own rate or at another.
+"""Branches: training on from a trunk with a decaying learning rate, at the trunk's rate weight or another.
 
-A trunk never decays. A branch copies its last checkpoint, trains on with a budget, decays, and exports weights that
-are ready to ship; the trunk stays as it is. A branch to another rate weight starts from the trunk's average with the
-latent rescaled, in the widths of the model that has that rate weight.
+A trunk's learning rate never decays. A branch copies its last checkpoint, continues training with a budget, decays, and
+exports weights that are ready to ship; the trunk is unchanged. A branch to another rate weight starts from the trunk's
+average with the latent rescaled, in the widths of the model with that rate weight.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from typing import Any
 from bench.errors import UsageError
 from codecs_wrappers.learned.training import checkpoint
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.trainer import CHECKPOINT, Outcome, Trunk, train
+from codecs_wrappers.learned.training.folder import CHECKPOINT, Outcome, Trunk
+from codecs_wrappers.learned.training.trainer import train
 
 FOLDER = "branch"
 
@@ -30,19 +31,21 @@ def train_branch(
     out: str | Path | None = None,
     **options: Any,
 ) -> Outcome:
-    """Branch off the trunk ``name`` for ``steps`` or ``minutes``; its checkpoint is in ``out``, as of :func:`train`.
+    """Branch off the trunk ``name`` for ``steps`` or ``minutes``; its checkpoint is in ``out``, as for :func:`train`.
 
-    rate_weight: of the model to branch to, by default the trunk's own. The export lies in the folder ``branch`` of that
-    model. A branch that was interrupted goes on; one that had finished begins again from the trunk as it is now.
-    options: as of :func:`trainer.train`. Raises UsageError if there is no trunk, or no model of that rate weight.
+    rate_weight: of the model to branch to, by default the trunk's own. The export is in the folder ``branch`` of that
+    model. An interrupted branch continues; a finished one starts again from the trunk as it is now. options: as for
+    :func:`trainer.train`. Raises UsageError if there is no trunk, or no model of that rate weight.
     """
-    stem = configs.read(name)["name"]  # of a yaml file's path too
+    stem = configs.read(name)["name"]  # also for the path of a yaml file
     trunk_folder = Path(out) if out else configs.weights_file(stem).parent
     path = trunk_folder / CHECKPOINT
     if not checkpoint.exists(path):
-        raise UsageError(f"branching off {name}: there is no {path}; train the trunk first: rdbench train {name}")
+        raise UsageError(
+            f"branching off {name}: its checkpoint {path} is missing; train the trunk first: rdbench train {name}"
+        )
     if steps is None and minutes is None:
-        raise UsageError(f"branching off {name}: give a budget, in minutes or steps")
+        raise UsageError(f"branching off {name}: a branch needs a budget, in minutes or steps")
     config = configs.load(name)
     target = name if rate_weight is None else model_of(config, rate_weight)
     state, read = checkpoint.load(path)
@@ -51,9 +54,11 @@ def train_branch(
     begun, finished = checkpoint.exists(folder / CHECKPOINT), (folder / f"{stem}.safetensors").is_file()
     resume = options.pop("resume", True) and begun and not finished
     if target == name:
-        options.setdefault("decay_from", 0.0)  # the trunk was the constant part
+        options.setdefault("decay_from", 0.0)  # the trunk was the part at a constant rate
     if finished and not resume:
-        (folder / f"{stem}.safetensors").unlink()  # so that an interrupted branch is not taken for this one
+        (
+            folder / f"{stem}.safetensors"
+        ).unlink()  # so that the old export is not taken for that of an interrupted branch
     trunk = Trunk(config, state, read)
     return train(
         target, data, validation, steps=steps, minutes=minutes, out=folder, resume=resume, trunk=trunk, **options
@@ -65,7 +70,7 @@ def model_of(trunk: configs.Config, rate_weight: float) -> str:
 
     Raises UsageError that lists the rate weights there are.
     """
-    found = {}
+    found: dict[float, str] = {}
     for name in configs.names():
         values = configs.read(name)
         same = values.get("scheme", "mean_scale") == trunk.scheme

@@ -1,8 +1,8 @@
-"""Everything a training needs to go on, in one file: written whole or not at all, read by every later version.
+"""Everything a training needs to continue, in one file: written atomically, and readable by every later version.
 
-A checkpoint says its format. Older formats, and that of the tool that trained the trunk before this trainer, are
-brought up to date when they are read; what cannot be carried over is the optimiser's state at most, which is back after
-a hundred steps. Two are kept at most: the last one, and the one before it, which is read if the last is damaged.
+A checkpoint states its format. Older formats, and that of the program that trained the trunk before this trainer, are
+converted when read; at most the optimiser's state is lost, which recovers within a hundred steps. Two are kept: the
+last one and its predecessor, which is read if the last is damaged.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ FORMAT = 2
 
 
 def random_state(crops: torch.Generator) -> dict[str, Any]:
-    """The state of every source of chance: the crops, the noise on the CPU, the noise on each GPU."""
+    """The state of every random generator: the crops', the CPU's, and each GPU's."""
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
     return {"crops": crops.get_state(), "cpu": torch.get_rng_state(), "cuda": cuda}
 
 
 def set_random_state(state: Mapping[str, Any], crops: torch.Generator) -> None:
-    """Put back what :func:`random_state` took. A GPU's state needs as many GPUs as there were."""
+    """Restore what :func:`random_state` returned; the GPUs' only if there are as many as then."""
     crops.set_state(state["crops"])
     torch.set_rng_state(state["cpu"])
     if torch.cuda.is_available() and len(state["cuda"]) == torch.cuda.device_count():
@@ -35,14 +35,14 @@ def set_random_state(state: Mapping[str, Any], crops: torch.Generator) -> None:
 
 
 def previous(path: Path) -> Path:
-    """Where the checkpoint before the one at ``path`` is."""
+    """The path of the checkpoint before the one at ``path``."""
     return path.with_name(f"{path.stem}.previous{path.suffix}")
 
 
 def save(path: str | Path, state: Mapping[str, Any]) -> int:
-    """``state`` (tensors, numbers, strings, lists and dicts of them) in one file, whole or not at all; its bytes.
+    """``state`` (tensors, numbers, strings, lists and dicts of them) in one file, atomically; returns its bytes.
 
-    The file that was there becomes the previous one. Raises RdbenchError on a full disk: both stay as they are.
+    The existing file becomes the previous one. Raises RdbenchError on a full disk; both files then stay as they are.
     """
     path = Path(path)
     part = temp_path(path)
@@ -57,7 +57,7 @@ def save(path: str | Path, state: Mapping[str, Any]) -> int:
         part.replace(path)
     except (OSError, RuntimeError) as error:  # torch's own writer raises RuntimeError on a full disk
         raise RdbenchError(
-            f"saving {path} failed: {error}; the checkpoint before it is intact. Make room, then train on"
+            f"saving {path} failed: {error}; the previous checkpoint is intact. Free some disk space, then resume"
         ) from error
     finally:
         part.unlink(missing_ok=True)
@@ -65,9 +65,9 @@ def save(path: str | Path, state: Mapping[str, Any]) -> int:
 
 
 def load(path: str | Path) -> tuple[dict[str, Any], Path]:
-    """(the state that :func:`save` wrote, on the CPU and in today's format; the file it was read from).
+    """(the state that :func:`save` wrote, on the CPU and in the current format; the file it was read from).
 
-    Nothing in it is executed. Raises UsageError if neither the file nor the previous one is a checkpoint.
+    No code in it is executed. Raises UsageError if neither the file nor the previous one is a checkpoint.
     """
     path = Path(path)
     problems = []
@@ -76,9 +76,9 @@ def load(path: str | Path) -> tuple[dict[str, Any], Path]:
             continue
         try:
             return _upgraded(torch.load(candidate, map_location="cpu", weights_only=True)), candidate
-        except Exception as error:  # torch raises a different type for each way a file can be wrong
-            problems.append(f"{candidate} is not a whole checkpoint ({str(error).splitlines()[0]})")
-    raise UsageError(f"cannot resume: {'; '.join(problems) or f'there is no {path}'}; --fresh begins again")
+        except Exception as error:  # torch raises many types of errors for damaged files
+            problems.append(f"{candidate} is not a complete checkpoint ({str(error).splitlines()[0]})")
+    raise UsageError(f"cannot resume: {'; '.join(problems) or f'there is no {path}'}; --fresh starts over")
 
 
 def exists(path: Path) -> bool:
@@ -88,10 +88,10 @@ def exists(path: Path) -> bool:
 
 def _upgraded(state: Any) -> dict[str, Any]:
     if not isinstance(state, dict):
-        raise ValueError(f"it holds {type(state).__name__}")
+        raise ValueError(f"expected a dict, got {type(state).__name__}")
     version = state.get("format", 0 if "auxiliary" in state else None)
     if version not in {*UPGRADES, FORMAT}:
-        raise ValueError(f"its format is {version!r}, known are up to {FORMAT}")
+        raise ValueError(f"expected a format up to {FORMAT}, got {version!r}")
     while version != FORMAT:
         version, upgrade = UPGRADES[version]
         state = upgrade(state)
@@ -99,7 +99,7 @@ def _upgraded(state: Any) -> dict[str, Any]:
 
 
 def _from_the_tool(state: dict[str, Any]) -> dict[str, Any]:
-    """Of shared/tools/trunk: one average, batches of 4 crops of 256, SOAP whose moments have the places first."""
+    """Of the earlier training program: one average, batches of 4 crops of 256, SOAP with the kernel axis first."""
     optimiser = state["optimiser"]
     for moments in optimiser["state"].values():
         for key in ("first", "second"):
@@ -128,7 +128,7 @@ def _from_the_tool(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _from_format_1(state: dict[str, Any]) -> dict[str, Any]:
-    """One average, another grouping of the parameters, and a best score of one set of images."""
+    """One average, other parameter groups, and a best score on a single set of images."""
     identity = {key: value for key, value in state["identity"].items() if key not in ("data", "validation")}
     return {
         **{key: state[key] for key in ("step", "model", "started_from", "elapsed_s", "random")},

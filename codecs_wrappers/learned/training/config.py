@@ -1,6 +1,6 @@
-"""What a model is and how it is trained: one yaml file per model in ``models/``, checked when read.
+"""The definition of a model and its training: one yaml file per model in ``models/``, validated when read.
 
-The key ``scheme`` names a file of ``schemes/``, whose Config may add keys of its own to those here.
+The key ``scheme`` names a file of ``schemes/``, whose Config may add its own keys.
 """
 
 from __future__ import annotations
@@ -16,44 +16,57 @@ from bench.errors import UsageError
 HERE = Path(__file__).parent
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 OPTIMISERS = ("adam", "soap")
-KINDS = {"int": "a whole number", "float": "a number", "str": "a text", "bool": "true or false", "tuple": "a list"}
-KINDS |= {"Mapping": "a mapping of keys to values"}
+KINDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "tuple": "a list",
+    "Mapping": "a mapping of keys to values",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One training, whatever its scheme. Without a budget (steps or minutes) its learning rate never decays."""
+    """One training of any scheme. Without a budget (steps or minutes) its learning rate never decays."""
 
     name: str
     scheme: str = "mean_scale"
-    start_from: tuple[str, ...] = ("default",)  # the first there is: "default", "model:NAME", "file:PATH", a scheme's
-    steps: int = 0  # the budget; 0: none, a trunk that is paused and resumed for ever
+    start_from: tuple[str, ...] = (
+        "default",
+    )  # the first available: "default", "model:NAME", "file:PATH", or a scheme's own
+    steps: int = 0  # the budget; 0: none, for a trunk, which can be paused and resumed indefinitely
     batch: int = 4
-    batch_grows: Mapping[int, int] = field(default_factory=dict)  # step: the batch from there on
+    batch_grows: Mapping[int, int] = field(default_factory=dict)  # from step: batch
     crop: int = 256  # a multiple of 64
-    reduced: float = 0.25  # of the crops: a larger one, reduced by an area filter to 1 .. 0.6 of its side
+    reduced: float = (
+        0.25  # part of the crops that are cut larger and reduced by an area filter, to 1 .. 0.6 of their side
+    )
     lr: float = 1e-4
     lr_last: float = 1e-6
     warm_up_steps: int = 100
-    decay_from: float = 0.4  # of the budget: from here a cosine down to lr_last
+    decay_from: float = 0.4  # part of the budget, after which a cosine decays to lr_last
     aux_lr: float = 1e-3
     optimiser: str = "adam"  # or "soap": Adam in the eigenbasis of Shampoo's preconditioner (steps/optimisers.py)
     adam_epsilon: float = 1e-8
-    averages: tuple[float, ...] = (0.998, 0.9995)  # decays a step of the averages that are judged; the better one ships
-    clip: float = 4.0  # times the running median of the gradient's norm; .inf: never
-    precision: str = "auto"  # bf16 on a CPU that has it in hardware, tf32 on CUDA, else fp32; or one of these
-    fp32_from: float = 1.0  # of the budget: from here fp32, for what bf16 rounds away at high rates
-    jpeg_downscale: int = 2  # JPEG sources are shrunk so, which averages their block edges away
-    judge_minutes: float = 10.0  # between judgements, each of which saves
-    validate_every: int = 0  # steps between further judgements; 0: none
+    averages: tuple[float, ...] = (
+        0.998,
+        0.9995,
+    )  # decays per step of the averages that are judged; the better one ships
+    clip: float = 4.0  # times the running median of the gradient norms; .inf: no clipping
+    precision: str = "auto"  # bf16 on a CPU with hardware support, tf32 on CUDA, otherwise fp32; or one of these
+    fp32_from: float = 1.0  # part of the budget, after which fp32 is used: bf16 loses precision at high rates
+    jpeg_downscale: int = 2  # reduction of JPEG sources, which averages out their block edges
+    judge_minutes: float = 10.0  # between judgements; each saves a checkpoint
+    validate_every: int = 0  # steps between additional judgements; 0: none
     validation_images: int = 5  # of the folder given, evenly spread; 0: all
     log_every: int = 100
     seed: int = 1
     notes: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        for key in fields(self):
-            self._require_kind(key.name, str(key.type))
+        for each in fields(self):
+            self._require_kind(each.name, str(each.type))
         self.require_positive("batch", "crop", "lr", "warm_up_steps", "jpeg_downscale", "log_every", "clip")
         self.require_positive("judge_minutes")
         for key in ("steps", "validate_every", "validation_images"):
@@ -76,9 +89,9 @@ class Config:
         return self.batch_grows[max(begun)] if begun else self.batch
 
     def _require_kind(self, key: str, kind: str) -> None:
-        """Raises UsageError if the value is not of the annotated type; of numbers, truth values and NaN are none."""
+        """Raises UsageError if the value is not of the annotated type; booleans and NaN do not count as numbers."""
         value, (outer, _, inner) = getattr(self, key), kind.partition("[")
-        types = {
+        types: dict[str, Any] = {
             "int": int,
             "float": (int, float),
             "str": str,
@@ -101,7 +114,7 @@ class Config:
             raise UsageError(f"training {self.name}: {key} must be from {low} to below {high:g}, it is {value!r}")
 
     def require_known(self, **choices: Sequence[str]) -> None:
-        """Raises UsageError for the first key whose value is none of its choices."""
+        """Raises UsageError for the first key whose value is not one of its choices."""
         for key, known in choices.items():
             if getattr(self, key) not in known:
                 raise UsageError(
@@ -117,33 +130,35 @@ class Config:
 
 
 def names() -> list[str]:
-    """The models there is a yaml file for."""
+    """The models that have a yaml file."""
     return sorted(path.stem for path in (HERE / "models").glob("*.yaml"))
 
 
 def read(name: str) -> dict[str, Any]:
     """The keys and values in the file of the model ``name`` (or in the yaml file at that path), with its name.
 
-    Raises UsageError for a name without file, or a file that holds something else.
+    Raises UsageError for a name without a file, or a file with other content.
     """
     import yaml
 
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / "models" / f"{name}.yaml"
     if not path.is_file():
-        raise UsageError(f"no training is called {name!r}; there are {', '.join(names())}, or give a yaml file's path")
+        raise UsageError(
+            f"no training is called {name!r}; there are {', '.join(names())}; or give the path of a yaml file"
+        )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path} is no yaml: {error}") from error
+        raise UsageError(f"reading {path}: not valid yaml: {error}") from error
     if not isinstance(values, Mapping):
-        raise UsageError(f"{path} must hold keys and values, it holds {type(values).__name__}")
+        raise UsageError(f"reading {path}: expected keys and values, got {type(values).__name__}")
     return {"name": path.stem, **values}
 
 
 def load(name: str, **overrides: Any) -> Config:
     """The configuration of the model ``name``, with every override that is not None, as its scheme's Config.
 
-    Raises UsageError for a name without file, an unknown scheme or key, a value out of range. Imports torch.
+    Raises UsageError for a name without a file, an unknown scheme or key, or a value out of range. Imports torch.
     """
     from codecs_wrappers.learned.training.schemes import learner_of
 
@@ -163,7 +178,7 @@ def load(name: str, **overrides: Any) -> Config:
 
 
 def starts_from(name: str) -> str | None:
-    """The model that the model ``name`` would rather start from; None if it needs no other. Imports no torch."""
+    """The model that the model ``name`` prefers to start from; None if it needs no other. Imports no torch."""
     for source in read(name).get("start_from", ()):
         if source != f"model:{name}":  # its own earlier training
             kind, _, value = source.partition(":")
@@ -172,7 +187,7 @@ def starts_from(name: str) -> str | None:
 
 
 def weights_file(name: str) -> Path:
-    """Where a training's weights end up if no other folder is asked for, relative to the working folder."""
+    """The default path of a training's weights, relative to the working folder."""
     return Path("results/training", name, f"{name}.safetensors")
 
 
@@ -187,14 +202,14 @@ def hours(name: str) -> float:
 def arguments(settings: Mapping[str, Any], name: str) -> list[str]:
     """The arguments of `rdbench train NAME` behind a workflow's ``training: {data: [FOLDER], validation: [FOLDER]}``.
 
-    Any other key is an option of the command by its name. A model without a budget of its own gets the hours of
-    queue.yaml, unless the settings say ``minutes`` or ``steps``: a workflow has to end. Raises UsageError if a list of
+    Any other key is an option of the command with that name. A model without a budget gets the hours in queue.yaml,
+    unless the settings give ``minutes`` or ``steps``, because a workflow has to end. Raises UsageError if a list of
     folders is missing.
     """
     for key in ("data", "validation"):
         if not settings.get(key):
             raise UsageError(
-                f"training needs folders of images: the configuration's key training has no {key}; for instance "
+                f"training needs folders of images: the configuration's key training has no {key}; give, for instance, "
                 "--config 'training={data: [FOLDER], validation: [FOLDER]}'"
             )
     if not {"minutes", "steps"} & set(settings) and not read(name).get("steps"):

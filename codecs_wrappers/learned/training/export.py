@@ -1,4 +1,4 @@
-"""What a training leaves: its best average as safetensors, and the manifest entry that describes the training."""
+"""A training's result: its best average as safetensors, and its manifest entry."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from codecs_wrappers.learned.training.judging.validation import Score
 
 
 def to_bytes(tensors: Mapping[str, Tensor], metadata: Mapping[str, Any]) -> bytes:
-    """Tensors as a safetensors file; the metadata as one JSON entry, as the library orders several at random."""
+    """Tensors as a safetensors file; the metadata is one JSON entry, as the library shuffles several."""
     from safetensors.torch import save
 
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
@@ -47,8 +47,8 @@ def write(
 ) -> dict[str, Any]:
     """Write ``path`` (.safetensors) and its manifest entry next to it (.yaml); returns the entry.
 
-    tensors: of the shipped model, whose ``scores`` by held-out set these are; anchors: the loss of classical codecs on
-    the same sets, by their labels. entry: :func:`manifest_entry`.
+    tensors: of the shipped model; scores: its own, by held-out set; anchors: the losses of classical codecs on the same
+    sets, by label. entry: from :func:`manifest_entry`.
     """
     import yaml
 

@@ -1,18 +1,18 @@
 #!/usr/bin/env bash
-# Training on a machine with a GPU that is lent for minutes, sees only this tree, and gives back a few small files.
-# README.md has the calls in order. Run from the repository's root.
+# Training on a machine with a GPU that is available for minutes, sees only this tree, and returns a few small files.
+# README.md explains the steps. Run from the repository's root.
 #
 #   here    gpu.sh pack MODEL,MODEL... TRAIN_FOLDER... -- VALIDATION_FOLDER...   makes .gpu/ and a sparse tree
-#   there   gpu.sh unpack                    takes in what of .gpu/ was carried
+#   there   gpu.sh unpack                    takes in the parts of .gpu/ that were copied
 #   there   gpu.sh train MINUTES MODEL...    starts every model in the background
-#   there   gpu.sh watch MINUTES MODEL...    waits so long at most, then puts the models' best averages into $OUT
-#   here    gpu.sh join FOLDER MODEL...      puts what came back from $OUT together in results/training/
+#   there   gpu.sh watch MINUTES MODEL...    waits at most so long, then puts the models' best averages into $OUT
+#   here    gpu.sh join FOLDER MODEL...      reassembles the pieces from $OUT in results/training/
 #   here    gpu.sh tidy                      the whole tree again, .gpu/ gone
 set -euo pipefail
 
-PART_MIB=${PART_MIB:-48}     # a call carries 64 MiB, code included
-PIECE_MIB=${PIECE_MIB:-15}   # a file that comes back has 16 MiB at most
-ROOT=${GPU_ROOT:-/tmp/rdbench-gpu}  # on the lent machine: data, results
+PART_MIB=${PART_MIB:-48}     # for transfers of 64 MiB, code included
+PIECE_MIB=${PIECE_MIB:-15}   # for returned files of at most 16 MiB
+ROOT=${GPU_ROOT:-/tmp/rdbench-gpu}  # on the GPU machine: data, results
 PYTHON=${PYTHON:-python3}
 MODELS=codecs_wrappers/learned/training/models
 WHEELS="compressai==1.2.8 pytorch-msssim==1.0.0"

@@ -1,7 +1,7 @@
-"""What every training scheme shares: the step, averages of the weights, two optimisers, chance, and their state.
+"""What every training scheme shares: the step, averages of the weights, two optimisers, random generators, their state.
 
-A scheme is a file in ``schemes/`` with a subclass that says which network learns, from what, by which loss, how it is
-judged and what of it ships. The trainer knows no scheme.
+A scheme is a file in ``schemes/`` with a subclass that defines the network, its start, the loss, the validation, and
+what is shipped. The trainer knows no scheme by name.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training import checkpoint, process
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data.crops import Crops
@@ -23,17 +24,17 @@ from codecs_wrappers.learned.training.judging.validation import Score
 from codecs_wrappers.learned.training.steps import fused
 from codecs_wrappers.learned.training.steps.optimisers import optimiser
 
-NORMS = 200  # of gradients that the running median is taken over
+NORMS = 200  # number of gradient norms in the running median
 LEAST_NORMS = 20
-AVERAGE_EVERY = 4  # steps; each average is as if it were every step
-AUX_EVERY = 10  # steps between those of the tables' bounds, which only have to be right in the end
+AVERAGE_EVERY = 4  # steps; the decay is adjusted as if it were every step
+AUX_EVERY = 10  # steps between updates of the tables' bounds, which only have to be right at the end
 
 
 class Learner:
-    """A model in training. Everything that decides the next step is in :meth:`state`.
+    """A model in training. :meth:`state` has everything that determines the next step.
 
-    config: of the class's own ``Config``. images: uint8 (3, H, W) to take crops from. beside: the folder of trained
-    models, where neighbours are looked for.
+    config: an instance of the class's ``Config``. images: uint8 (3, H, W), for crops. beside: the folder of trained
+    models, in which sources of first weights are looked for.
     """
 
     Config: ClassVar[type[configs.Config]] = configs.Config
@@ -48,61 +49,61 @@ class Learner:
         self.config, self.device, self.images, self.beside = config, device, images, beside
         self.crops = Crops(images, config.crop, config.seed, device, config.reduced)
         self.precision = self._fast = process.fast_precision(config.precision, device)
-        self.model = fused.accelerate(self.build()).to(device, memory_format=torch.channels_last)
+        self.model: Network = fused.accelerate(self.build()).to(device, memory_format=torch.channels_last)
         self.step = self.pixels = self.restarted_at = 0
-        self.is_new = True  # began at built weights: the averages have a short memory at first
+        self.is_new = True  # started from untrained weights: the averages have a short memory at first
 
-    # What a scheme says.
+    # What a scheme defines.
 
-    def build(self) -> nn.Module:
-        """The network as it is before :meth:`first_weights`; what ``requires_grad`` is trained, averaged and saved.
+    def build(self) -> Network:
+        """The network before :meth:`first_weights`; parameters with ``requires_grad`` are trained, averaged and saved.
 
-        Parameters named ``quantiles`` are the tables' bounds of a factorised prior: then it has an ``aux_loss()``.
+        Parameters named ``quantiles`` bound the tables of a factorised prior; the network then has an ``aux_loss()``.
         """
         raise NotImplementedError(f"{type(self).__name__} must build its network")
 
     def first_weights(self) -> dict[str, Any]:
-        """Give ``self.model`` its first weights; facts about them: at least ``from``."""
-        raise NotImplementedError(f"{type(self).__name__} must say where it starts")
+        """Set the first weights of ``self.model``; returns facts about them, at least ``from``."""
+        raise NotImplementedError(f"{type(self).__name__} must set its first weights")
 
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
-        """(loss, bpp, mse of samples in 0..1) of the next batch; NaN for a bpp or mse that has no meaning."""
-        raise NotImplementedError(f"{type(self).__name__} must say its loss")
+        """(loss, bpp, mse of samples in 0..1) of the next batch; NaN for a bpp or mse that does not apply."""
+        raise NotImplementedError(f"{type(self).__name__} must define its loss")
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
-        """How good ``model`` is on whole uint8 images (3, H, W); lower loss is better."""
-        raise NotImplementedError(f"{type(self).__name__} must judge")
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
+        """The score of ``model`` on whole uint8 images (3, H, W); a lower loss is better."""
+        raise NotImplementedError(f"{type(self).__name__} must define its score")
 
     def identity(self) -> dict[str, Any]:
-        """What must be equal for a checkpoint to be of the same training, data apart."""
-        raise NotImplementedError(f"{type(self).__name__} must say what makes two trainings the same")
+        """What must be equal for a checkpoint to belong to the same training, apart from the data."""
+        raise NotImplementedError(f"{type(self).__name__} must define its identity")
 
-    def described(self) -> dict[str, Any]:
-        """What the weights manifest says of the model: its architecture at least."""
+    def manifest_facts(self) -> dict[str, Any]:
+        """Facts about the model for the weights manifest, at least its architecture."""
         return self.identity()
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
-        """``model`` as it will be read back: rounded, with its tables' bounds final."""
+    def as_shipped(self, model: Network) -> Network:
+        """``model`` as it will be read back: rounded, with final table bounds."""
         return model
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
-        """What is written of a shipped model."""
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
+        """The tensors of a shipped model that are written."""
         return shipped.state_dict()
 
     def stage(self) -> tuple[float, int]:
-        """The highest learning rate of the stage that this step is in, and the step at which that stage began."""
+        """The highest learning rate of this step's stage, and the step at which the stage began."""
         return self.config.lr, 0
 
     def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """What minimises the loss; its groups' ``lr`` is set before each step."""
+        """The optimiser of the loss; its groups' ``lr`` is set before each step."""
         return optimiser(self.config, parameters, self.device)
 
     # What all share.
 
     def begin(self) -> None:
-        """Make the optimisers and the averages, once the model's first weights are in place.
+        """Create the optimisers and the averages, once the model has its first weights.
 
-        The quantiles have an optimiser of their own: they only bound the tables of z and get no gradient from the loss.
+        The quantiles have a separate optimiser: they only bound the tables of z and get no gradient from the loss.
         """
         trained = {name: p for name, p in self.model.named_parameters() if p.requires_grad}
         quantiles = [p for name, p in trained.items() if name.endswith("quantiles")]
@@ -119,7 +120,7 @@ class Learner:
         self.clipped = torch.zeros((), device=self.device)
 
     def state(self) -> dict[str, Any]:
-        """All that :meth:`restore` needs to go on, bit for bit on a CPU."""
+        """All that :meth:`restore` needs to continue, bit for bit on a CPU."""
         return {
             "step": self.step,
             "pixels": self.pixels,
@@ -135,13 +136,16 @@ class Learner:
         }
 
     def restore(self, state: Mapping[str, Any], where: str) -> None:
-        """Go on from what :meth:`state` gave. Raises UsageError if it is another architecture's.
+        """Continue from what :meth:`state` returned. Raises UsageError if it belongs to another architecture.
 
-        Without the optimiser's state (an older checkpoint's may not fit) the rate of learning warms up again.
+        Without the optimiser's state (an older checkpoint's may not fit), the learning rate warms up again.
         """
         networks.load_weights(self.model, state["model"], where)
         self.begin()
-        saved = [*state["averages"], *[state["averages"][-1]] * len(self.averages)]  # more are kept now than then
+        saved = [
+            *state["averages"],
+            *[state["averages"][-1]] * len(self.averages),
+        ]  # a newer configuration may keep more
         for average, tensors in zip(self.averages, saved, strict=False):
             networks.load_weights(average, tensors, where)
         self.step, self.pixels, self.restarted_at = state["step"], state["pixels"], state["restarted_at"]
@@ -157,15 +161,15 @@ class Learner:
         checkpoint.set_random_state(state["random"], self.crops.generator)
 
     def branch(self, state: Mapping[str, Any], trunk: configs.Config, where: str) -> dict[str, Any]:
-        """Go on from the state of the ``trunk``, another training; facts about it as :meth:`first_weights` gives them.
+        """Continue from the state of the ``trunk``, another training; returns facts as :meth:`first_weights` does.
 
-        Here the two differ in nothing but their budget; a scheme that can start from another rate or width adds that.
+        Here the two differ only in their budget; a scheme that can start from another rate or width overrides this.
         """
         self.restore(state, where)
         return {"from": f"trunk {trunk.name}", "steps": state["step"]}
 
     def learning_rate(self, progress: float) -> float:
-        """Warm-up in steps of the stage, constant, then a cosine to ``lr_last`` at progress 1."""
+        """A warm-up within the stage, a constant part, then a cosine to ``lr_last`` at progress 1."""
         config = self.config
         highest, began = self.stage()
         warm = min(1.0, (self.step - max(began, self.restarted_at) + 1) / config.warm_up_steps)
@@ -181,7 +185,7 @@ class Learner:
         """One step at ``progress`` (0..1) of the budget.
 
         Returns (loss, bpp, mse of 0..1, aux loss, gradient norm) of its batch as a tensor on the device, so that the
-        CPU need not wait; what has no meaning is NaN.
+        CPU need not wait; NaN where a value does not apply.
         """
         self.precision = None if progress >= self.config.fp32_from else self._fast
         for group in self.optimiser.param_groups:
@@ -199,10 +203,10 @@ class Learner:
         return torch.stack([value.detach() for value in (loss, bpp, mse, aux, norm)])
 
     def _clip(self) -> Tensor:
-        """Shorten a gradient longer than ``clip`` times the running median of the last norms; its norm before.
+        """Clip the gradient to ``clip`` times the running median of recent norms; returns its norm before clipping.
 
-        One batch in some thousand has a gradient many times the usual one, and its step would cost ten minutes of
-        training (METHODS.md F, accidents); a fixed limit is wrong for most of a training.
+        About one batch in a thousand has a gradient many times the usual size, and its step would undo ten minutes of
+        training; a fixed limit would be wrong for most of a training.
         """
         gradients = [p.grad for p in self.parameters if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
@@ -214,7 +218,7 @@ class Learner:
         self._norms[self.step % NORMS] = torch.where(norm.isfinite(), norm, median)
         over = norm > limit
         self.clipped += over
-        if self.device.type != "cpu" or over:  # a GPU is not asked: that would wait for it
+        if self.device.type != "cpu" or over:  # not tested on a GPU: that would wait for it
             torch._foreach_mul_(gradients, torch.where(over, limit / norm, 1.0))
         return norm
 

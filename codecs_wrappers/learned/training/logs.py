@@ -1,4 +1,4 @@
-"""What a training leaves to look at: CSV files, TensorBoard events, and lines or a progress bar on the terminal."""
+"""The logs of a training: CSV files, TensorBoard events, and lines or a progress bar in the terminal."""
 
 from __future__ import annotations
 
@@ -29,19 +29,28 @@ TRAIN = (
     "clipped",
     "crops_per_s",
 )
-_SCORE = ("loss", "bpp", "psnr_rgb_db")
 VALIDATION = (
-    *("step", "hours", "pixels", "average"),
-    *_SCORE,
-    *(f"textured_{column}" for column in _SCORE),
-    *("ratio", "train_loss", "gap", "best"),
+    "step",
+    "hours",
+    "pixels",
+    "average",
+    "loss",
+    "bpp",
+    "psnr_rgb_db",
+    "textured_loss",
+    "textured_bpp",
+    "textured_psnr_rgb_db",
+    "ratio",
+    "train_loss",
+    "gap",
+    "best",
 )
 
 
 class Logs:
     """Writes train.csv and validation.csv into ``folder`` and events into ``folder``/tensorboard, where installed.
 
-    On resuming at ``step``, rows of later steps (of the lost stretch after the checkpoint) are dropped.
+    On resuming at ``step``, rows of later steps (lost since the checkpoint) are dropped.
     """
 
     def __init__(self, folder: Path, step: int, quiet: bool = False):
@@ -59,8 +68,8 @@ class Logs:
         if sys.stderr.isatty() and not quiet:
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-            columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
-            self._bar = Progress(*columns, refresh_per_second=2)
+            parts = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+            self._bar = Progress(*parts, refresh_per_second=2)
             self._bar.start()
             self._task = self._bar.add_task("training", total=1.0)
 
@@ -85,11 +94,11 @@ class Logs:
                 for column in columns[2:]:
                     if not math.isnan(values[column]):
                         self._events.add_scalar(f"{table}/{column}", values[column], int(values["step"]))
-        except OSError as error:  # a full disk costs a row, not the training
-            self.say(f"{path}: {error.strerror}; a row of the curve is lost, and the training goes on")
+        except OSError as error:  # a full disk loses a row, not the training
+            self.say(f"{path}: {error.strerror}; a row of the curve is lost; the training continues")
 
     def progress(self, fraction: float | None, text: str) -> None:
-        """The bar at ``fraction`` (None: there is no end); where there is no terminal, a line a minute at most."""
+        """Show ``fraction`` (None: no end) in the bar; without a terminal, at most one line per minute."""
         if self._bar:
             total = None if fraction is None else 1.0
             self._bar.update(self._task, total=total, completed=min(fraction or 0.0, 1.0), description=text)
@@ -98,7 +107,7 @@ class Logs:
             self.say(text if fraction is None else f"{100 * fraction:5.1f} %  {text}")
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays."""
         if self._bar:
             self._bar.console.print(text, highlight=False)
         elif not self.quiet:
@@ -113,7 +122,7 @@ class Logs:
 
 
 def _append(path: Path, line: str) -> None:
-    """``line`` at the end of the file, whole or not at all."""
+    """Append ``line`` to the file, completely or not at all."""
     with open(path, "ab", buffering=0) as file:
         end = file.tell()
         if file.write(line.encode()) < len(line.encode()):
@@ -122,7 +131,7 @@ def _append(path: Path, line: str) -> None:
 
 
 def _number(text: str | None) -> float:
-    """The number, or infinity for what a torn row holds."""
+    """The number, or infinity for the content of a truncated row."""
     try:
         return float(text or "inf")
     except ValueError:

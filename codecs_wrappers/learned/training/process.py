@@ -1,4 +1,4 @@
-"""What a training needs of the process around it: a precision, memory, priority, a lock, a stop."""
+"""A training's process: precision, memory, priority, lock, stop signals."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def device_name(device: torch.device) -> str:
 
 
 def fast_precision(name: str, device: torch.device) -> torch.dtype | None:
-    """What the network's layers run in under the configuration's ``precision``; None: fp32 (on CUDA perhaps TF32)."""
+    """The dtype of the network's layers for the configuration's ``precision``; None: fp32 (on CUDA possibly TF32)."""
     import torch
 
     from codecs_wrappers.learned.training.steps.fused import has_bf16
@@ -39,9 +39,9 @@ def fast_precision(name: str, device: torch.device) -> torch.dtype | None:
 
 
 def yield_the_cpu() -> None:
-    """Run only when nothing else wants to: idle priority, and threads that sleep while they wait.
+    """Run only when nothing else does: idle priority, and threads that sleep while waiting.
 
-    Before torch is imported: its OpenMP reads the environment once.
+    To be called before torch is imported, since its OpenMP reads the environment once.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     os.nice(19)
@@ -50,7 +50,7 @@ def yield_the_cpu() -> None:
 
 
 def keep_freed_memory() -> None:
-    """Let malloc keep what is freed, as a step needs the same gigabytes again: 6 % faster. No effect without glibc."""
+    """Let malloc keep freed memory, which every step needs again: 6 % faster. No effect without glibc."""
     with contextlib.suppress(OSError, AttributeError):
         mallopt = ctypes.CDLL(None).mallopt
         for parameter, value in ((M_MMAP_THRESHOLD, 2**31 - 1), (M_TRIM_THRESHOLD, 2**31 - 1), (M_TOP_PAD, 2**28)):
@@ -59,7 +59,7 @@ def keep_freed_memory() -> None:
 
 @contextlib.contextmanager
 def only_trainer(folder: Path, name: str) -> Iterator[None]:
-    """Hold ``folder`` for this process. Raises UsageError that names the process which trains there already."""
+    """Lock ``folder`` for this process. Raises UsageError that names a process already training there."""
     folder.mkdir(parents=True, exist_ok=True)
     with open(folder / "lock", "a+", encoding="utf-8") as lock:
         try:
@@ -67,20 +67,20 @@ def only_trainer(folder: Path, name: str) -> Iterator[None]:
         except OSError as error:
             lock.seek(0)
             raise UsageError(
-                f"training {name}: process {lock.read().strip() or '(unknown)'} trains in {folder} already; "
+                f"training {name}: process {lock.read().strip() or '(unknown)'} is already training in {folder}; "
                 "stop it first (SIGTERM pauses it), or give another --out"
             ) from error
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
-        for part in folder.glob(".*.part"):  # of a process that was killed while it saved: a checkpoint's size each
+        for part in folder.glob(".*.part"):  # left by a process killed while saving, each as large as a checkpoint
             part.unlink(missing_ok=True)
         yield
 
 
 @contextlib.contextmanager
 def stop_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set instead of ending the process; handlers need the main thread."""
+    """An event that SIGINT and SIGTERM set instead of ending the process; only in the main thread."""
     asked = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield asked

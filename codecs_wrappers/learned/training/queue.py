@@ -1,29 +1,30 @@
-"""Which model trains next: the one furthest behind its share of hours (queue.yaml), of those that can begin."""
+"""The model that trains next: of those that can start, the one furthest behind its share of hours (queue.yaml)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.training import config as configs
-from codecs_wrappers.learned.training.trainer import Outcome, read_progress, train
+from codecs_wrappers.learned.training.folder import Outcome, read_progress
+from codecs_wrappers.learned.training.trainer import train
 
 QUEUE = configs.HERE / "queue.yaml"
-SLICE_MINUTES = 30.0  # a model trains before the next choice
+SLICE_MINUTES = 30.0  # of training before the next choice
 
 
 @dataclass(frozen=True)
 class Share:
-    """A model's place in the queue. hours: its share; hours_done: how long it has trained here; after: the model
-    whose share must be used up first."""
+    """A model in the queue. hours: its share; hours_done: trained so far; after: the model whose share comes first."""
 
     name: str
     hours: float
     hours_done: float
     after: str | None
-    finished: bool  # has a budget, and has used it
+    finished: bool  # has used up its budget
 
     @property
     def part(self) -> float:
@@ -31,7 +32,7 @@ class Share:
 
 
 def shares(trained: Path, queue: Path = QUEUE) -> list[Share]:
-    """The queue as it stands, with the hours that the trainings in the folder ``trained`` have run."""
+    """The queue, with the hours of the trainings in the folder ``trained`` so far."""
     import yaml
 
     found = []
@@ -53,7 +54,7 @@ def next_of(queue: Sequence[Share]) -> Share:
     parts = {share.name: share.part for share in queue}
     ready = [s for s in queue if not s.finished and (s.after is None or parts.get(s.after, 1.0) >= 1)]
     if not ready:
-        raise UsageError("every training of the queue is finished; give a model's name, or add one to queue.yaml")
+        raise UsageError("every training in the queue is finished; name a model, or add one to queue.yaml")
     return min(ready, key=lambda share: share.part)
 
 
@@ -64,11 +65,11 @@ def train_on(
     minutes: float | None = None,
     queue: Path = QUEUE,
     say: Callable[[str], None] = print,
-    **options: object,
+    **options: Any,
 ) -> Outcome:
     """Train model after model, each for SLICE_MINUTES at a time, until stopped (or for about ``minutes``).
 
-    options: as of :func:`trainer.train`. A training that ends before its slice because it was told to stop ends this.
+    options: as for :func:`trainer.train`. A training that was told to stop before the end of its slice ends this, too.
     """
     import time
 

@@ -1,4 +1,4 @@
-"""From a finished training to the committed weights: file, manifest entry, curve."""
+"""Copies a finished training into the repository: weights, manifest entry, curve."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from codecs_wrappers.learned.training import config
 
 LEARNED = config.HERE.parent
 CURVE = ("kind", "step", "hours", "loss", "bpp", "psnr_db")
-CURVE_ROWS = 100  # of the training's at most: neighbours are averaged; every row of the validation's
+CURVE_ROWS = 100  # at most, of the training's: neighbours are averaged; all rows of the validation's
 
 
 def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path:
     """Make the export in ``folder`` the committed weights of ``name``.
 
-    folder: by default that of the last branch, results/training/NAME/branch, or else results/training/NAME. Copies
+    folder: by default the last branch's, results/training/NAME/branch, otherwise results/training/NAME. Copies
     NAME.safetensors to weights/, replaces the entry in weights.yaml and writes weights/curves/NAME.csv, all under
-    ``learned``. Returns the weights' new path. Raises UsageError if the training has left no whole export there.
+    ``learned``. Returns the weights' new path. Raises UsageError if there is no complete export.
     """
     import yaml
 
@@ -31,11 +31,13 @@ def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path
         folder = next((place for place in (trained / "branch", trained) if (place / f"{name}.yaml").is_file()), trained)
     weights, about = folder / f"{name}.safetensors", folder / f"{name}.yaml"
     if not (weights.is_file() and about.is_file()):
-        raise UsageError(f"shipping {name}: {weights} and {about.name} are not both there; finish its training first")
+        raise UsageError(
+            f"shipping {name}: expected {weights} and {about.name}, which are not both there; finish the training first"
+        )
     text = about.read_text(encoding="utf-8")
     entry = yaml.safe_load(text)[name]
     if sha256_file(weights) != entry["sha256"]:
-        raise UsageError(f"shipping {name}: {weights} is not the file that {about.name} describes; export it again")
+        raise UsageError(f"shipping {name}: {weights} does not have the sha256 in {about.name}; export it again")
     target = learned / "weights" / weights.name
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(weights, target)
@@ -46,7 +48,7 @@ def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path
 
 
 def _with_entry(manifest: str, name: str, entry: str) -> str:
-    """The manifest's text with the block of ``name`` replaced, or added at its end; comments stay."""
+    """The manifest's text with the block of ``name`` replaced, or appended; comments are kept."""
     block = re.compile(rf"^{re.escape(name)}:[^\n]*\n(?:(?:[ \t][^\n]*)?\n)*", re.MULTILINE)
     if block.search(manifest):
         return block.sub(lambda _: entry, manifest, count=1)
@@ -58,7 +60,7 @@ def _curve(folder: Path) -> str:
     size = -(-len(train) // CURVE_ROWS) or 1
     kept = [_mean(train[begin : begin + size]) for begin in range(0, len(train), size)]
     judged: dict[str, dict[str, str]] = {}
-    for row in _rows(folder / "validation.csv"):  # of two averages the better one
+    for row in _rows(folder / "validation.csv"):  # the better of two averages
         if row["step"] not in judged or float(row["loss"]) < float(judged[row["step"]]["loss"]):
             judged[row["step"]] = row
     validation = [{**row, "psnr_db": row["psnr_rgb_db"]} for row in judged.values()]

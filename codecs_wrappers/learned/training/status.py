@@ -1,4 +1,4 @@
-"""Where every training stands: a table, and the curves as SVG."""
+"""The state of every training: a table, and the curves as SVG."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.training.folder import read_progress
 from codecs_wrappers.learned.training.judging.averages import TEXTURED, VALIDATION
 from codecs_wrappers.learned.training.logs import VALIDATION as VALIDATION_COLUMNS
-from codecs_wrappers.learned.training.trainer import read_progress
 
 COLUMNS = ("model", "pixels", "hours", "step", "J validation", "J textured", "checkpoint")
 
@@ -18,7 +18,7 @@ COLUMNS = ("model", "pixels", "hours", "step", "J validation", "J textured", "ch
 def rows(trained: Path) -> list[dict[str, Any]]:
     """One row for each training in the folder ``trained`` (branches included), by name. Raises UsageError for none.
 
-    J: the loss of the better average at the last judgement, with the classical codecs' on the same images behind it.
+    J: the loss of the better average at the last judgement, followed by the classical codecs' on the same images.
     """
     found = []
     for path in sorted([*trained.glob("*/validation.csv"), *trained.glob("*/branch/validation.csv")]):
@@ -40,13 +40,13 @@ def rows(trained: Path) -> list[dict[str, Any]]:
         )
     if not found:
         raise UsageError(
-            f"there is no training in {trained}; begin one: rdbench train NAME --data FOLDER --validation FOLDER"
+            f"found no training in {trained}; start one: rdbench train NAME --data FOLDER --validation FOLDER"
         )
     return found
 
 
 def read_curve(path: Path) -> list[dict[str, float]]:
-    """The rows of a validation.csv; an empty cell is NaN, and so is one of a column that the table lacks."""
+    """The rows of a validation.csv; empty cells and missing columns are NaN."""
     with open(path, newline="", encoding="utf-8") as file:
         rows = [{key: float(value or "nan") for key, value in row.items()} for row in csv.DictReader(file)]
     missing = dict.fromkeys(VALIDATION_COLUMNS, math.nan)  # an earlier version's table may lack a column

@@ -15,7 +15,9 @@ class BitReader:
     def u(self, count: int) -> int:
         """The next ``count`` bits as an unsigned integer."""
         if count > self._left:
-            raise BitstreamError(f"reading an HEVC header: {count} more bits expected, {self._left} left; truncated")
+            raise BitstreamError(
+                f"reading an HEVC header: expected {count} more bits, {self._left} are left; truncated"
+            )
         self._left -= count
         return (self._value >> self._left) & ((1 << count) - 1)
 
@@ -25,7 +27,9 @@ class BitReader:
         while not self.u(1):
             zeros += 1
             if zeros > 32:
-                raise BitstreamError("reading an HEVC header: Exp-Golomb code of over 32 bits; corrupt file")
+                raise BitstreamError(
+                    "reading an HEVC header: got an Exp-Golomb code of over 32 bits; the file is corrupt"
+                )
         return (1 << zeros) - 1 + self.u(zeros)
 
 
@@ -50,7 +54,7 @@ class BitWriter:
 
 
 def escape(payload: bytes) -> bytes:
-    """``payload`` with a byte 3 put in wherever two zeros and a byte of at most 3 would follow each other."""
+    """``payload`` with a byte 3 inserted between two zeros and a byte of at most 3."""
     out = bytearray()
     zeros = 0
     for byte in payload:
@@ -68,6 +72,6 @@ def unescape(payload: bytes) -> bytes:
 
 
 def split_nals(annex_b: bytes) -> list[bytes]:
-    """The NAL units (escaped, without start codes) of a byte stream; bytes before the first start code are one too."""
+    """The NAL units (escaped, without start codes) of a byte stream; bytes before the first start code count as one."""
     # A NAL unit never ends in a zero byte, so zeros before a start code belong to it (H.265 annex B).
     return [nal for nal in (part.rstrip(b"\0") for part in annex_b.split(b"\0\0\1")) if nal]

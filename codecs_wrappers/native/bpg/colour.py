@@ -1,7 +1,7 @@
 """BPG's colour arithmetic in exact integers: RGB <-> YCbCr, and chroma at half resolution.
 
-Sample for sample what libbpg 0.9.8 computes, whose decoder defines a file's pixels. Fixed point with 31 - depth bits
-behind the point in the encoder and 22 in the decoder, rounded to nearest.
+Sample for sample what libbpg 0.9.8 computes; its decoder defines a file's pixels. Fixed point with 31 - depth bits
+after the binary point in the encoder and 22 in the decoder, rounded to nearest.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ LUMA_WEIGHTS = {  # of red and blue
     "ycbcr_bt709": (0.2126, 0.0722),
     "ycbcr_bt2020": (0.2627, 0.0593),
 }
-_ROWS = 64  # converted at once: what fits into the processor's cache is several times faster
-_HALVE = (2, -4, -8, 17, 57, 57, 17, -8, -4, 2)  # / 128, from 4 before an even sample to 5 after it
+_ROWS = 64  # converted at once: several times faster if they fit into the processor's cache
+_HALVE = (2, -4, -8, 17, 57, 57, 17, -8, -4, 2)  # / 128, from 4 samples before an even one to 5 after it
 _DOUBLE_LATE = (-1, 4, -10, 57, 18, -6, 2)  # / 64, from 3 before to 3 after: a quarter sample later
 _DOUBLE_EARLY = _DOUBLE_LATE[::-1]
 _DOUBLE_MIDDLE = (-1, 4, -11, 40, 40, -11, 4, -1)  # / 64, half a sample later
@@ -52,7 +52,7 @@ def rgb_to_ycbcr(image: np.ndarray, bit_depth: int = 8) -> list[np.ndarray]:
 
 
 def to_rgb(planes: list[np.ndarray], header: Header) -> np.ndarray:
-    """The picture (uint8, H x W x 3) of decoded planes, which may be larger than the header says."""
+    """The picture (uint8, H x W x 3) of decoded planes, which may exceed the header's size."""
     image = np.empty((header.height, header.width, 3), np.uint8)
     for top in range(0, header.height, _ROWS):
         band = image[top : top + _ROWS]
@@ -60,17 +60,17 @@ def to_rgb(planes: list[np.ndarray], header: Header) -> np.ndarray:
         if header.pixel_format == GREY:
             band[...] = _stretch(luma, header)[..., None]
             continue
-        chroma = [upsample(plane, header, top, top + len(band)) for plane in planes[1:]]
+        first, second = (upsample(plane, header, top, top + len(band)) for plane in planes[1:])
         if header.color_space == "rgb":
-            for channel, plane in enumerate((chroma[1], luma, chroma[0])):  # coded as G, B, R
+            for channel, plane in enumerate((second, luma, first)):  # coded as G, B, R
                 band[..., channel] = _stretch(plane, header)
         else:
-            _band_to_rgb(band, luma, *chroma, header)
+            _band_to_rgb(band, luma, first, second, header)
     return image
 
 
 def _scales(header: Header) -> tuple[float, float, int]:
-    """What one step of coded luma and of chroma is in units of 2^-22 of an 8-bit step, and the code of black."""
+    """(step of coded luma, step of chroma, code of black); steps in 2^-22 of an 8-bit step."""
     unit, extra = 255 * (1 << 22), header.bit_depth - 8
     if header.limited_range:
         return unit / (219 << extra), unit / (224 << extra), 16 << extra
@@ -92,7 +92,7 @@ def _band_to_rgb(image: np.ndarray, y: np.ndarray, c1: np.ndarray, c2: np.ndarra
     one = round(of_luma)
     centre = 1 << (header.bit_depth - 1)
     # Full range stays below 2^31; limited range can exceed it before clipping.
-    wide = np.int64 if header.limited_range else np.int32
+    wide: type = np.int64 if header.limited_range else np.int32
     offset = (1 << 21) - black * one
     c1, c2 = c1.astype(wide) - centre, c2.astype(wide) - centre
     if header.color_space == "ycgco":
@@ -122,7 +122,7 @@ def _filter(padded: np.ndarray, taps: tuple[int, ...], axis: int, step: int = 1)
 
 
 def halve_chroma(plane: np.ndarray, bit_depth: int = 8) -> np.ndarray:
-    """A chroma plane (H x W) at half the size each way, rounded up; its samples lie between those of luma."""
+    """A chroma plane (H x W) at half the size each way, rounded up; its samples are between those of luma."""
     return np.concatenate([_halve_rows(plane, top, bit_depth) for top in range(0, len(plane), _ROWS)])
 
 
@@ -139,7 +139,7 @@ def _halve_rows(plane: np.ndarray, top: int, bit_depth: int) -> np.ndarray:
 def upsample(plane: np.ndarray, header: Header, top: int, bottom: int) -> np.ndarray:
     """Rows ``top`` (even) to ``bottom`` of a decoded chroma plane at the size of luma; as they are in 4:4:4.
 
-    The two video formats are decoded by libbpg's rule too, but no reference file of them was at hand to compare with.
+    The two video formats follow libbpg's rule as well, but have not been compared with reference files.
     """
     if header.pixel_format not in (C420, C422, C420_VIDEO, C422_VIDEO):
         return plane[top:bottom, : header.width]
@@ -157,6 +157,7 @@ def upsample(plane: np.ndarray, header: Header, top: int, bottom: int) -> np.nda
         samples = plane[top:bottom, :columns].astype(np.int32)
     padded = np.pad(samples, ((0, 0), (3, 4)), mode="edge")
     half = 1 << (extra - 1)
+    phases: tuple[np.ndarray, ...]
     if header.pixel_format in (C420_VIDEO, C422_VIDEO):
         phases = (
             (samples + ((1 << (extra - 6)) >> 1)) >> (extra - 6),

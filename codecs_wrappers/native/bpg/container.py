@@ -1,4 +1,4 @@
-"""The BPG file: its header, and the HEVC data behind it (BPG specification 0.9.8, https://bellard.org/bpg/bpg_spec.txt)."""
+"""The BPG file: its header and the HEVC data after it (BPG specification 0.9.8, https://bellard.org/bpg/bpg_spec.txt)."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from bench.limits import max_pixels
 from . import bits
 
 MAGIC = b"BPG\xfb"
-MAX_PIXELS = 1 << 28  # what ffmpeg's HEVC decoder takes, and about 1 GB of memory
-# Each 64 x 64 block costs a bit for its prediction mode and a fraction of one for the rest; an even grey picture takes
-# x265 a byte a block (measured).
+MAX_PIXELS = 1 << 28  # the limit of ffmpeg's HEVC decoder, and about 1 GB of memory
+# Each 64 x 64 block costs a bit for its prediction mode and a fraction of a bit for the rest; x265 spends a byte per
+# block on a uniform grey picture (measured).
 MAX_PIXELS_PER_BYTE = 1 << 15
 
 COLOR_SPACES = ("ycbcr_bt601", "rgb", "ycgco", "ycbcr_bt709", "ycbcr_bt2020")
@@ -23,7 +23,7 @@ GREY, C420, C422, C444, C420_VIDEO, C422_VIDEO = range(6)
 class Header:
     """What a BPG file says of its picture. width, height in pixels; bit_depth 8..14 of the coded samples.
 
-    pixel_format: GREY, C420, C422, C444, or the two in which chroma lies on the left luma sample as in video.
+    pixel_format: GREY, C420, C422, C444, or the two with chroma at the left luma sample, as in video.
     color_space: one of COLOR_SPACES. full range unless ``limited_range``.
     """
 
@@ -49,7 +49,7 @@ def write_ue7(value: int) -> bytes:
 
 
 def read_ue7(data: bytes, at: int, what: str, of: str = "a BPG header") -> tuple[int, int]:
-    """The ue7 number at ``at`` and the position after it. Only the shortest form is legal, of five bytes at most."""
+    """The ue7 number at ``at`` and the position after it. Only the shortest form of at most five bytes is legal."""
     value = 0
     for index in range(at, at + 5):
         if index >= len(data):
@@ -82,21 +82,25 @@ def read(data: bytes) -> tuple[Header, bytes, list[bytes]]:
     claim more pixels than ffmpeg decodes or than the data can hold.
     """
     if data[:4] != MAGIC:
-        raise BitstreamError(f"decoding BPG: the first four bytes should be {MAGIC.hex()}, they are {data[:4].hex()}")
+        raise BitstreamError(
+            f"decoding BPG: expected the first four bytes {MAGIC.hex()}, got {data[:4].hex()}; not a BPG file"
+        )
     if len(data) < 6:
-        raise BitstreamError(f"decoding BPG: a header of 9 bytes or more expected, the file has {len(data)}")
+        raise BitstreamError(f"decoding BPG: expected a header of at least 9 bytes, got a file of {len(data)}")
     pixel_format, alpha, bit_depth = data[4] >> 5, data[4] >> 4 & 1, (data[4] & 15) + 8
     color_space, extension, second_alpha = data[5] >> 4, data[5] >> 3 & 1, data[5] >> 2 & 1
     if alpha or second_alpha:
         kind = "an alpha plane" if alpha else "a fourth colour plane (CMYK)"
-        raise BitstreamError(f"decoding BPG: the picture has {kind}, which is not decoded here; flatten it first")
+        raise BitstreamError(f"decoding BPG: the picture has {kind}, which is not supported; flatten it first")
     if data[5] & 1:
-        raise BitstreamError("decoding BPG: the file is an animation, one picture expected; extract a frame first")
+        raise BitstreamError("decoding BPG: expected one picture, got an animation; extract a frame first")
     if pixel_format > C422_VIDEO or bit_depth > 14 or color_space >= len(COLOR_SPACES):
-        raise BitstreamError(f"decoding BPG: reserved values in the header bytes {data[4:6].hex()}; corrupt file")
+        raise BitstreamError(
+            f"decoding BPG: reserved values in the header bytes {data[4:6].hex()}; the file is corrupt"
+        )
     if pixel_format == GREY and color_space:
         raise BitstreamError(
-            f"decoding BPG: colour space 0 expected of a grey picture, got {color_space}; corrupt file"
+            f"decoding BPG: expected colour space 0 for a grey picture, got {color_space}; the file is corrupt"
         )
 
     width, at = read_ue7(data, 6, "the width")
@@ -107,11 +111,11 @@ def read(data: bytes) -> tuple[Header, bytes, list[bytes]]:
         at += extension_length
     end = at + picture_length if picture_length else len(data)
     if at > len(data) or end > len(data):
-        raise BitstreamError(f"decoding BPG: {max(at, end)} bytes announced, {len(data)} there; the file is truncated")
+        raise BitstreamError(f"decoding BPG: expected {max(at, end)} bytes, got {len(data)}; the file is truncated")
     most = max_pixels(MAX_PIXELS)
     if not 0 < width * height <= most:
         raise BitstreamError(
-            f"decoding BPG: the header claims {width} x {height} pixels, 1 to {most} are decoded (RDBENCH_MAX_PIXELS)"
+            f"decoding BPG: expected 1..{most} pixels (RDBENCH_MAX_PIXELS), the header claims {width} x {height}"
         )
     if width * height > (end - at) * MAX_PIXELS_PER_BYTE:
         raise BitstreamError(
@@ -119,6 +123,6 @@ def read(data: bytes) -> tuple[Header, bytes, list[bytes]]:
         )
     length, at = read_ue7(data, at, "the HEVC header length")
     if at + length > end:
-        raise BitstreamError(f"decoding BPG: an HEVC header of {length} bytes announced, {end - at} there; truncated")
+        raise BitstreamError(f"decoding BPG: expected an HEVC header of {length} bytes, got {end - at}; truncated")
     header = Header(width, height, pixel_format, bit_depth, COLOR_SPACES[color_space], bool(data[5] >> 1 & 1))
     return header, data[at : at + length], bits.split_nals(data[at + length : end])

@@ -1,4 +1,4 @@
-"""HEVC's sequence parameter set and the few of its fields that a BPG file keeps (H.265 clause 7.3.2.2)."""
+"""HEVC's sequence parameter set, and the few of its fields that a BPG file keeps (H.265 clause 7.3.2.2)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class CodingTools:
     range_extension: int | None  # nine flags
 
     def check(self) -> CodingTools:
-        """Itself; raises BitstreamError unless the block sizes are ones HEVC has."""
+        """Itself; raises BitstreamError for block sizes that HEVC does not allow."""
         largest = self.min_block_log2 + self.block_log2_range
         largest_transform = self.min_transform_log2 + self.transform_log2_range
         if not (
@@ -36,7 +36,7 @@ class CodingTools:
             and largest_transform <= min(largest, 5)
             and self.transform_depth_intra <= largest - self.min_transform_log2
         ):
-            raise BitstreamError(f"decoding BPG: HEVC has no such block sizes: {self}; the file is corrupt")
+            raise BitstreamError(f"decoding BPG: HEVC does not allow these block sizes: {self}; the file is corrupt")
         return self
 
     def to_bytes(self) -> bytes:
@@ -94,12 +94,14 @@ def _read_extension(bits: BitReader) -> int | None:
     if not bits.u(1):
         return None
     if bits.u(8) != 0x80:
-        raise BitstreamError("decoding BPG: an HEVC extension other than the range extension; it is not decoded here")
+        raise BitstreamError(
+            "decoding BPG: the file has an HEVC extension other than the range extension, which is not supported"
+        )
     return bits.u(9)
 
 
 def parameter_sets(tools: CodingTools, width: int, height: int, chroma_format: int, bit_depth: int) -> list[bytes]:
-    """VPS and SPS (escaped NAL units), which a BPG file leaves out. width, height: multiples of the smallest block."""
+    """VPS and SPS (escaped NAL units), which a BPG file omits. width, height: multiples of the smallest block."""
     vps, sps = BitWriter(), BitWriter()
     for out, nal_type in ((vps, VPS), (sps, SPS)):
         out.u(nal_type << 9 | 1, 16)  # layer 0, temporal id 0
@@ -156,14 +158,15 @@ def _write_buffering(out: BitWriter) -> None:
 def read_sps(nal: bytes) -> CodingTools:
     """The kept fields of an encoder's SPS (escaped NAL unit).
 
-    Raises RdbenchError if the SPS uses what a BPG decoder takes for granted to be otherwise: such a stream could not
-    be put into a BPG file.
+    Raises RdbenchError if the SPS differs in what a BPG decoder assumes: such a stream cannot be stored in a BPG file.
     """
     bits = BitReader(unescape(nal))
 
     def expect(value: int, expected: int, name: str) -> None:
         if value != expected:
-            raise RdbenchError(f"encoding BPG: {name} of the HEVC stream should be {expected}, is {value}; wrong x265?")
+            raise RdbenchError(
+                f"encoding BPG: expected {name} {expected} in the HEVC stream, got {value}; check the x265 version"
+            )
 
     expect(bits.u(16) >> 9, SPS, "the NAL unit type")
     expect(bits.u(7), 0, "VPS id and sub-layers")
@@ -217,7 +220,9 @@ def _skip_vui(bits: BitReader) -> None:
         if bits.u(1):
             bits.ue()
         if bits.u(1):
-            raise RdbenchError("encoding BPG: HRD parameters in the SPS of the HEVC stream, none expected; wrong x265?")
+            raise RdbenchError(
+                "encoding BPG: expected no HRD parameters in the SPS of the HEVC stream; check the x265 version"
+            )
     if bits.u(1):  # bitstream restrictions
         bits.u(3)
         for _ in range(5):

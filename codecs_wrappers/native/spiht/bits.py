@@ -1,8 +1,8 @@
 """Binary decisions in and out of bytes: raw bits, or an adaptive binary range coder whose every prefix decodes.
 
 The range coder is that of LZMA (carry by a cached byte; G. Martin, "Range encoding", 1979) without its first byte,
-which is always 0. A decoder that has run out of bytes keeps the interval of all values the missing ones could give
-and goes on as long as every one of them gives the same decision: it returns all that a prefix determines, nothing else.
+which is always 0. A decoder that has run out of bytes keeps the interval of all values that the missing ones could
+give, and continues as long as all of them lead to the same decision: it returns exactly what a prefix determines.
 """
 
 from __future__ import annotations
@@ -11,22 +11,22 @@ import numpy as np
 from numba import njit
 
 MODE, LOW, RANGE, CACHE, PENDING, POSITION, LIMIT = range(7)
-CODE, UNKNOWN = LOW, CACHE  # the decoder's use of two of them
+CODE, UNKNOWN = LOW, CACHE  # the decoder's names for two of them
 REGISTERS = 7
 
 ENCODING, ARITHMETIC = 1, 2  # MODE is their sum: one compiled function serves encoder and decoder
 
 STOP = np.int64(-1)  # what `decide` returns when the budget is spent or the prefix determines no more
-RAW = np.int64(-1)  # context of a decision that is coded as one plain bit (signs)
+RAW = np.int64(-1)  # the context of a decision coded as one plain bit (signs)
 
 ONE = 1 << 16  # probabilities are integers in 1/65536
 FLOOR = 48
-FAST, SLOW, COUNT = range(3)  # columns of a model: two estimates of the probability of a 0, and how often it was used
+FAST, SLOW, COUNT = range(3)  # columns of a model: two estimates of the probability of a 0, and the number of uses
 FAST_SHIFT, SLOW_SHIFT = 4, 7
 
 
 def new_models(contexts: int) -> np.ndarray:
-    """One adaptive model for each context (int32, contexts x 3), all at probability one half."""
+    """One adaptive model per context (int32, contexts x 3), all at probability one half."""
     models = np.zeros((contexts, 3), np.int32)
     models[:, :2] = ONE // 2
     return models

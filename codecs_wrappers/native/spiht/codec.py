@@ -1,4 +1,4 @@
-"""Whole SPIHT streams: encode to a size, decode any prefix. Compiles on first use; import it when needed."""
+"""Complete SPIHT streams: encode to a size, decode any prefix. Compiles on first use; import it when needed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ FIXED_POINT = np.float32(4)  # integer steps per unit of coefficient: the last b
 
 
 def encode(image: np.ndarray, size: int, arithmetic: bool) -> bytes:
-    """The embedded stream of ``image`` (uint8, H x W x 3), of ``size`` bytes or to the last bit-plane if that is less.
+    """The embedded stream of ``image`` (uint8, H x W x 3), of ``size`` bytes, or to the last bit-plane if that is less.
 
-    The header is always whole. arithmetic: range-coded decisions but for signs, otherwise plain bits.
+    The header is always complete. arithmetic: range-coded decisions except for signs; otherwise plain bits.
     """
     height, width = image.shape[:2]
     shape = shape_of(height, width, levels_for(height, width))
     flat = np.zeros(shape.entries, np.float32)
     colour.from_rgb(np.ascontiguousarray(image), flat, shape)
     wavelet.forward(flat, shape, height, width)
-    packed = flat.view(np.int32)  # the same memory: a picture's planes are held once
+    packed = flat.view(np.int32)  # shares the memory, so that the planes are stored once
     wavelet.quantise(flat, packed, FIXED_POINT)
     descendants = np.zeros(shape.entries, np.uint8)
     planes = greatest_below(packed, shape, descendants)
@@ -41,8 +41,8 @@ def encode(image: np.ndarray, size: int, arithmetic: bool) -> bytes:
 def decode(bitstream: bytes) -> np.ndarray:
     """The picture (uint8, H x W x 3) that a stream, or any prefix of one that holds its header, determines.
 
-    Raises BitstreamError where the header is cut, corrupted or foreign. A corrupted payload cannot be told from a
-    sound one and gives another picture of the right size.
+    Raises BitstreamError if the header is truncated, corrupt or of another format. A corrupt payload cannot be detected
+    and gives another picture of the right size.
     """
     header, payload = parse(bitstream)
     height, width = header.height, header.width

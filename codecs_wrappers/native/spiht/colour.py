@@ -1,7 +1,7 @@
 """RGB to scaled YCbCr planes and back, in float32 without rounding: BT.601, full range (JFIF's equations).
 
 Each component is scaled by the L2 norm of its column in the YCbCr -> RGB matrix, so that one unit of any coefficient
-costs about the same squared error in RGB: that is what lets one list serve the three.
+causes about the same squared error in RGB, and one list can serve all three.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Contexts of the arithmetic coder: what encoder and decoder both know that makes a decision likely or not.
+"""Contexts of the arithmetic coder: what encoder and decoder both know about the probability of a decision.
 
-``state`` (uint8, one per position) has in its low 5 bits how significant the eight neighbours are (2 for one beside,
-above or below, 1 for a diagonal one, twice that when it has been significant for a plane), then two bits that say the
-same of the parent, and OUTSIDE. Each function forms one index from a few parts, whose counts stand beside it.
+``state`` (uint8, one per position) has in its low 5 bits how significant the eight neighbours are (2 for a horizontal
+or vertical one, 1 for a diagonal one, twice that once it has been significant for a plane), then two bits for the same
+of the parent, and OUTSIDE. Each function combines a few parts into one index; their sizes are in a comment.
 """
 
 from __future__ import annotations

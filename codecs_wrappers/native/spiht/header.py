@@ -1,4 +1,4 @@
-"""The few bytes in front of a SPIHT stream: what the decoder must know before the first decision."""
+"""The header of a SPIHT stream: what the decoder must know before the first decision."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from bench.limits import pixel_count_fault
 
 MAGIC = b"SP"
 FORMAT = 1
-MAX_PIXELS = 1 << 26  # 67 megapixels: what 32-bit list entries can name, and about 2.5 GB of memory
+MAX_PIXELS = 1 << 26  # 67 megapixels: the limit of 32-bit list entries, and about 2.5 GB of memory
 MAX_LEVELS = 6
 MAX_PLANES = 24  # 255 * 2^6 (gain of the low-pass band) * 1.81 (colour weight) * 4 (fixed point) < 2^17
 SHORTEST = 7
@@ -20,7 +20,7 @@ class Header:
     """Height and width in pixels, wavelet levels, magnitude bit-planes coded, and whether decisions are range-coded.
 
     In bytes: magic (2), format in the high nibble and flags in the low one (1), levels in the high 3 bits and planes in
-    the low 5 (1), height and width as LEB128 (1 to 4 each), CRC-8 of all before (1). A Kodak picture has 9 bytes.
+    the low 5 (1), height and width as LEB128 (1 to 4 each), CRC-8 of all of it (1). A Kodak image has 9 bytes.
     """
 
     height: int
@@ -39,21 +39,21 @@ class Header:
 def parse(bitstream: bytes) -> tuple[Header, int]:
     """The header of a stream and its length in bytes.
 
-    Raises BitstreamError on a prefix that ends inside the header, on foreign or corrupted bytes, and on a size above
-    MAX_PIXELS.
+    Raises BitstreamError for a prefix that ends inside the header, for other formats or corrupt bytes, and for a size
+    above MAX_PIXELS.
     """
     if not bitstream:
         raise BitstreamError("decoding SPIHT: the stream is empty; its header alone has 7 to 13 bytes")
     if bitstream[:2] != MAGIC[: len(bitstream)]:
         raise BitstreamError(
-            f"decoding SPIHT: a stream begins with {MAGIC!r}, this one with {bytes(bitstream[:2])!r}: not a SPIHT file"
+            f"decoding SPIHT: expected a stream beginning {MAGIC!r}, got {bytes(bitstream[:2])!r}: not a SPIHT file"
         )
     if len(bitstream) < SHORTEST:
         raise _cut(bitstream)
     version, flags = bitstream[2] >> 4, bitstream[2] & 15
     if version != FORMAT or flags > 1:
         raise BitstreamError(
-            f"decoding SPIHT: format {version} with flags {flags}, this decoder reads format {FORMAT} with flags 0 or 1"
+            f"decoding SPIHT: expected format {FORMAT} with flags 0 or 1, got format {version} with flags {flags}"
         )
     levels, planes = bitstream[3] >> 5, bitstream[3] & 31
     height, at = _read_leb128(bitstream, 4)
@@ -66,14 +66,14 @@ def parse(bitstream: bytes) -> tuple[Header, int]:
         raise BitstreamError(f"decoding SPIHT: {fault}")
     if levels != levels_for(height, width) or planes > MAX_PLANES:
         raise BitstreamError(
-            f"decoding SPIHT: {levels} levels and {planes} bit-planes at {width} x {height}, where the format has "
-            f"{levels_for(height, width)} levels and at most {MAX_PLANES} bit-planes"
+            f"decoding SPIHT: expected {levels_for(height, width)} levels and at most {MAX_PLANES} bit-planes at "
+            f"{width} x {height}, got {levels} levels and {planes} bit-planes"
         )
     return Header(height, width, levels, planes, bool(flags)), at + 1
 
 
 def levels_for(height: int, width: int) -> int:
-    """Wavelet levels by size: as many as leave 4 samples of the short side, at most 6 (Kodak has 6)."""
+    """Wavelet levels by size: as many as leave 4 samples of the short side, at most 6 (6 for Kodak)."""
     return max(0, min(MAX_LEVELS, min(height, width).bit_length() - 3))
 
 
@@ -110,7 +110,7 @@ def _cut(bitstream: bytes) -> BitstreamError:
 
 
 def _crc8(data: bytes) -> int:
-    """CRC-8, polynomial x^8 + x^2 + x + 1 (as in ITU-T I.432.1), start 0: every change within 8 bits is found."""
+    """CRC-8, polynomial x^8 + x^2 + x + 1 (as in ITU-T I.432.1), initial value 0: detects any change within 8 bits."""
     crc = 0
     for byte in data:
         crc ^= byte

@@ -1,8 +1,8 @@
 """The compiled list coder, cached on disk.
 
-Numba's cache asks only whether the file of the cached function has changed, not the files of what it calls. So in this
-package a function is cached if all it calls lies in its own file, or else, here, as a closure over a number made from
-the package's sources, which becomes part of its key.
+Numba's cache only checks whether the cached function's own file has changed, not the files of what it calls. So in this
+package a function is cached if everything it calls is in its own file; the others are cached here, as a closure over a
+number computed from the package's sources, which becomes part of the key.
 """
 
 from __future__ import annotations

@@ -1,20 +1,21 @@
-"""SPIHT's set partitioning: the lists LIP, LIS and LSP, one function for encoder and decoder.
+"""SPIHT's set partitioning with the lists LIP, LIS and LSP; one function serves encoder and decoder.
 
 Source: A. Said and W. A. Pearlman, "A new, fast, and efficient image codec based on set partitioning in hierarchical
-trees", IEEE Trans. CSVT 6(3), 1996, algorithm II. What is added to it:
+trees", IEEE Trans. CSVT 6(3), 1996, algorithm II, with these additions:
 
-* one set of lists over the three components, which start together with the roots of all three;
-* positions that a picture of odd size does not fill are known to be zero and cost nothing;
-* a set found significant whose four children are not must have its significance further down: that is not coded,
-  nor is the last of four children of which one must be significant;
-* with arithmetic coding the refinement bits are range-coded too, each decision by itself in a context of its
-  neighbourhood; the paper codes the significance of four children together and leaves the rest plain.
+* one set of lists for the three components, which starts with the roots of all three;
+* positions outside a picture of odd size are known to be zero and cost nothing;
+* if a set is significant but none of its four children is, its significance must be further down, which is not coded;
+  nor is the last of four children if one of them must be significant and the others are not;
+* with arithmetic coding, refinement bits are range-coded too, and each decision separately in a context from its
+  neighbourhood; the paper codes the significance of four children together and everything else as plain bits.
 
 A coefficient is an int32: magnitude << 1 | sign. A position is its index in the three planes stored one after another;
 relative to its plane, the children of position k are 2k, 2k + 1, and the two one row below. List entries are int64 or
 uint32 with the position in the low 29 bits and small attributes above.
 
-Magnitudes and thresholds are integers, and the decoder knows all that the encoder decides by, so the two cannot differ.
+Magnitudes and thresholds are integers, and the decoder knows everything the encoder's decisions depend on, so the two
+cannot differ.
 """
 
 from __future__ import annotations
@@ -43,14 +44,15 @@ TYPE_B, CERTAIN = 1 << 32, 1 << 33
 
 
 class Lists(NamedTuple):
-    """The three lists and what they speak about."""
+    """The three lists and the data they refer to."""
 
     lip: np.ndarray  # uint32, list of insignificant pixels: position, depth (levels below it) above POSITION_BITS
     lis: np.ndarray  # int64, list of insignificant sets: the same of the root, TYPE_B (grandchildren on), CERTAIN
     lsp: np.ndarray  # uint32, list of significant pixels, as LIP
-    count: np.ndarray  # int64, entries in LIP, LIS, LSP; of LSP, those before this plane, before the last, refined
+    # int64, entries in LIP, LIS, LSP; of LSP, those before this plane, before the last, refined
+    count: np.ndarray  # type: ignore[assignment]  # hides tuple.count, which nothing calls
     packed: np.ndarray  # int32, coefficients; the decoder writes them
-    descendants: np.ndarray  # uint8, bits of the greatest magnitude below a position; the decoder's is empty
+    descendants: np.ndarray  # uint8, bits of the largest magnitude below a position; empty in the decoder
     state: np.ndarray  # uint8, see contexts.py
 
 
@@ -58,9 +60,9 @@ LIP, LIS, LSP, OLD, OLDER, REFINED = range(6)  # of ``count``
 
 
 def new_lists(packed: np.ndarray, descendants: np.ndarray, state: np.ndarray, shape: Shape) -> Lists:
-    """Lists that hold the roots of all components, with room for all that can come.
+    """Lists with the roots of all components, and room for everything that can follow.
 
-    That is each pixel once, and each set once as type A and once as type B, whatever the bits say.
+    That is each pixel once, and each set once as type A and once as type B, whatever the bits are.
     """
     pixels, sets = 3 * shape.size, 3 * shape.size // 2
     lists = Lists(

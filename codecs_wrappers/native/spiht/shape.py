@@ -1,8 +1,8 @@
-"""Where the coefficients of three components lie in flat arrays, and who descends from whom.
+"""The layout of three components' coefficients in flat arrays, and the tree of descendants.
 
-All three planes are padded to one size that halves evenly; each wavelet band lies at the corner it has in a picture of
-that size. So, relative to its plane, the children of position k are 2k, 2k + 1 and the two one row below, whatever
-the size of the picture; what it does not fill is marked OUTSIDE and is known to be zero.
+All three planes are padded to one size that can be halved evenly; each wavelet band is at the corner it would have in a
+picture of that size. So, relative to its plane, the children of position k are 2k, 2k + 1 and the two one row below,
+whatever the picture's size; positions outside the picture are marked OUTSIDE and known to be zero.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-OUTSIDE = 128  # bit of the coder's state, beside those of contexts.py
+OUTSIDE = 128  # a bit of the coder's state, in addition to those of contexts.py
 
 
 class Shape(NamedTuple):
-    """How three planes of one size lie one after another in flat arrays, after and before a margin of one row."""
+    """The layout of three planes of one size in flat arrays: consecutive, with a margin of one row before and after."""
 
     margin: int  # entries before the first plane, so that every position has eight neighbours
     size: int  # of a plane: rows x stride
@@ -41,7 +41,7 @@ class Shape(NamedTuple):
 
 
 def shape_of(height: int, width: int, levels: int) -> Shape:
-    """Planes padded so that every position but the low-pass band's has four whole children at each level."""
+    """Planes padded so that every position outside the low-pass band has four complete children at each level."""
     low_rows, low_columns = -(-height >> levels), -(-width >> levels)
     if levels:
         low_rows, low_columns = low_rows + low_rows % 2, low_columns + low_columns % 2

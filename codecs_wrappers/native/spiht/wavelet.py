@@ -2,7 +2,7 @@
 
 Source: Daubechies and Sweldens, "Factoring wavelet transforms into lifting steps", 1998; the constants are those of
 ITU-T T.800, table F.4. Low-pass gain sqrt(2), so that all bands are nearly orthonormal and a coefficient's error is
-nearly that of the picture. float32 throughout, one fixed order of operations, no fastmath: the same pixels every time.
+nearly that in the picture. float32 throughout, a fixed order of operations, no fastmath: the same pixels every time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LINES = 16  # lines transformed side by side: one or two vector registers, and a
 def forward(flat: np.ndarray, shape: Shape, height: int, width: int) -> None:
     """Replaces the samples of each plane's first height x width positions (float32) by their coefficients.
 
-    Each band goes to its corner of the padded plane, as shape.py says; what no coefficient fills is zero.
+    Each band goes to its corner of the padded plane (shape.py); positions without coefficient are zero.
     """
     for origin in shape.origins():
         for level in range(shape.levels):

@@ -1,1 +1,1 @@
-"""What a training learns from: crops of images, cached latents, and the images held out for judging."""
+"""The data of a training: crops of images, cached latents, and the images held out for validation."""

@@ -21,26 +21,26 @@ EXTENSIONS = {".png", ".webp", ".jpg", ".jpeg", ".ppm", ".bmp", ".tif", ".tiff"}
 
 
 def image_files(folders: Sequence[str | Path]) -> list[Path]:
-    """Every image file in the folders (searched to any depth) or named itself, sorted within each, none twice."""
+    """Every image file in the folders (searched recursively) or given directly, sorted within each, once."""
     files: dict[Path, None] = {}
     for folder in map(Path, folders):
         if not folder.exists():
             raise UsageError(f"training data: {folder} does not exist; give a folder of images")
         found = [folder] if folder.is_file() else sorted(_images_below(folder))
         if not found:
-            raise UsageError(f"training data: no image in {folder}; known are {', '.join(sorted(EXTENSIONS))}")
+            raise UsageError(f"training data: no image in {folder}; expected files of {', '.join(sorted(EXTENSIONS))}")
         files.update(dict.fromkeys(found))
     return list(files)
 
 
 def require_apart(files: Sequence[Path], held_out: Sequence[Path]) -> None:
-    """Raises UsageError if an image to judge by is one to train on too, whatever its name."""
+    """Raises UsageError if an image to validate on is also one to train on, whatever its name."""
     known = {sha256_file(path) for path in files}
     both = [path for path in held_out if sha256_file(path) in known]
     if both:
         raise UsageError(
-            f"training data: {len(both)} of the {len(held_out)} images to judge by are among those to train on "
-            f"({both[0]}), so they would be learned by heart; take them out of one of the two"
+            f"training data: {len(both)} of the {len(held_out)} images to validate on are also among those to train on "
+            f"({both[0]}), so they would be memorised; remove them from one of the two"
         )
 
 
@@ -49,33 +49,33 @@ def _images_below(folder: Path) -> list[Path]:
 
 
 def digest(files: Sequence[Path]) -> str:
-    """sha256 over the files' own hashes, whatever their names and order: the same images, the same digest."""
+    """sha256 over the files' own hashes, whatever their names and order: equal images give equal digests."""
     return hashlib.sha256("".join(sorted(sha256_file(path) for path in files)).encode()).hexdigest()
 
 
 def read_image(path: Path, jpeg_downscale: int = 1) -> Tensor:
     """One image as uint8 (3, H, W); a JPEG is shrunk by ``jpeg_downscale`` in both directions (box filter).
 
-    Raises UsageError for a file that cannot be read, or has more than 8 bits a sample, which Pillow would cut off.
+    Raises UsageError for a file that cannot be read, or has more than 8 bits per sample, which Pillow would truncate.
     """
     try:
         return _read(path, jpeg_downscale)
     except UsageError:
         raise
-    except Exception as error:  # Pillow raises whatever a damaged file drives it to
+    except Exception as error:  # Pillow raises many types of errors for damaged files
         cause = f"{type(error).__name__}: {error}"
-        raise UsageError(f"training data: {path} cannot be read ({cause}); take it out of the folder") from error
+        raise UsageError(f"training data: {path} cannot be read ({cause}); remove it from the folder") from error
 
 
 def _read(path: Path, jpeg_downscale: int) -> Tensor:
-    with Image.open(path) as image:
-        if bit_depth(image) > 8 or image.mode[0] in "IF":
+    with Image.open(path) as file:
+        if bit_depth(file) > 8 or file.mode[0] in "IF":
             raise UsageError(
-                f"training data: {path} has more than 8 bits a sample; take it out of the folder, or convert it: "
+                f"training data: {path} has more than 8 bits per sample; remove it from the folder, or convert it: "
                 f"`rdbench convert {path.name} {path.stem}.rgb.png`"
             )
-        shrink = jpeg_downscale if image.format in ("JPEG", "MPO") else 1
-        image = image.convert("RGB")
+        shrink = jpeg_downscale if file.format in ("JPEG", "MPO") else 1
+        image = file.convert("RGB")
         if shrink > 1:
             image = image.reduce(shrink)
         samples = torch.frombuffer(bytearray(image.tobytes()), dtype=torch.uint8)
@@ -83,16 +83,16 @@ def _read(path: Path, jpeg_downscale: int) -> Tensor:
 
 
 def read_images(files: Sequence[Path], jpeg_downscale: int = 1) -> list[Tensor]:
-    """:func:`read_image` of every file, in order; decoders release the interpreter, so threads share the work."""
+    """:func:`read_image` of every file, in order, in parallel threads (decoders release the interpreter lock)."""
     with ThreadPoolExecutor() as pool:
         return list(pool.map(lambda path: read_image(path, jpeg_downscale), files))
 
 
 class Crops:
-    """Random square crops of maps that all lie in memory (on the CPU or the GPU), each pixel about equally often.
+    """Random square crops of maps held in memory (on the CPU or the GPU), with each pixel about equally likely.
 
-    maps: tensors (C, H, W) of one dtype. Those smaller than the crop are left out and counted in ``left_out``. reduced:
-    the part of the crops that is cut larger, at a random scale down to LEAST_SCALE, and reduced by an area filter.
+    maps: tensors (C, H, W) of one dtype. Those smaller than the crop are omitted and counted in ``left_out``. reduced:
+    the fraction of the crops that are cut larger and reduced by an area filter, to a random scale down to LEAST_SCALE.
     """
 
     def __init__(self, maps: Sequence[Tensor], crop: int, seed: int, device: torch.device, reduced: float = 0.0):
@@ -109,7 +109,7 @@ class Crops:
     def batch(self, size: int, flips: bool = True) -> Tensor:
         """``size`` crops, (size, C, crop, crop), in the maps' dtype and on their device.
 
-        flips: each is one of the eight mirrored and turned forms, at random.
+        flips: each is flipped and rotated at random into one of its eight orientations.
         """
         chosen = torch.multinomial(self._areas, size, replacement=True, generator=self.generator).tolist()
         draws = torch.rand(size, 7, generator=self.generator, dtype=torch.float64).tolist()

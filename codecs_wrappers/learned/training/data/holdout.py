@@ -1,8 +1,8 @@
-"""The images a training is judged by: the folder it is given, and the most textured of its own, which it never sees.
+"""The validation images of a training: the given folder, and the most textured of its own images, which are held out.
 
-Photographs that are chosen for a test set are easier than most: gb82 costs half of Kodak's bits and hides how a network
-treats texture. So the images of the training data whose middle costs the most bits as WebP are taken out of it and
-judged by too. ``textured.txt`` names them by hash for the data this project trains on; other data has its own.
+Photographs chosen for a test set are easier than most: gb82 costs half of Kodak's bits and hides how a network handles
+texture. So the training images whose middle costs the most bits as WebP are held out and used for validation too.
+``textured.txt`` lists them by hash for this project's training data; for other data they are found by the same measure.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from codecs_wrappers.learned.training.data.crops import read_images
 
 LIST = configs.HERE / "textured.txt"
 COUNT = 24
-PART = 10  # at most one in so many images is taken out
-SIDE = 384  # of the crop that is judged, at the image's middle
+PART = 10  # at most one in so many images is held out
+SIDE = 384  # of the validation crop, at the image's middle
 QUALITY = 80  # of the WebP that measures texture
 
 
 def split(files: Sequence[Path], listed: Path = LIST) -> tuple[list[Path], list[Path], str]:
-    """(the files to train on, the textured ones held out, where those come from, in words).
+    """(the files to train on, the textured ones held out, a description of where those come from).
 
-    Held out are the listed ones that are among the files, or else the most textured tenth, COUNT at most.
+    Held out are the listed files, or otherwise the most textured tenth, at most COUNT.
     """
     hashes = {line.split()[0] for line in listed.read_text(encoding="utf-8").splitlines() if line[:1] not in "#"}
     textured = [path for path in files if sha256_file(path) in hashes]
@@ -38,20 +38,18 @@ def split(files: Sequence[Path], listed: Path = LIST) -> tuple[list[Path], list[
         textured = ranked[: min(COUNT, len(files) // PART)]
         source = f"the most textured of {len(files)}"
         if not textured:
-            source = (
-                f"one image in {PART} is, of those of {SIDE} x {SIDE} or more: {len(ranked)} of {len(files)} images are"
-            )
+            source = f"one in {PART} of the {len(ranked)} images of {SIDE} x {SIDE} or more, of {len(files)}"
     chosen = set(textured)
     return [path for path in files if path not in chosen], textured, source
 
 
 def crops(files: Sequence[Path], jpeg_downscale: int) -> list[Tensor]:
-    """The middle of each image, uint8 (3, SIDE, SIDE), smaller where the image is."""
+    """The middle of each image, uint8 (3, SIDE, SIDE), or smaller if the image is."""
     return [_middle(image) for image in read_images(files, jpeg_downscale)]
 
 
 def most_textured(files: Sequence[Path], jpeg_downscale: int = 2) -> list[Path]:
-    """The files, those first whose middle has the most bytes as WebP of one quality; without those smaller than it."""
+    """The files by decreasing WebP size of their middle at one quality; images smaller than SIDE are omitted."""
     sizes = []
     for path, image in zip(files, read_images(files, jpeg_downscale), strict=True):
         if min(image.shape[1:]) >= SIDE:

@@ -1,4 +1,4 @@
-"""What a frozen network makes of crops, computed once: schemes that leave the network as it is train on this."""
+"""Latents of crops under a frozen network, computed once, for schemes that do not train the network."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class Latents:
         return Latents(*(getattr(self, f.name)[index] for f in fields(self)))
 
 
-def frozen(source: Source, device: torch.device) -> networks.MeanScaleHyperprior:
-    """The network of a source that names its architecture (in its metadata, or as a model), in eval mode for good."""
+def load_frozen(source: Source, device: torch.device) -> networks.MeanScaleHyperprior:
+    """The frozen network of a source whose architecture is in its metadata or its model's file, in eval mode."""
     architecture = source.metadata().get("architecture") or configs.read(source.model or "")["architecture"]
     model = networks.load_weights(networks.build(architecture), source.weights(), str(source.path))
     return model.to(device, memory_format=torch.channels_last).requires_grad_(False).eval()
@@ -46,7 +46,7 @@ def analyse(model: networks.MeanScaleHyperprior, x: Tensor) -> Latents:
 
 
 def cache(model: networks.MeanScaleHyperprior, crops: Crops, count: int, batch: int = 16) -> Latents:
-    """The latents of ``count`` random crops, each analysed by itself as in training; x stays uint8."""
+    """The latents of ``count`` random crops, each analysed separately, as in training; x stays uint8."""
     parts = []
     for begin in range(0, count, batch):
         x = crops.batch(min(batch, count - begin))

@@ -1,1 +1,1 @@
-"""How good a network is: held-out loss of each average of its weights, next to classical codecs."""
+"""Validation of a network: the held-out loss of each average of its weights, next to that of classical codecs."""

@@ -1,7 +1,7 @@
-"""What the classical codecs reach on the held-out images, so that a training's log says where it stands.
+"""The losses of classical codecs on the held-out images, for comparison in a training's log.
 
-J = bpp + rate_weight * 255^2 MSE, of each image at the best of the codec's points, real bytes; the mean over images.
-Points are coded once for each set of images and kept in the cache folder.
+J = bpp + rate_weight * 255^2 MSE of real bitstreams, for each image at the codec's best point, averaged over images.
+Points are coded once per set of images and kept in the cache folder.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ CODECS = {"jpeg2000": "JPEG 2000", "bpg444": "BPG"}
 
 
 def losses(images: Sequence[Tensor], rate_weight: float) -> dict[str, float]:
-    """J of each of CODECS by its label, on uint8 images (3, H, W); a codec that is not available here is left out."""
+    """J of each of CODECS by its label, on uint8 images (3, H, W); codecs that are not available are omitted."""
     found = {}
     for name, label in CODECS.items():
         try:

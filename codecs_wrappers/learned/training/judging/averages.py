@@ -1,7 +1,8 @@
-"""How good a training is: every average of its weights on every held-out set, and which of them is the best so far."""
+"""Validation of a training: every average of its weights on every held-out set, and the best one so far."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor
 from codecs_wrappers.learned.training.judging.validation import Score
 from codecs_wrappers.learned.training.learner import Learner
 
-VALIDATION, TEXTURED = "validation", "textured"  # the folder given; the most textured of the training's own images
+VALIDATION, TEXTURED = "validation", "textured"  # the given folder; the most textured of the training's own images
 
 
 @dataclass(frozen=True)
@@ -43,8 +44,8 @@ class Judgement:
         return sum(score.loss for score in self.scores.values()) / len(self.scores)
 
     def row(self) -> dict[str, float]:
-        """Its columns of validation.csv: of the textured set behind its name; NaN without one."""
-        nothing = Score(*[float("nan")] * 3)
+        """Its columns of validation.csv, those of the textured set with its name as prefix; NaN without one."""
+        nothing = Score(math.nan, math.nan, math.nan)
         scores = [("", self.validation), (f"{TEXTURED}_", self.scores.get(TEXTURED, nothing))]
         values = {
             f"{prefix}{key}": getattr(score, key) for prefix, score in scores for key in ("loss", "bpp", "psnr_rgb_db")
@@ -53,25 +54,32 @@ class Judgement:
 
 
 class Judge:
-    """Judges on ``sets`` of uint8 images (3, H, W) by name; ``start`` is what the ratios are to."""
+    """Scores averages on ``sets`` of uint8 images (3, H, W), by name; ratios are relative to ``start``."""
 
     def __init__(self, sets: Mapping[str, Sequence[Tensor]]):
         self.sets = {name: images for name, images in sets.items() if images}
-        self.start: dict[str, Score] | None = None
+        self.start: dict[str, Score] = {}
         self.best: Judgement | None = None
 
     def judge(self, learner: Learner) -> list[Judgement]:
-        """Every average of ``learner``; the first call is the start."""
+        """The judgement of every average of ``learner``; the first call sets the start."""
         measured = [self.scores(learner, average) for average in learner.averages]
-        if self.start is None:
+        if not self.start:
             self.start = measured[0]
         return [self._judgement(decay, scores) for decay, scores in zip(learner.config.averages, measured, strict=True)]
 
     def scores(self, learner: Learner, model: Any) -> dict[str, Score]:
         return {name: learner.score(model, images) for name, images in self.sets.items()}
 
+    @property
+    def winner(self) -> Judgement:
+        """The best so far. Raises RuntimeError before the first judgement."""
+        if self.best is None:
+            raise RuntimeError("no judgement yet: call judge() and is_best() first")
+        return self.best
+
     def is_best(self, judgement: Judgement) -> bool:
-        """Whether it is the best so far, which it then is."""
+        """Whether it is the best so far; if so, it is remembered as such."""
         better = self.best is None or judgement.ratio < self.best.ratio
         if better:
             self.best = judgement

@@ -1,4 +1,4 @@
-"""The rate-distortion loss as the benchmark would count it: rounded latents, 8-bit reconstructions, whole images."""
+"""The rate-distortion loss as the benchmark would measure it: rounded latents, 8-bit reconstructions, whole images."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 Code = Callable[[Tensor], Iterable[tuple[Tensor, Tensor]]]
 DISTORTIONS = ("mse", "ms_ssim")
@@ -18,9 +19,9 @@ LEAST_SSIM_CROP = 192  # MS-SSIM needs more than 160
 
 
 def distortion(kind: str, mse: Tensor, x_hat: Tensor, x: Tensor) -> Tensor:
-    """What a rate weight weighs, mean over the batch (B, 3, H, W) in 0..1: 255^2 MSE, or 1 - MS-SSIM.
+    """The distortion that a rate weight multiplies, averaged over the batch (B, 3, H, W) in 0..1.
 
-    mse: the 255^2 MSE, which every caller has.
+    255^2 MSE, or 1 - MS-SSIM. mse: the 255^2 MSE, which every caller has.
     """
     if kind == "mse":
         return mse
@@ -30,7 +31,7 @@ def distortion(kind: str, mse: Tensor, x_hat: Tensor, x: Tensor) -> Tensor:
 
 
 def with_finite_gradient(x_hat: Tensor) -> Tensor:
-    """``x_hat``, whose gradient is 0 where a contrast of MS-SSIM is 0 and its power has none (NaN otherwise)."""
+    """``x_hat`` with a gradient of 0 where a contrast term of MS-SSIM is 0, whose power would give NaN."""
     guarded = x_hat.view_as(x_hat)
     if guarded.requires_grad:
         guarded.register_hook(lambda gradient: gradient.nan_to_num(0.0, 0.0, 0.0))
@@ -39,10 +40,10 @@ def with_finite_gradient(x_hat: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class Score:
-    """Means over images. loss: what the training minimises; bpp: ideal code length, headers apart; psnr_rgb_db: 8 bit.
+    """Means over images. loss: what the training minimises; bpp: ideal code length without headers; psnr_rgb_db: 8 bit.
 
-    A model of several operating points has in ``points`` the loss, bpp and psnr_rgb_db of each, and in the fields above
-    what its scheme makes of them. A value without meaning is NaN.
+    For a model with several operating points, ``points`` has the loss, bpp and psnr_rgb_db of each, and the other
+    fields combine them as the scheme defines. A value that does not apply is NaN.
     """
 
     loss: float
@@ -56,7 +57,7 @@ class Score:
 
 @contextlib.contextmanager
 def tf32(allowed: bool) -> Iterator[None]:
-    """Within it, CUDA's convolutions and products may (or may not) round their inputs to TF32. No effect on a CPU."""
+    """Within it, CUDA's convolutions and products may (or may not) use TF32. No effect on a CPU."""
     before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
     torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = allowed
     try:
@@ -66,28 +67,28 @@ def tf32(allowed: bool) -> Iterator[None]:
 
 
 def score(
-    model: nn.Module,
+    model: Network,
     images: Sequence[Tensor],
     rate_weight: float,
     kind: str = "mse",
-    forward: Callable[[nn.Module, Tensor], tuple[Tensor, Tensor]] = networks.forward,
+    forward: Callable[[Network, Tensor], tuple[Tensor, Tensor]] = networks.forward,
 ) -> Score:
-    """The :class:`Score` of a network of one rate on uint8 images (3, H, W) of any size, in fp32, in eval mode.
+    """The :class:`Score` of a single-rate network on uint8 images (3, H, W) of any size, in fp32, in eval mode.
 
-    forward: its (x_hat, bits) as :func:`networks.forward` gives them, which is a mean-scale hyperprior's.
+    forward: returns (x_hat, bits) as :func:`networks.forward` does for a mean-scale hyperprior.
     """
     return score_points(model, lambda x: [forward(model, x)], images, [rate_weight], kind)[0]
 
 
 @torch.no_grad()
 def score_points(
-    model: nn.Module, code: Code, images: Sequence[Tensor], rate_weights: Sequence[float], kind: str = "mse"
+    model: Network, code: Code, images: Sequence[Tensor], rate_weights: Sequence[float], kind: str = "mse"
 ) -> list[Score]:
-    """One :class:`Score` for each operating point that ``code`` gives, in order; ``model`` is left in eval mode.
+    """One :class:`Score` per operating point that ``code`` yields, in order; ``model`` is left in eval mode.
 
-    code: maps x (1, 3, H, W) in 0..1, H and W multiples of 64, to (x_hat, bits) of each point, x_hat like x, bits (1,).
-    loss: lambda_c times the distortion of that ``kind`` + bpp, with the point's own lambda_c of ``rate_weights``. Every
-    rounded latent has a likelihood of at least 1e-9, so bpp can differ from real bytes by a little.
+    code: maps x (1, 3, H, W) in 0..1, H and W multiples of 64, to (x_hat, bits) of each point; x_hat like x, bits (1,).
+    loss: bpp + lambda_c times the distortion of that ``kind``, with each point's lambda_c from ``rate_weights``. Every
+    rounded latent has a likelihood of at least 1e-9, so bpp can differ slightly from real bytes.
     """
     model.eval()
     device = next(model.parameters()).device
@@ -108,6 +109,6 @@ def score_points(
 
 
 def mean_of(points: Sequence[Score]) -> Score:
-    """The score of a model with these operating points: their arithmetic means."""
+    """The score of a model with these operating points: their arithmetic mean."""
     values = [{"loss": point.loss, "bpp": point.bpp, "psnr_rgb_db": point.psnr_rgb_db} for point in points]
     return Score(**{key: sum(value[key] for value in values) / len(values) for key in values[0]}, points=values)

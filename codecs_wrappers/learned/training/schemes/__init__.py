@@ -13,12 +13,12 @@ if TYPE_CHECKING:
 
 
 def names() -> list[str]:
-    """The schemes there are."""
+    """The names of all schemes."""
     return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
 
 
 def learner_of(scheme: str) -> type[Learner]:
-    """The Learner of ``scheme``. Raises UsageError that lists the schemes there are. Imports torch."""
+    """The Learner of ``scheme``. Raises UsageError that lists the schemes. Imports torch."""
     if scheme not in names():
         raise UsageError(f"no training scheme is called {scheme!r}; there are {', '.join(names())}")
     return importlib.import_module(f"{__name__}.{scheme}").LEARNER

@@ -1,4 +1,4 @@
-"""One network for one rate: the mean-scale hyperprior of Minnen et al. 2018 without its context model."""
+"""One network per rate: the mean-scale hyperprior of Minnen et al. 2018 without its context model."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data.crops import Crops, to_float
 from codecs_wrappers.learned.training.judging.validation import DISTORTIONS, Score, distortion, score
@@ -34,12 +35,14 @@ class Config(configs.Config):
     rate_weight: float  # lambda_c
     distortion: str = "mse"  # 255^2 MSE, or "ms_ssim": 1 - MS-SSIM
     start_from: tuple[str, ...] = ("linear",)
-    hyperprior_steps: int = 0  # of the hyperprior alone, on cached latents, before the first joint one: after a linear
-    # start, or where channels were dropped
+    hyperprior_steps: int = 0  # steps of the hyperprior alone, on cached latents, before joint training: after a linear
+    # start, or if channels were dropped
     hyperprior_lr: float = 5e-4
     hyperprior_batch: int = 0  # 0: batch
-    hyperprior_crop: int = 512  # at most: a 16 x 16 piece of latent has a z of 4 x 4, most of it border
-    normalise: bool = True  # the first weights' features, and the steps where the latent is met (steps/conditioning.py)
+    hyperprior_crop: int = 512  # at most; a 16 x 16 crop of the latent has a z of only 4 x 4, mostly border
+    normalise: bool = (
+        True  # normalise the first weights' features and the steps next to the latent (steps/conditioning.py)
+    )
     quantisation: str = "mixed"  # in training: "noise", or "mixed" (networks.rate)
     optimiser: str = "soap"
     lr: float = 2e-4
@@ -58,21 +61,21 @@ class Config(configs.Config):
 
 
 class MeanScaleLearner(Learner):
-    """Quantized as ``quantisation`` says; judged with rounding; shipped in fp16 as CompressAI's own state dict."""
+    """Quantized according to ``quantisation``; validated with rounding; shipped in fp16 as a CompressAI state dict."""
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         self._latents: Crops | None = None
         self.first_stage = self.config.hyperprior_steps  # steps
         return self.untrained()
 
-    def untrained(self) -> nn.Module:
+    def untrained(self) -> Network:
         """The network as its class initialises it."""
         return networks.build(self.config.architecture)
 
     def first_weights(self) -> dict[str, Any]:
-        """Those of the first start there is, at this model's widths and rate weight."""
+        """From the first available source, adapted to this model's widths and rate weight."""
         config = self.config
         source = first_source(config, self.beside, built=("linear", "default"), running=True)
         if source.path is None:
@@ -86,10 +89,10 @@ class MeanScaleLearner(Learner):
         return {**source.facts(), "rate_weight": float(trained.get("rate_weight", config.rate_weight))}
 
     def take(self, state: Mapping[str, Tensor], trained: Mapping[str, Any], where: str) -> None:
-        """Give the model the weights ``state`` of a network with ``trained`` architecture, rate weight, distortion.
+        """Load the weights ``state`` of a network with ``trained`` architecture, rate weight and distortion.
 
-        A latent of another rate weight is rescaled to the step that suits the new one. Of more channels than the model
-        has, those that save the most are kept; widths that only differ are no mistake.
+        The latent of another rate weight is rescaled to the step that suits the new one. If there are more channels
+        than the model has, those that save the most are kept; different widths are allowed.
         """
         config = self.config
         self.first_stage = 0
@@ -101,7 +104,7 @@ class MeanScaleLearner(Learner):
             source = networks.build({"family": "mean_scale", **widths}).to(self.device)
             networks.load_weights(source, state, where)
             order = None
-            if widths["M"] > own["M"]:  # the hyperprior has lost features too
+            if widths["M"] > own["M"]:  # the hyperprior loses features too
                 self.first_stage = config.hyperprior_steps
                 order = importance(source, self._some_crops()[0]).argsort(descending=True).tolist()
             resize(self.model, source.state_dict(), order)
@@ -111,8 +114,8 @@ class MeanScaleLearner(Learner):
             networks.rescale_latent(self.model, factor)
         self._normalise()
 
-    def branch(self, state: Mapping[str, Any], trunk: configs.Config, where: str) -> dict[str, Any]:
-        """The same rate and widths go on as they are; others start from the trunk's first average."""
+    def branch(self, state: Mapping[str, Any], trunk: Any, where: str) -> dict[str, Any]:
+        """With the same rate and widths, continue unchanged; otherwise start from the trunk's first average."""
         same = all(getattr(trunk, key) == getattr(self.config, key) for key in ("architecture", "rate_weight"))
         if same:
             return super().branch(state, trunk, where)
@@ -129,30 +132,30 @@ class MeanScaleLearner(Learner):
     def loss(self) -> tuple[Tensor, Tensor, Tensor]:
         return self._rate_loss() if self._in_first_stage else self._rate_distortion_loss()
 
-    def forward(self, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, model: Network, x: Tensor) -> tuple[Tensor, Tensor]:
         """(x_hat, bits) of x (B, 3, H, W) in 0..1; bits (B,)."""
         return networks.forward(model, x, self.precision if model.training else None, self._mixed)
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         return score(model, images, self.config.rate_weight, self.config.distortion, self.forward)
 
     def identity(self) -> dict[str, Any]:
         facts = {"architecture": dict(self.config.architecture), "rate_weight": self.config.rate_weight}
         return facts if self.config.distortion == "mse" else {**facts, "distortion": self.config.distortion}
 
-    def described(self) -> dict[str, Any]:
+    def manifest_facts(self) -> dict[str, Any]:
         return {**self.identity(), "hyperprior_steps": self.config.hyperprior_steps}
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
-        """Quantiles of z solved for exactly, trained tensors rounded to fp16.
+    def as_shipped(self, model: Network) -> Network:
+        """Quantiles of z solved exactly, trained tensors rounded to fp16.
 
-        Constants stay fp32: a likelihood bound of 1e-9 is zero in fp16.
+        Constants stay fp32, since a likelihood bound of 1e-9 is zero in fp16.
         """
         model.update(force=True, update_quantiles=True)
         shipped = self.untrained().to(self.device)
         return networks.load_weights(shipped, _trained_in_fp16(model)).eval()
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         return {**shipped.state_dict(), **_trained_in_fp16(shipped)}
 
     def stage(self) -> tuple[float, int]:
@@ -168,7 +171,7 @@ class MeanScaleLearner(Learner):
         super().restore(state, where)
 
     def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """The configured one; the hyperprior's wide layers learn well without a basis, which would cost much."""
+        """The configured one; the hyperprior's wide layers learn well without an eigenbasis, which is expensive."""
         hyper = {id(p) for layers in (self.model.h_a, self.model.h_s) for p in layers.parameters()}
         groups = [
             {"params": [p for p in parameters if id(p) not in hyper]},
@@ -182,7 +185,7 @@ class MeanScaleLearner(Learner):
         return optimiser(self.config, groups, self.device, scales)
 
     def _some_crops(self) -> list[Tensor]:
-        """Batches of crops, always the same, whatever has been drawn before."""
+        """Batches of crops, always the same ones, whatever was drawn before."""
         crops = Crops(self.images, self.config.crop, self.config.seed, self.device)
         return [to_float(crops.batch(self.config.batch)) for _ in range(BATCHES)]
 
@@ -204,14 +207,14 @@ class MeanScaleLearner(Learner):
         return self.config.rate_weight * lost + bpp, bpp, mse
 
     def _rate_loss(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The staged start: the hyperprior alone learns, on cached latents of the analysis transform as it stands."""
+        """The first stage: only the hyperprior learns, on cached latents of the current analysis transform."""
         y = self.cached_latents(self.config.hyperprior_batch or self.config.batch)
         bits = networks.rate(self.model, y, self.precision, self._mixed)[1].mean()
-        bpp = bits / (networks.LATENT_STRIDE * self._latents.crop) ** 2
+        bpp = bits / (networks.LATENT_STRIDE**2 * y.shape[2] * y.shape[3])
         return bpp, bpp, torch.full_like(bpp, math.nan)
 
     def cached_latents(self, count: int) -> Tensor:
-        """Latents of random crops under the analysis transform as it stands, (count, M, h, w), drawn from a cache."""
+        """Latents (count, M, h, w) of random crops under the current analysis transform, from a cache."""
         if self._latents is None:
             self._latents = self._cache_latents()
         return self._latents.batch(count, flips=False).float().contiguous(memory_format=torch.channels_last)
@@ -223,15 +226,15 @@ class MeanScaleLearner(Learner):
         for image in self.images:
             height, width = (side - side % stride for side in image.shape[1:])
             y = self.model.g_a(to_float(image[None, :, :height, :width].to(self.device)))
-            maps.append(y[0].half())  # 5e-4 relative: below the quantization noise
+            maps.append(y[0].half())  # relative error 5e-4: below the quantization noise
         largest = max(min(m.shape[1:]) for m in maps)
         crop = min(self.config.hyperprior_crop // stride, largest - largest % 4)  # z is a quarter of y's side
         latents = Crops(maps, crop, self.config.seed, self.device)
-        latents.generator = self.crops.generator  # one source of chance to save
+        latents.generator = self.crops.generator  # one random generator to save
         return latents
 
 
-def _trained_in_fp16(model: nn.Module) -> dict[str, Tensor]:
+def _trained_in_fp16(model: Network) -> dict[str, Tensor]:
     return {name: tensor.half() for name, tensor in model.state_dict().items() if not networks.is_derived(name)}
 
 

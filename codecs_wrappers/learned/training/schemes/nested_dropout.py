@@ -1,7 +1,7 @@
-"""Nested dropout (Rippel et al. 2014): a mean-scale hyperprior whose channels are useful in order.
+"""Nested dropout (Rippel et al. 2014): a mean-scale hyperprior whose channels are ordered by importance.
 
-A trained model's channels are put in order of importance and the model goes on training with the latent cut after a
-random number of channels: those behind the cut are their means and cost no rate, so a decoder can stop anywhere.
+A trained model's channels are sorted by importance, and training continues with the latent cut after a random number of
+channels: the remaining ones are at their means and cost no rate, so a decoder can stop anywhere.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training.data.crops import to_float
 from codecs_wrappers.learned.training.judging.validation import Score, distortion, mean_of, score_points
 from codecs_wrappers.learned.training.schemes import mean_scale
@@ -22,7 +23,7 @@ from codecs_wrappers.learned.training.starts.widths import importance
 
 @dataclass(frozen=True, kw_only=True)
 class Config(mean_scale.Config):
-    judged_cuts: int = 8  # evenly spread over the channels, all of them included
+    judged_cuts: int = 8  # evenly spaced over the channels, the last at all of them
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -30,7 +31,7 @@ class Config(mean_scale.Config):
 
 
 class NestedDropoutLearner(mean_scale.MeanScaleLearner):
-    """The number of channels kept is uniform over 1..M for each crop (PLONQ's authors give no law)."""
+    """The number of channels kept is uniform over 1..M for each crop (PLONQ's authors state no distribution)."""
 
     Config = Config
 
@@ -51,8 +52,8 @@ class NestedDropoutLearner(mean_scale.MeanScaleLearner):
         lost = distortion(config.distortion, 255**2 * mse, x_hat, x)
         return config.rate_weight * lost + bpp, bpp, mse
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
-        """The mean over evenly spaced cuts, as the training weighs them."""
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
+        """The mean over evenly spaced cuts, weighted as in training."""
         cuts = [model.M * (cut + 1) // self.config.judged_cuts for cut in range(self.config.judged_cuts)]
 
         def code(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
@@ -67,7 +68,7 @@ class NestedDropoutLearner(mean_scale.MeanScaleLearner):
 def cut_latent(
     model: networks.MeanScaleHyperprior, y: Tensor, kept: Tensor, precision: torch.dtype | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(y_hat, bits): of each sample the first ``kept`` (B,) channels quantized, the others their means and free."""
+    """(y_hat, bits): the first ``kept`` (B,) channels of each sample quantized, the others at their means and free."""
     means, scales, z_bits = networks.hyperprior(model, y, precision)
     y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
     is_kept = (torch.arange(y.shape[1], device=y.device) < kept[:, None])[:, :, None, None]

@@ -1,7 +1,7 @@
-"""Quantization scaling factors (Chen and Ma 2020): one a channel and rate weight, trained on a frozen network.
+"""Quantization scaling factors (Chen and Ma 2020): one per channel and rate weight, trained on a frozen network.
 
-The latent is coded as round(factor (y - mean)), its scale as factor sigma. The networks see no gradient: their latents
-are computed once, and a step runs the synthesis transform alone.
+The latent is coded as round(factor (y - mean)) with scale factor sigma. The network gets no gradient: latents are
+computed once, and a step runs only the synthesis transform.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.data import latents as cached
 from codecs_wrappers.learned.training.data.crops import Crops, to_float
@@ -26,18 +27,18 @@ from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.starts.weights import first_source
 from codecs_wrappers.learned.training.steps.likelihoods import SMALLEST_LIKELIHOOD, SMALLEST_SCALE
 
-LARGE_SCALE = 0.5  # in steps: from here on the error of rounding is about uniform
-SHARPNESS = 12.0  # of the soft rounding whose slope stands in for rounding's
-SEARCH_BATCHES = 4  # of crops for the first factors, which are searched
-SEARCH_STEPS = 4  # an octave
+LARGE_SCALE = 0.5  # in steps: above it the rounding error is roughly uniform
+SHARPNESS = 12.0  # of the soft rounding whose slope replaces that of rounding
+SEARCH_BATCHES = 4  # batches of crops for the search of the first factors
+SEARCH_STEPS = 4  # per octave
 SEARCH_RANGE = 12  # steps up and down
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(configs.Config):
-    """``batch`` crops are shared out among the rate weights, each of which minimises its own rate-distortion loss."""
+    """``batch`` crops are divided among the rate weights; each minimises its own rate-distortion loss."""
 
-    rate_weights: tuple[float, ...]  # lambda_c of each set of factors, rising
+    rate_weights: tuple[float, ...]  # lambda_c of each set of factors, increasing
     cached_crops: int = 1024
 
     def __post_init__(self) -> None:
@@ -45,7 +46,7 @@ class Config(configs.Config):
         self.require_positive("cached_crops")
         weights = self.rate_weights
         if not (weights and all(weight > 0 for weight in weights) and list(weights) == sorted(set(weights))):
-            raise UsageError(f"training {self.name}: rate_weights must be above 0 and rise, they are {list(weights)}")
+            raise UsageError(f"training {self.name}: expected increasing rate_weights above 0, got {list(weights)}")
         if self.batch % len(weights):
             raise UsageError(
                 f"training {self.name}: batch must be a multiple of the {len(weights)} rate weights, it is {self.batch}"
@@ -64,14 +65,14 @@ class Factors(nn.Module):
 
 
 class QsfLearner(Learner):
-    """Training and validation both round; the loss is the geometric mean of the rate weights' losses."""
+    """Training and validation both use rounding; the loss is the geometric mean of the rate weights' losses."""
 
     Config = Config
 
-    def build(self) -> nn.Module:
-        """Constant factors that suit each rate weight at high resolution: in proportion to its square root."""
+    def build(self) -> Network:
+        """Constant factors per rate weight, proportional to its square root (high-resolution theory)."""
         self.source = first_source(self.config, self.beside, built=())
-        self.base = cached.frozen(self.source, self.device)
+        self.base = cached.load_frozen(self.source, self.device)
         self.base_rate_weight = float(self.source.metadata()["rate_weight"])
         self.weights = torch.tensor(self.config.rate_weights, device=self.device)
         factors = (self.weights / self.base_rate_weight).sqrt()
@@ -79,12 +80,12 @@ class QsfLearner(Learner):
 
     @cached_property
     def latents(self) -> Latents:
-        """Of chance of its own, so that a resumed training has the same."""
+        """From a separate random generator, so that a resumed training has the same ones."""
         crops = Crops(self.images, self.config.crop, self.config.seed, self.device)
         return cached.cache(self.base, crops, self.config.cached_crops)
 
     def first_weights(self) -> dict[str, Any]:
-        """Each channel's best factor by itself, were the synthesis transform linear and orthogonal with gains."""
+        """Each channel's best factor on its own, as if the synthesis were linear and orthogonal with gains."""
         latents = self.latents[: self.config.batch * SEARCH_BATCHES]
         found = []
         for weight, factors in zip(self.config.rate_weights, self.model().detach(), strict=True):
@@ -107,7 +108,7 @@ class QsfLearner(Learner):
         loss = self.weights * 255**2 * mse + bpp
         return loss.log().mean().exp(), bpp.mean(), mse.mean()
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         def code(x: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
             latents = cached.analyse(self.base, x)
             for factors in model():
@@ -122,20 +123,20 @@ class QsfLearner(Learner):
         base = {"name": self.source.model or str(self.source.path), "sha256": self.source.facts()["sha256"]}
         return {"base": base, "rate_weights": list(self.config.rate_weights)}
 
-    def described(self) -> dict[str, Any]:
+    def manifest_facts(self) -> dict[str, Any]:
         return {"architecture": {"family": "qsf", "M": self.base.M}, **self.identity()}
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
-        """A channel's factor never falls from one rate weight to the next, so that rates rise on every image."""
+    def as_shipped(self, model: Network) -> Network:
+        """Factors made non-decreasing over the rate weights, so that the rate increases on every image."""
         return Factors(model().cummax(0).values)
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         """factors: float32 (rate weights, M), the lowest rate first."""
         return {"factors": shipped().float()}
 
 
 class _Round(torch.autograd.Function):
-    """Rounding, with a given slope in place of its derivative."""
+    """Rounding with a given slope as its derivative."""
 
     @staticmethod
     def forward(context: Any, value: Tensor, slope: Tensor) -> Tensor:
@@ -155,7 +156,7 @@ def _soft_slope(value: Tensor) -> Tensor:
 
 
 def _bits(symbols: Tensor, scales: Tensor) -> Tensor:
-    """Ideal length of each symbol under a Gaussian of mean 0 and these scales, in steps."""
+    """Ideal length of each symbol under a zero-mean Gaussian with these scales, in steps."""
     symbols, scales = symbols.abs(), scales.clamp(min=SMALLEST_SCALE)
     upper, lower = (torch.special.ndtr((edge - symbols) / scales) for edge in (0.5, -0.5))
     return -(upper - lower).clamp(min=SMALLEST_LIKELIHOOD).log2()
@@ -164,9 +165,9 @@ def _bits(symbols: Tensor, scales: Tensor) -> Tensor:
 def quantize(latents: Latents, factors: Tensor) -> tuple[Tensor, Tensor]:
     """(y_hat, bits): the reconstructed latent of ``factors`` (B or 1, M), and the ideal length of y and z, (B,).
 
-    Their gradients are those of the mean rate and squared error, to within a tenth. Where the scale is small, a symbol
-    is taken as constant for the error: at a bin's edge both neighbours err by the same. Where it is large, the symbol
-    moves with the value, so that the error is in proportion to the step. For the rate, symbols change at bins' edges.
+    Their gradients match those of the mean rate and squared error to within a tenth. For the error, a symbol counts as
+    constant where the scale is small, since at a bin's edge both neighbours have the same error; where it is large, the
+    symbol follows the value, so that the error is proportional to the step. For the rate, symbols change at the edges.
     """
     factors = factors[:, :, None, None]
     values, scales = (latents.y - latents.means) * factors, latents.scales * factors
@@ -178,9 +179,9 @@ def quantize(latents: Latents, factors: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def synthesis_gains(model: networks.MeanScaleHyperprior, y_hat: Tensor) -> Tensor:
-    """(M,): the energy in samples of 0..1 that a unit of energy in each channel of y_hat becomes, to first order.
+    """(M,): the output energy (samples in 0..1) per unit of energy in each channel of y_hat, to first order.
 
-    Diagonal of the Jacobian's Gram matrix by Hutchinson's estimator: one random sign for each output sample.
+    The diagonal of the Jacobian's Gram matrix by Hutchinson's estimator, with one random sign per output sample.
     """
     y_hat = y_hat.contiguous(memory_format=torch.channels_last).requires_grad_()
     x_hat = networks.run(model.g_s, y_hat)
@@ -190,7 +191,7 @@ def synthesis_gains(model: networks.MeanScaleHyperprior, y_hat: Tensor) -> Tenso
 
 
 def search(latents: Latents, factors: Tensor, error_weights: Tensor) -> Tensor:
-    """(M,): around ``factors`` (M,) that of each channel with the least error_weight / 3 * squared error + bits."""
+    """(M,): the factor of each channel, near ``factors``, that minimises error_weight / 3 * squared error + bits."""
     costs = []
     candidates = [factors * 2 ** (exponent / SEARCH_STEPS) for exponent in range(-SEARCH_RANGE, SEARCH_RANGE + 1)]
     for candidate in candidates:

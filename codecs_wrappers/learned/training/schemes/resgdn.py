@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from pytorch_msssim import ms_ssim
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.resgdn import networks as resgdn
 from codecs_wrappers.learned.resgdn.affine import BITS, affine_of, dequantize, fake_quantize, quantize
 from codecs_wrappers.learned.training import config as configs
@@ -32,7 +33,7 @@ class Config(configs.Config):
     """loss = mean over b of (mse_weight MSE + 1 - MS-SSIM), samples in 0..1; start_from also takes "linear"."""
 
     architecture: Mapping[str, Any]
-    mse_weight: float  # near the ratio of the two gradients' norms at the start, which the manifest also gives
+    mse_weight: float  # near the ratio of the two gradient norms at the start, which is in the manifest, too
     bits: tuple[int, ...] = (2, 4, 8)
     start_from: tuple[str, ...] = ("linear",)
     crop: int = 256
@@ -41,21 +42,23 @@ class Config(configs.Config):
         super().__post_init__()
         self.require_positive("mse_weight")
         if self.crop < LEAST_SSIM_CROP:
-            raise UsageError(f"training {self.name}: MS-SSIM needs crops of {LEAST_SSIM_CROP} or more, not {self.crop}")
+            raise UsageError(
+                f"training {self.name}: expected a crop of at least {LEAST_SSIM_CROP} for MS-SSIM, got {self.crop}"
+            )
         if not self.bits or not set(self.bits) <= set(BITS):
-            raise UsageError(f"training {self.name}: bits are of {BITS[0]}..{BITS[-1]}, not {self.bits!r}")
+            raise UsageError(f"training {self.name}: expected bits in {BITS[0]}..{BITS[-1]}, got {self.bits!r}")
         resgdn.Architecture.of(self.architecture)
 
 
 class ResGdnLearner(Learner):
-    """Learns with stochastic rounding at one random bit depth a step; judged with the nearest level; shipped in fp16.
+    """Trained with stochastic rounding at a random bit depth per step; validated with nearest levels; shipped in fp16.
 
-    One depth a step is an unbiased estimate of the loss's mean over them, 3.7 times faster than all three.
+    One depth per step is an unbiased estimate of the mean loss over all of them, and 3.7 times faster than all three.
     """
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         self._noise = torch.Generator()
         return resgdn.build(self.config.architecture)
 
@@ -76,10 +79,10 @@ class ResGdnLearner(Learner):
         return loss, torch.full_like(loss, math.nan), mse
 
     @torch.no_grad()
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
-        """Means over the bit depths; ``points`` has each by itself. Sides are cut to multiples of 8.
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
+        """Means over the bit depths; ``points`` has each one. Sides are cropped to multiples of 8.
 
-        All with the nearest level, as coded; bpp: of the coded code map.
+        All with the nearest level, as in coding; bpp: of the coded code map.
         """
         model.eval()
         totals = torch.zeros(len(self.config.bits), 4, dtype=torch.float64)
@@ -101,23 +104,24 @@ class ResGdnLearner(Learner):
             {"bits": bits, "loss": loss, "bpp": bpp, "psnr_rgb_db": psnr, "ms_ssim": similarity}
             for bits, (loss, bpp, psnr, similarity) in zip(self.config.bits, means.tolist(), strict=True)
         ]
-        return Score(*means.mean(0)[:3].tolist(), points=points)
+        loss, bpp, psnr_db, _ = means.mean(0).tolist()
+        return Score(loss, bpp, psnr_db, points)
 
     def identity(self) -> dict[str, Any]:
         architecture = resgdn.Architecture.of(self.config.architecture).to_dict()
         return {"architecture": architecture, "mse_weight": self.config.mse_weight, "bits": list(self.config.bits)}
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
+    def as_shipped(self, model: Network) -> Network:
         """Trained tensors rounded to fp16; the constants stay as built."""
         shipped = resgdn.build(self.config.architecture).to(self.device)
         return networks.load_weights(shipped, self.tensors(model)).eval()
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         return {name: value.half() for name, value in shipped.state_dict().items() if not networks.is_derived(name)}
 
     def _distortions(self, x: Tensor, depths: Sequence[int]) -> tuple[Tensor, Tensor]:
         """(MSE, 1 - MS-SSIM), means over the batch and these bit depths, of images (B, 3, H, W) in 0..1."""
-        self._noise.manual_seed(int(torch.randint(1 << 62, ())))  # one source of chance to save
+        self._noise.manual_seed(int(torch.randint(1 << 62, ())))  # one random generator to save
         with self._autocast():
             code = self.model.analyse(x).float()
         mse, dissimilarity = x.new_zeros(()), x.new_zeros(())
@@ -130,7 +134,7 @@ class ResGdnLearner(Learner):
         return mse / len(depths), dissimilarity / len(depths)
 
     def _autocast(self) -> torch.autocast:
-        """The whole network in bf16 on a CPU that has it; fp32 in its place on a GPU, where TF32 is quick enough."""
+        """The whole network in bf16 on a CPU that supports it; fp32 on a GPU, where TF32 is fast enough."""
         half = self.precision is not None and self.device.type == "cpu"
         return torch.autocast("cpu", dtype=torch.bfloat16, enabled=half)
 

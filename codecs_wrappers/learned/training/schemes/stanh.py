@@ -1,24 +1,25 @@
-"""STanH (Presta et al., arXiv 2410.00557; METHODS.md A6): two quantizers trained on a network, for y and for z.
+"""STanH (Presta et al., arXiv 2410.00557): two quantizers trained on a network, for y and for z.
 
 An anchor is a pre-trained network with both layers trained at its own rate weight; a derivation starts from an anchor's
-layers and trains only them, at another rate weight. Where the network is frozen its latents are computed once, and a
-step runs the entropy model and the synthesis transform alone.
+layers and trains only them, at another rate weight. If the network is frozen its latents are computed once, and a step
+runs only the entropy model and the synthesis transform.
 """
 
 from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.files import sha256
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.stanh import wacnn
 from codecs_wrappers.learned.stanh.backbones import OWN, load_network
 from codecs_wrappers.learned.stanh.coding import LEVEL_UNIT
@@ -30,32 +31,39 @@ from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.starts import stanh
 from codecs_wrappers.learned.training.starts.weights import first_source
 from codecs_wrappers.learned.training.steps.annealing import KINDS, anneal
-from codecs_wrappers.learned.training.steps.likelihoods import factorised_likelihoods, gaussian_likelihoods
+from codecs_wrappers.learned.training.steps.quantizers import (
+    Analysed,
+    Quantizers,
+    analyse_crops,
+    code,
+    medians_of,
+    slices_of,
+)
 
 TRAINABLE = ("quantizers", "all")
-HELD_OUT_CROPS = 16  # whose latents a derivation's first quantizer is fitted on
+HELD_OUT_CROPS = 16  # on whose latents a derivation's first quantizer is fitted
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(configs.Config):
-    """start_from is "default" (rounding: an anchor) or the anchor that this derives from."""
+    """start_from is "default" (rounding, for an anchor) or the anchor of this derivation."""
 
     base: str  # the network: an entry of the weights manifest
     rate_weight: float  # lambda_c
-    distortion: str = "mse"  # or "ms_ssim": what lambda_c weighs
-    trainable: str = "quantizers"  # or "all": the network too, which an anchor may
+    distortion: str = "mse"  # or "ms_ssim": the distortion that lambda_c multiplies
+    trainable: str = "quantizers"  # or "all": the network too, for an anchor
     bins: str = "levels"  # of the entropy model: see STanH
     pinned: bool = True  # see STanH
-    centred: bool = True  # quantize y minus its mean in training too (False: the authors' code, METHODS.md A4)
+    centred: bool = True  # quantize y minus its mean in training too (False: as in the authors' code)
     annealing: str = "gap_stoc"
     beta: float = 10.0
     gap_factor: float = 15.0  # doubled whenever the learning rate is halved
-    last_beta: float = 100.0  # of annealings that follow the budget
+    last_beta: float = 100.0  # of the annealings that follow the budget
     cached_crops: int = 256
     steps: int = 200
     batch: int = 2
     crop: int = 128
-    lr: float = 0.03  # of the logarithms of steps
+    lr: float = 0.03  # for the logarithms of the steps
     lr_last: float = 3e-4
     warm_up_steps: int = 10
     decay_from: float = 0.4
@@ -71,34 +79,12 @@ class Config(configs.Config):
         self.require_known(trainable=TRAINABLE, bins=BINS, annealing=tuple(KINDS), distortion=DISTORTIONS)
 
 
-@dataclass(frozen=True)
-class Analysed:
-    """What a frozen network makes of crops. x: uint8 (B, 3, H, W); y: (B, M, H/16, W/16); z: (B, N, H/64, W/64)."""
-
-    x: Tensor
-    y: Tensor
-    z: Tensor
-
-
-class Quantizers(nn.Module):
-    """The STanH layers of y and z, and the network if it is trained along with them."""
-
-    def __init__(self, y: STanH, z: STanH, network: nn.Module | None = None):
-        super().__init__()
-        self.y, self.z = y, z
-        if network is not None:
-            self.network = network
-
-    def aux_loss(self) -> Tensor:
-        return self.network.aux_loss()
-
-
 class StanhLearner(Learner):
-    """Soft quantizers in training, judged and shipped hard."""
+    """Quantizers soft in training, hard for validation and shipping."""
 
     Config = Config
 
-    def build(self) -> nn.Module:
+    def build(self) -> Network:
         config = self.config
         self.source = first_source(config, self.beside, built=("default",))
         loaded = load_network(config.base)
@@ -114,11 +100,11 @@ class StanhLearner(Learner):
             extents = [len(tensors[f"{latent}.levels"]) // 2 for latent in "yz"]
         else:
             extents = [extent_for(largest) for largest in self._largest()]
-        layers = [STanH(extent, config.bins, config.pinned, config.beta) for extent in extents]
-        return Quantizers(*layers, network=self.base.requires_grad_(whole) if whole else None)
+        y, z = (STanH(extent, config.bins, config.pinned, config.beta) for extent in extents)
+        return Quantizers(y, z, self.base.requires_grad_(whole) if whole else None)
 
     def first_weights(self) -> dict[str, Any]:
-        """Rounding, or the anchor's quantizers, that of y fitted to this rate (``starts/stanh.py``)."""
+        """Rounding, or the anchor's quantizers with that of y fitted to this rate (``starts/stanh.py``)."""
         if self.source.path is None:
             return self.source.facts()
         tensors = self.source.weights()
@@ -132,15 +118,15 @@ class StanhLearner(Learner):
         return {**self.source.facts(), "step": round(start.step, 4), "dead_zone": round(start.dead_zone, 4)}
 
     def fitted_start(self, ratio: float) -> stanh.Start:
-        """The start at a rate weight ``ratio`` times lower than that of the quantizers as they are."""
+        """The start at a rate weight ``ratio`` times lower than that of the current quantizers."""
         held_out = self.analysed(HELD_OUT_CROPS, self.config.seed + 1)
         y = self.model.y
-        pair = y.levels.detach().clone(), y.thresholds.detach().clone()
-        return stanh.fit(*pair, ratio, lambda *candidate: self.loss_of(*candidate, held_out))
+        levels, thresholds = y.levels.detach().clone(), y.thresholds.detach().clone()
+        return stanh.fit(levels, thresholds, ratio, functools.partial(self.loss_of, latents=held_out))
 
     @torch.no_grad()
     def loss_of(self, levels: Tensor, thresholds: Tensor, latents: Analysed) -> float:
-        """The rate-distortion loss of a quantizer of y on these latents, hard, that of z as it is."""
+        """The rate-distortion loss of a hard quantizer of y on these latents, with the current one of z."""
         before = self.model.y.levels.clone(), self.model.y.thresholds.clone()
         self.model.eval()
         self.model.y.take(levels, thresholds)
@@ -154,27 +140,20 @@ class StanhLearner(Learner):
 
     @functools.cached_property
     def latents(self) -> Analysed:
-        """Of cached crops, drawn from chance of their own, so that a resumed training has the same."""
+        """Of cached crops from a separate random generator, so that a resumed training has the same ones."""
         return self.analysed(self.config.cached_crops, self.config.seed)
 
-    @torch.no_grad()
     def analysed(self, count: int, seed: int) -> Analysed:
         """Of ``count`` random crops."""
-        crops = Crops(self.images, self.config.crop, seed, self.device)
-        parts = []
-        for begin in range(0, count, 16):
-            x = crops.batch(min(16, count - begin))
-            y = self.base.g_a(to_float(x))
-            parts.append((x, y, self.base.h_a(y)))
-        return Analysed(*(torch.cat(tensors) for tensors in zip(*parts, strict=True)))
+        return analyse_crops(self.base, Crops(self.images, self.config.crop, seed, self.device), count)
 
     @torch.no_grad()
     def _largest(self) -> tuple[float, float]:
         """The largest magnitudes that the layers of y and z have to represent in the cached crops."""
-        largest, medians = 0.0, self._medians(self.base)
+        largest, medians = 0.0, medians_of(self.base)
         z_hat = (self.latents.z - medians).round() + medians
         for y, z in zip(self.latents.y.split(16), z_hat.split(16), strict=True):
-            for part in self._slices(self.base, z):
+            for part in slices_of(self.base, z, self.precision):
                 distance = y[:, part.channels] - part.means
                 part.y_hat = distance.round() + part.means
                 largest = max(largest, float(distance.abs().max()))
@@ -208,17 +187,17 @@ class StanhLearner(Learner):
             anneal(config.annealing, getattr(self.model, name), gap, factor, progress, config.last_beta)
         return values
 
-    def score(self, model: nn.Module, images: Sequence[Tensor]) -> Score:
+    def score(self, model: Network, images: Sequence[Tensor]) -> Score:
         network = self._network(model)
 
-        def code(x: Tensor) -> list[tuple[Tensor, Tensor]]:
+        def code_image(x: Tensor) -> list[tuple[Tensor, Tensor]]:
             y_hat, bits = self._code(model, *self._latents_of(network, x))
             return [(networks.run(network.g_s, y_hat), bits)]
 
-        return score_points(model, code, images, [self.config.rate_weight], self.config.distortion)[0]
+        return score_points(model, code_image, images, [self.config.rate_weight], self.config.distortion)[0]
 
-    def _latents_of(self, network: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(y, z) of a whole image; those of a frozen network are computed once."""
+    def _latents_of(self, network: Network, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(y, z) of a whole image; computed once for a frozen network."""
         frozen = self.config.trainable != "all"
         key = sha256(x.cpu().contiguous().numpy().tobytes()) if frozen else ""
         if key not in self._judged:
@@ -229,52 +208,23 @@ class StanhLearner(Learner):
             self._judged[key] = latents
         return self._judged[key]
 
-    def _code(self, model: nn.Module, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
-        """(y_hat, bits): the quantized latent and the ideal length of y and z, (B,); notes the gaps in training."""
-        network, medians = self._network(model), self._medians(self._network(model))
-        z = z - medians
-        z_hat = model.z(z)
-        z_edges = (edge + medians for edge in model.z.bin(z, z_hat))
-        z_likelihoods = factorised_likelihoods(network.entropy_bottleneck, *z_edges)
-        bits = -z_likelihoods.log2().sum((1, 2, 3))
-        gaps, parts = [], []
-        for part in self._slices(network, z_hat + medians):
-            shift = part.means if self.config.centred or not model.training else torch.zeros_like(part.means)
-            values = y[:, part.channels] - shift
-            quantized = model.y(values)
-            edges = (edge + shift - part.means for edge in model.y.bin(values, quantized))
-            bits = bits - gaussian_likelihoods(part.scales, *edges).log2().sum((1, 2, 3))
-            part.y_hat = quantized + shift
-            parts.append(part)
-            if model.training:
-                gaps.append(model.y.gap(values, quantized))
-        if model.training:
-            self._gaps = {"y": sum(gaps) / len(gaps), "z": model.z.gap(z, z_hat)}
-        y_hat = torch.cat([part.y_hat for part in parts], 1)
-        return y_hat.contiguous(memory_format=torch.channels_last), bits
+    def _code(self, model: Quantizers, y: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """(y_hat, bits) as :func:`code`; the gaps of a step are kept for its annealing."""
+        centred = self.config.centred or not model.training
+        y_hat, bits, gaps = code(model, self._network(model), y, z, centred, self.precision)
+        self._gaps = gaps if model.training else self._gaps
+        return y_hat, bits
 
-    def _slices(self, network: nn.Module, z_hat: Tensor) -> Iterator[wacnn.Slice]:
-        """The parts of y in coding order, as :meth:`wacnn.WACNN.slices`; a mean-scale hyperprior has one."""
-        if isinstance(network, wacnn.WACNN):
-            yield from network.slices(z_hat)
-        else:
-            scales, means = networks.run(network.h_s, z_hat, self.precision).chunk(2, 1)
-            yield wacnn.Slice(slice(None), means, scales, means)
-
-    def _network(self, model: nn.Module) -> nn.Module:
+    def _network(self, model: Network) -> Network:
         return getattr(model, "network", self.base)
-
-    @staticmethod
-    def _medians(network: nn.Module) -> Tensor:
-        return network.entropy_bottleneck.quantiles[:, 0, 1].detach()[:, None, None]
 
     def identity(self) -> dict[str, Any]:
         base = {"name": self.config.base, "sha256": self.base_sha256}
         facts = {"base": base, "rate_weight": self.config.rate_weight}
         return facts if self.config.distortion == "mse" else {**facts, "distortion": self.config.distortion}
 
-    def described(self) -> dict[str, Any]:
-        """A pair on a frozen network names it as its base; a trained network is part of the model."""
+    def manifest_facts(self) -> dict[str, Any]:
+        """A pair on a frozen network names that as its base; a trained network is part of the model."""
         facts = self.identity()
         architecture = {"family": "stanh", "bins": self.config.bins}
         if self.config.trainable == "all":
@@ -288,10 +238,10 @@ class StanhLearner(Learner):
             "annealing": self.config.annealing,
         }
 
-    def as_shipped(self, model: nn.Module) -> nn.Module:
-        """Levels on the grid of 1/LEVEL_UNIT on which the exact hyper-decoder computes, no two on one place of it.
+    def as_shipped(self, model: Network) -> Network:
+        """Levels on the grid of 1/LEVEL_UNIT that the exact hyper-decoder uses, no two equal.
 
-        A trained network is rounded to fp16, its constants apart, and the quantiles of z are solved for.
+        A trained network is rounded to fp16 except for its constants, with the quantiles of z solved exactly.
         """
         layers = []
         for layer in (model.y, model.z):
@@ -305,11 +255,12 @@ class StanhLearner(Learner):
             network.update(force=True, update_quantiles=True)
             state = {name: tensor.half() for name, tensor in network.state_dict().items()}
             network = networks.load_weights(wacnn.build(self.architecture).to(self.device), state)
-        return Quantizers(*layers, network=network).eval()
+        y, z = layers
+        return Quantizers(y, z, network).eval()
 
-    def tensors(self, shipped: nn.Module) -> Mapping[str, Tensor]:
+    def tensors(self, shipped: Network) -> Mapping[str, Tensor]:
         """float32: y.levels (L,), y.thresholds (L - 1,), z.levels, z.thresholds; float16: a trained network.*."""
-        found = {}
+        found: dict[str, Tensor] = {}
         for name, layer in (("y", shipped.y), ("z", shipped.z)):
             levels = (layer.levels * LEVEL_UNIT).round() / LEVEL_UNIT
             found |= {f"{name}.levels": levels, f"{name}.thresholds": layer.thresholds}

@@ -1,7 +1,7 @@
 """The CNN of Zou et al. 2022 for one rate: window attention, slices of channels, latent residual prediction.
 
-It starts from a mean-scale hyperprior of the same widths: the transforms' convolutions and GDN are the same, attention
-begins nearly closed, and the channel-wise entropy model learns first, alone, on cached latents.
+It starts from a mean-scale hyperprior of the same widths: convolutions and GDN of the transforms are taken over,
+attention starts nearly closed, and the channel-wise entropy model first learns alone, on cached latents.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from bench.errors import UsageError
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.stanh import wacnn
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.schemes import mean_scale
@@ -22,14 +23,14 @@ from codecs_wrappers.learned.training.starts.weights import first_source
 from codecs_wrappers.learned.training.steps.optimisers import optimiser
 
 TRANSFORMS = ("g_a.", "g_s.")
-ANALYSIS, SYNTHESIS = (0, 1, 2, 3, 5, 6, 7), (1, 2, 3, 4, 6, 7, 8)  # where a mean-scale transform's layers go
-CLOSED = -6.0  # of a sigmoid: attention lets 0.25 % through, and learns
-ERROR_BITS = 8.66  # 6 / ln 2: what a unit of squared error in the latent is worth in bits where a step of 1 is best
+ANALYSIS, SYNTHESIS = (0, 1, 2, 3, 5, 6, 7), (1, 2, 3, 4, 6, 7, 8)  # the places of a mean-scale transform's layers
+CLOSED = -6.0  # input of a sigmoid: attention passes 0.25 %, and can learn
+ERROR_BITS = 8.66  # 6 / ln 2: bits per unit of squared error in the latent if a step of 1 is optimal
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config(mean_scale.Config):
-    """As a mean-scale hyperprior's; "model:NAME" may name one of the same N and M to start the transforms from."""
+    """As for a mean-scale hyperprior; "model:NAME" may name one with the same N and M to start the transforms from."""
 
     start_from: tuple[str, ...] = ("default",)
     normalise: bool = False
@@ -37,15 +38,15 @@ class Config(mean_scale.Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.normalise:
-            raise UsageError(f"training {self.name}: the scheme zou22 has no normalise")
+            raise UsageError(f"training {self.name}: the scheme zou22 does not support normalise")
 
 
 class Zou22Learner(mean_scale.MeanScaleLearner):
-    """Noise prices the latent; rounding, with its gradient passed straight through, reaches the synthesis."""
+    """Noise for the rate; rounding with the straight-through gradient for the synthesis."""
 
     Config = Config
 
-    def untrained(self) -> nn.Module:
+    def untrained(self) -> Network:
         return wacnn.build(self.config.architecture)
 
     def first_weights(self) -> dict[str, Any]:
@@ -65,19 +66,21 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
         take_transforms(self.model, base)
         return {**source.facts(), "rate_weight": trained_for}
 
-    def branch(self, state: Mapping[str, Any], trunk: configs.Config, where: str) -> dict[str, Any]:
+    def branch(self, state: Mapping[str, Any], trunk: Any, where: str) -> dict[str, Any]:
         if trunk.rate_weight != self.config.rate_weight:
-            raise UsageError(f"branching off {trunk.name}: the scheme zou22 branches at its own rate weight only")
+            raise UsageError(
+                f"branching off {trunk.name}: the scheme zou22 can only branch at the trunk's own rate weight"
+            )
         return super().branch(state, trunk, where)
 
-    def forward(self, model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, model: Network, x: Tensor) -> tuple[Tensor, Tensor]:
         precision = self.precision if model.training else None
         y = networks.run(model.g_a, x, precision)
         y_hat, bits = self._code(model, y, precision)
         return networks.run(model.g_s, y_hat, precision), bits
 
-    def _code(self, model: nn.Module, y: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
-        """(y_hat, bits): the latent as decoded, and the ideal length of y and z, (B,)."""
+    def _code(self, model: Network, y: Tensor, precision: torch.dtype | None = None) -> tuple[Tensor, Tensor]:
+        """(y_hat, bits): the decoded latent, and the ideal length of y and z, (B,)."""
         z_hat, likelihoods = model.entropy_bottleneck(networks.run(model.h_a, y, precision))
         bits = -likelihoods.log2().sum((1, 2, 3))
         parts = []
@@ -92,7 +95,7 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
         return torch.cat([part.y_hat.float() for part in parts], 1), bits
 
     def _rate_loss(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The entropy model alone, on cached latents: their rate, and the error that predicted residuals leave."""
+        """The entropy model alone, on cached latents: their rate, and the error after residual prediction."""
         y = self.cached_latents(self.config.hyperprior_batch or self.config.batch)
         y_hat, bits = self._code(self.model, y, self.precision)
         pixels = len(y) * y.shape[2] * y.shape[3] * networks.LATENT_STRIDE**2
@@ -100,7 +103,7 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
         return bpp + ERROR_BITS * (y_hat - y).square().sum() / pixels, bpp, torch.full_like(bpp, float("nan"))
 
     def optimiser_of(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        """The transforms' weights have a basis, the many small layers of the entropy model go without."""
+        """The transforms' weights have an eigenbasis; the many small layers of the entropy model have none."""
         transforms = {id(p) for name, p in self.model.named_parameters() if name.startswith(TRANSFORMS)}
         groups = [
             {"params": [p for p in parameters if id(p) in transforms]},
@@ -111,14 +114,17 @@ class Zou22Learner(mean_scale.MeanScaleLearner):
 
 @torch.no_grad()
 def take_transforms(model: wacnn.WACNN, base: networks.MeanScaleHyperprior) -> None:
-    """Give ``model`` the transforms of ``base``, its attention nearly closed: the same function to within a percent."""
+    """Load the transforms of ``base`` into ``model``, with attention nearly closed: the same function to within 1 %."""
+    ours: Network
+    theirs: Network
     for ours, theirs, places in ((model.g_a, base.g_a, ANALYSIS), (model.g_s, base.g_s, SYNTHESIS)):
         for place, layer in zip(places, theirs, strict=True):
             ours[place].load_state_dict(layer.state_dict())
         for layer in ours:
             if isinstance(layer, wacnn.GatedWindowAttention):
-                layer.conv_b[-1].weight.zero_()
-                layer.conv_b[-1].bias.fill_(CLOSED)
+                last: Network = layer.conv_b[-1]
+                last.weight.zero_()
+                last.bias.fill_(CLOSED)
 
 
 LEARNER = Zou22Learner

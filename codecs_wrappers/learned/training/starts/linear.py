@@ -1,9 +1,9 @@
-"""A linear codec in the network's weights before the first step: about 35 dB or more at the highest rate.
+"""A linear codec in the network's weights before the first step: 35 dB or more at the highest rate.
 
 CompressAI's default initialisation gives a latent with a standard deviation of 0.06, which the unit quantization noise
-drowns for thousands of steps. Here each analysis stage is the PCA of the 2 x 2 blocks of the features before it, in
-taps 2..3 of its 5 x 5 stride-2 kernel, each synthesis stage its transpose, GDN near identity, and the latent scaled to
-the quantization step that suits the rate weight.
+drowns out for thousands of steps. Here each analysis stage is the PCA of the 2 x 2 blocks of its input features, in
+taps 2..3 of its 5 x 5 stride-2 kernel, each synthesis stage is the transpose, GDN is nearly the identity, and the
+latent is scaled to the quantization step that suits the rate weight.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from codecs_wrappers.learned.hyperprior.networks import MeanScaleHyperprior, latent_step
+from codecs_wrappers.learned.hyperprior.networks import MeanScaleHyperprior, Network, latent_step
 
-TAPS = slice(2, 4)  # with padding 2 these see x[2i] and x[2i + 1]; in the transposed convolution they write them
+TAPS = slice(2, 4)  # with padding 2 these read x[2i] and x[2i + 1]; in the transposed convolution they write them
 GAMMA = 1e-3
-LEFTOVER = 0.01  # of the default initialisation stays everywhere else, so that unused channels can wake up
-Z_DEVIATION = 2.0  # of the hyperlatent: above the quantization noise, cheap to code
+LEFTOVER = 0.01  # fraction of the default initialisation kept elsewhere, so that unused channels can start learning
+Z_DEVIATION = 2.0  # of the hyperlatent: above the quantization noise, yet cheap to code
 
 
 def principal_blocks(features: Tensor, keep: int, side: int = 2) -> Tensor:
@@ -27,11 +27,11 @@ def principal_blocks(features: Tensor, keep: int, side: int = 2) -> Tensor:
     blocks = F.pixel_unshuffle(features, side).movedim(1, 0).flatten(1)  # (side^2 C, samples), C outermost
     second_moment = (blocks @ blocks.T / blocks.shape[1]).double()
     vectors = torch.linalg.eigh(second_moment).eigenvectors.flip(1)[:, :keep].T
-    signs = torch.sign(vectors.sum(1, keepdim=True))  # eigh leaves the sign open
+    signs = torch.sign(vectors.sum(1, keepdim=True))  # eigh does not determine the sign
     return (vectors * torch.where(signs == 0, 1, signs)).to(features.dtype)
 
 
-def set_gdn(layer: nn.Module) -> None:
+def set_gdn(layer: Network) -> None:
     """Make a GDN or IGDN layer nearly the identity."""
     channels = len(layer.beta)
     device = layer.beta.device
@@ -44,8 +44,8 @@ def linear_start(model: MeanScaleHyperprior, crops: Sequence[Tensor], rate_weigh
     """``model`` with the linear codec of ``crops`` in its weights.
 
     crops: batches (B, 3, H, W) in 0..1 with H, W multiples of 64, in all some hundred thousand pixels or more.
-    rate_weight: lambda_c, which decides the latent's step. The result depends on the model's random initialisation only
-    through the small leftover values.
+    rate_weight: lambda_c, which determines the latent's step. The result depends on the model's random initialisation
+    only through the small remaining values.
     """
     device = next(model.parameters()).device
     features = torch.cat(list(crops)).to(device).contiguous()
@@ -65,7 +65,7 @@ def linear_start(model: MeanScaleHyperprior, crops: Sequence[Tensor], rate_weigh
         synthesis.weight[:kept, :used] = 0  # transposed: (in, out, 5, 5)
         synthesis.weight[:kept, :used, TAPS, TAPS] = kernel
         features = analysis(features)
-        if stage == 0:  # the centring, folded into the first bias: `features` are centred already
+        if stage == 0:  # the centring, folded into the first bias, as `features` are centred already
             analysis.bias.copy_(-analysis.weight.sum((2, 3)) @ mean)
             synthesis.bias.copy_(mean)
         if stage < 3:

@@ -1,10 +1,9 @@
-"""A linear codec in ResGDN's weights before the first step: the code map begins as the strongest components of 8 x 8
-blocks.
+"""A linear codec in ResGDN's weights before the first step: the code map holds the main components of 8 x 8 blocks.
 
-Each of the three stages of stride 2 is the PCA of the 2 x 2 blocks of the features before it, placed in taps 1..2 of
-its 3 x 3 kernel, the decoder's its transpose; the encoder's last stage keeps the strongest ``channels`` components. GDN
-starts near identity, and so do the residual blocks. What lies outside this path keeps its random initialisation but is
-read by nobody at first: the features are there to be used from the first step on.
+Each of the three stages of stride 2 is the PCA of the 2 x 2 blocks of its input features, in taps 1..2 of its 3 x 3
+kernel, the decoder's is the transpose; the encoder's last stage keeps the strongest ``channels`` components. GDN
+and the residual blocks start near the identity. Everything else keeps its random initialisation but is not read at
+first: those features are available from the first step on.
 """
 
 from __future__ import annotations
@@ -15,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.resgdn.networks import GDN, ResGdn, Residual
 from codecs_wrappers.learned.training.starts.linear import principal_blocks, set_gdn
 
-TAPS = slice(1, 3)  # with padding 1 and stride 2 these see x[2i] and x[2i + 1]; transposed, they write them
-LEFTOVER = 0.01  # of the default initialisation stays in a residual block's last convolution: ReLU at 0 learns nothing
+TAPS = slice(1, 3)  # with padding 1 and stride 2 these read x[2i] and x[2i + 1]; transposed, they write them
+LEFTOVER = 0.01  # fraction kept of a residual block's last convolution: at 0, ReLU would not learn
 
 
 @torch.no_grad()
@@ -27,22 +27,24 @@ def linear_start(network: ResGdn, crops: Sequence[Tensor]) -> ResGdn:
     """``network`` with the linear codec of ``crops`` in its weights.
 
     crops: batches (B, 3, H, W) in 0..1, H and W multiples of 8, in all some hundred thousand pixels or more. Raises
-    UsageError for the ReLU variant: instance normalisation keeps no linear codec.
+    UsageError for the ReLU variant: instance normalisation cannot preserve a linear codec.
     """
     if network.architecture.activation != "gdn":
-        raise UsageError("a linear start needs activation gdn: instance normalisation removes means and contrasts")
+        raise UsageError(
+            "starting ResGDN linearly: expected activation gdn; instance normalisation removes means and contrasts"
+        )
     for layer in network.modules():
         if isinstance(layer, GDN):
             set_gdn(layer)
         elif isinstance(layer, Residual):
-            last = [inner for inner in layer if isinstance(inner, nn.Conv2d)][-1]
+            last: Network = [inner for inner in layer if isinstance(inner, nn.Conv2d)][-1]
             last.weight.mul_(LEFTOVER)
             last.bias.zero_()
 
     pixels = torch.cat(list(crops)).to(next(network.parameters()).device)
     mean = (2 * pixels - 1).mean((0, 2, 3))
-    analysis = [stage.convolution for stage in network.encoder]
-    synthesis = [stage.convolution for stage in network.decoder][::-1]
+    analysis: list[Network] = [stage.convolution for stage in network.encoder]
+    synthesis: list[Network] = [stage.convolution for stage in network.decoder][::-1]
     identity = torch.eye(3, device=pixels.device)
     _place_centre(analysis[0], identity)
     _place_centre(synthesis[0], identity)
@@ -58,8 +60,8 @@ def linear_start(network: ResGdn, crops: Sequence[Tensor]) -> ResGdn:
         analysis[stage].bias[:kept] = 0
         synthesis[stage].weight[:, :used] = 0  # (in, out, 3, 3): transposed
         synthesis[stage].bias[:used] = 0
-        for layer in (analysis[stage], synthesis[stage]):
-            layer.weight[:kept, :used, TAPS, TAPS] = kernel
+        for convolution in (analysis[stage], synthesis[stage]):
+            convolution.weight[:kept, :used, TAPS, TAPS] = kernel
         features, used = network.encoder[stage](features), kept
     components = principal_blocks(features[:, :used], analysis[4].out_channels, side=1)
     _place_centre(analysis[4], components)
@@ -67,8 +69,8 @@ def linear_start(network: ResGdn, crops: Sequence[Tensor]) -> ResGdn:
     return network
 
 
-def _place_centre(layer: nn.Conv2d, matrix: Tensor) -> None:
-    """Let the first outputs of ``layer`` be ``matrix`` times its first inputs, at the kernel's centre."""
+def _place_centre(layer: Network, matrix: Tensor) -> None:
+    """Set the first outputs of ``layer`` to ``matrix`` times its first inputs, at the kernel's centre."""
     outputs, inputs = matrix.shape
     centre = layer.kernel_size[0] // 2
     layer.weight[:outputs] = 0

@@ -1,8 +1,9 @@
-"""Where a STanH derivation starts: the anchor's levels scaled to its own rate, with a dead zone.
+"""The start of a STanH derivation: the anchor's levels scaled to the derivation's rate, with a dead zone.
 
 A derivation that starts from its anchor's levels barely moves: at low rates a uniform quantizer with a dead zone, two
-numbers, beats its thousand trained scalars. So both numbers are fitted first, by the rate-distortion loss on latents of
-crops that no step sees, once for the anchor's levels and once for uniform ones, and training goes on from the better.
+numbers, outperforms its thousand trained scalars. So both numbers are fitted first, by the rate-distortion loss on
+latents of crops that are not trained on, once for the anchor's levels and once for uniform ones; training starts from
+the better fit.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-DEAD_ZONES = tuple(0.05 * step for step in range(8))  # of the way between two levels, from the middle outwards
-FACTORS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35)  # around the root of the ratio of the rate weights
-WHOLE = 0.5  # of the levels from the middle out: all keep their ratio there; further out they reach as far as before
+DEAD_ZONES = tuple(
+    0.05 * step for step in range(8)
+)  # fractions of the distance between two levels, outwards from the middle
+FACTORS = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35)  # times the square root of the ratio of the rate weights
+WHOLE = 0.5  # fraction of the levels that are scaled; the outer ones are stretched to keep the range
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class Start:
     loss: float
 
 
-def scaled(levels: Tensor, step: float) -> Tensor:
-    """``levels`` (L,) times ``step``; where that is below 1 the outer half stretches so that nothing is clipped."""
+def scale_levels(levels: Tensor, step: float) -> Tensor:
+    """``levels`` (L,) times ``step``; if ``step`` is below 1 the outer half is stretched so that nothing is clipped."""
     middle = levels[len(levels) // 2]
     distance = (levels - middle).abs()
     largest = distance.max()
@@ -42,7 +45,7 @@ def scaled(levels: Tensor, step: float) -> Tensor:
 
 
 def with_dead_zone(levels: Tensor, dead_zone: float) -> Tensor:
-    """Thresholds (L - 1,): between neighbouring levels, ``dead_zone`` of the way beyond their middle, outwards."""
+    """Thresholds (L - 1,): between neighbouring levels, ``dead_zone`` of their distance outside the midpoint."""
     lower, upper = levels[:-1], levels[1:]
     outwards = torch.where(torch.arange(len(lower), device=levels.device) < len(levels) // 2, -1.0, 1.0)
     return (lower + upper) / 2 + dead_zone * outwards * (upper - lower)
@@ -51,8 +54,8 @@ def with_dead_zone(levels: Tensor, dead_zone: float) -> Tensor:
 def fit(levels: Tensor, thresholds: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
     """The best start for a rate weight that is ``ratio`` times lower than the anchor's, over step and dead zone.
 
-    levels (L,), thresholds (L - 1,): the anchor's; as they are, they are the start if nothing is better. loss: of both,
-    on held-out latents. Uniform levels are tried as well.
+    levels (L,), thresholds (L - 1,): the anchor's; they are the start if nothing is better. loss: of both on
+    held-out latents. Uniform levels are tried as well.
     """
     unchanged = Start(levels, thresholds, 1.0, 0.0, loss(levels, thresholds))
     uniform = torch.arange(len(levels), device=levels.device, dtype=levels.dtype) - len(levels) // 2
@@ -73,6 +76,6 @@ def _search(shape: Tensor, ratio: float, loss: Callable[[Tensor, Tensor], float]
 
 
 def _start(shape: Tensor, step: float, dead_zone: float, loss: Callable[[Tensor, Tensor], float]) -> Start:
-    levels = scaled(shape, step)
+    levels = scale_levels(shape, step)
     thresholds = with_dead_zone(levels, dead_zone)
     return Start(levels, thresholds, step, dead_zone, loss(levels, thresholds))

@@ -1,4 +1,4 @@
-"""Where a training's first weights lie: another model's, trained here or committed, or a file's."""
+"""The source of a training's first weights: another model's, trained here or committed, or a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COMMITTED = Path(__file__).parents[2] / "weights"
 
 @dataclass(frozen=True)
 class Source:
-    """One entry of ``start_from``. model: the name behind "model:"; path: its file; both None for a built start."""
+    """One entry of ``start_from``. model: the name after "model:"; path: its file; both None without a file."""
 
     kind: str
     model: str | None = None
@@ -34,7 +34,7 @@ class Source:
         return networks.read_metadata(self._file)
 
     def facts(self) -> dict[str, Any]:
-        """What a checkpoint and the manifest say of it."""
+        """Facts about it for checkpoints and the manifest."""
         if self.path is None:
             return {"from": f"{self.kind} start"}
         steps = self.metadata().get("steps", 0)
@@ -43,12 +43,12 @@ class Source:
     @property
     def _file(self) -> Path:
         if self.path is None:
-            raise UsageError(f"a {self.kind!r} start has no weights to read; name model:NAME or file:PATH")
+            raise UsageError(f"reading first weights: a {self.kind!r} start has none; use model:NAME or file:PATH")
         return self.path
 
 
 def _unpacked(name: str) -> list[Path]:
-    """The committed average of a training, packed with xz, as a file in the cache folder; nothing without one."""
+    """The committed average of a training (xz), decompressed into the cache folder; empty without one."""
     packed = COMMITTED / "averages" / f"{name}.safetensors.xz"
     if not packed.is_file():
         return []
@@ -61,12 +61,12 @@ def _unpacked(name: str) -> list[Path]:
 def first_source(
     config: configs.Config, beside: Path, built: Sequence[str] = ("default",), running: bool = False
 ) -> Source:
-    """The first entry of ``config.start_from`` that there is.
+    """The first entry of ``config.start_from`` that is available.
 
-    "model:NAME" looks in ``beside`` (the folder of trained models) for NAME/NAME.safetensors, which a finished training
-    leaves, then (``running``) for NAME/best.safetensors, the best average of one that goes on, then for the committed
-    weights. "average:NAME" is the average of a training that is committed so that it can go on on another machine.
-    "file:PATH" is relative to the working folder. built: starts that the scheme makes without a file.
+    "model:NAME" looks in ``beside`` (the folder of trained models) for NAME/NAME.safetensors, left by a finished
+    training, then (``running``) for NAME/best.safetensors, the best average of a running one, then for the committed
+    weights. "average:NAME" is the average of a training, committed so that it can be continued on another machine.
+    "file:PATH" is relative to the working folder. built: starts that the scheme provides without a file.
     """
     for entry in config.start_from:
         kind, _, value = entry.partition(":")
@@ -82,13 +82,13 @@ def first_source(
             places = [Path(value)]
         else:
             raise UsageError(
-                f"training {config.name}: start_from {entry!r} is none of {', '.join(built)}, model:NAME, "
-                "average:NAME, file:PATH"
+                f"training {config.name}: expected start_from {', '.join(built)}, model:NAME, average:NAME or "
+                f"file:PATH, got {entry!r}"
             )
         path = next((place for place in places if place.is_file()), None)
         if path:
             return Source(kind, value if kind == "model" else None, path)
     raise UsageError(
-        f"training {config.name}: nothing of start_from is there ({', '.join(config.start_from)}); "
-        "train what it names first, or give --start-from"
+        f"training {config.name}: nothing in start_from is available ({', '.join(config.start_from)}); "
+        "train one of these first, or give --start-from"
     )

@@ -1,8 +1,8 @@
-"""A mean-scale hyperprior in other widths: channels of the latent dropped by what they save, or new ones added.
+"""Changing a mean-scale hyperprior's widths: the least useful channels of the latent are dropped, or new ones added.
 
-A narrower network keeps the channels it is told to and of the hyper-decoder's hidden features the ones with the largest
-weights; its hyperprior needs a few hundred steps afterwards. A wider one codes as before: what is new is read by nobody
-until training gives it a use.
+A narrower network keeps the given channels, and the hidden features of the hyper-decoder with the largest weights; its
+hyperprior needs a few hundred steps afterwards. A wider one codes as before: new features are not read until training
+uses them.
 """
 
 from __future__ import annotations
@@ -14,14 +14,15 @@ from torch import Tensor, nn
 
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.hyperprior.library import GDN, MeanScaleHyperprior
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 
 @torch.no_grad()
 def resize(model: MeanScaleHyperprior, state: Mapping[str, Tensor], order: Sequence[int] | None = None) -> None:
-    """Give ``model`` the weights ``state`` of the same family at other widths N and M.
+    """Load the weights ``state`` of the same family with other widths N and M into ``model``.
 
-    order: the latent's channels of ``state``, the most useful first; those beyond M of ``model`` go (default: as they
-    are numbered).
+    order: the latent's channels in ``state``, most useful first; those beyond M of ``model`` are dropped (default: by
+    number).
     """
     source = {name: tensor for name, tensor in state.items() if not networks.is_derived(name)}
     latent = list(range(len(source["g_a.6.weight"]))) if order is None else list(order)
@@ -49,7 +50,7 @@ def resize(model: MeanScaleHyperprior, state: Mapping[str, Tensor], order: Seque
 
 
 def _slots(role: str | None, old: int, new: int, kept: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """(indices taken of the old axis, where they go on the new one)."""
+    """(indices on the old axis, their places on the new one)."""
     if role == "P":  # h_s's output: scales of all channels, then means
         (take, put) = _slots("M", old // 2, new // 2, kept)
         return torch.cat([take, take + old // 2]), torch.cat([put, put + new // 2])
@@ -59,7 +60,7 @@ def _slots(role: str | None, old: int, new: int, kept: Mapping[str, Tensor]) -> 
 
 
 def _grid(indices: Sequence[Tensor], dims: int) -> tuple[Tensor, ...]:
-    """The indices as an open mesh over the first axes; the others (a kernel's) are whole."""
+    """The indices as an open mesh over the first axes; the others (a kernel's) are complete."""
     return tuple(
         index.view([-1 if axis == own else 1 for axis in range(len(indices))]) for own, index in enumerate(indices)
     )
@@ -73,19 +74,19 @@ def _by_size(state: Mapping[str, Tensor], layer: str, following: str) -> Tensor:
     return (outgoing * incoming).argsort(descending=True)
 
 
-def _layer(name: str, model: nn.Module) -> nn.Module:
+def _layer(name: str, model: Network) -> Network:
     return model.get_submodule(name.rpartition(".")[0])
 
 
-def _input_axis(name: str, model: nn.Module) -> int | None:
-    """The axis of a convolution's weight that counts what it reads; None for anything else."""
+def _input_axis(name: str, model: Network) -> int | None:
+    """The input axis of a convolution's weight; None for anything else."""
     if not name.endswith(".weight"):
         return None
     return 0 if isinstance(_layer(name, model), nn.ConvTranspose2d) else 1
 
 
-def _roles(name: str, model: nn.Module) -> tuple[str | None, ...]:
-    """What the first axes of a parameter count: N and M, the features H and K of h_s, the 2 M outputs P of h_s."""
+def _roles(name: str, model: Network) -> tuple[str | None, ...]:
+    """The sizes of a parameter's first axes: N, M, the features H and K of h_s, the 2 M outputs P of h_s."""
     features = {
         "g_a.0": (None, "N"), "g_a.6": ("N", "M"), "g_s.0": ("M", "N"), "g_s.6": ("N", None), "h_a.0": ("M", "N"),
         "h_s.0": ("N", "H"), "h_s.2": ("H", "K"), "h_s.4": ("K", "P"),
@@ -103,7 +104,7 @@ def _roles(name: str, model: nn.Module) -> tuple[str | None, ...]:
 
 @torch.no_grad()
 def importance(model: networks.MeanScaleHyperprior, x: Tensor) -> Tensor:
-    """dD/dR of each channel, (M,): the squared error its mean in its place would add, per bit that it costs.
+    """dD/dR of each channel, (M,): the squared error that replacing it by its mean would add, per bit it costs.
 
     x: (B, 3, H, W) in 0..1 with H, W multiples of 64. The model is left in training mode.
     """
@@ -119,4 +120,4 @@ def importance(model: networks.MeanScaleHyperprior, x: Tensor) -> Tensor:
         errors.append((networks.run(model.g_s, without) - x).square().sum())
     error = (networks.run(model.g_s, y_hat) - x).square().sum()
     model.train()
-    return (torch.stack(errors) - error) / (bits + 1)  # a bit more: an unused channel would divide 0 by 0
+    return (torch.stack(errors) - error) / (bits + 1)  # plus 1, since an unused channel would give 0 / 0

@@ -1,1 +1,1 @@
-"""What a training step is made of: optimisers, fused kernels, annealing, likelihoods."""
+"""The parts of a training step: optimisers, fused kernels, annealing, likelihoods."""

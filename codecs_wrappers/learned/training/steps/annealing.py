@@ -1,7 +1,7 @@
-"""How STanH's inverse temperature grows while it is trained (METHODS.md A5): soft at first, as good as hard at the end.
+"""The annealing of STanH's inverse temperature in training: soft at first, practically hard at the end.
 
-``gap_stoc``, the authors' default, and ``gap`` follow the gap between the soft and the hard form; the others follow the
-budget. What the authors mean by the names of those is known, their constants are not.
+``gap_stoc``, the default of the authors' code, and ``gap`` follow the gap between the soft and the hard form; the
+others follow the budget. The authors' code defines the shapes of those; their constants are unknown.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ import torch
 
 from codecs_wrappers.learned.stanh.layer import STanH
 
-LEAST = 1.0  # beta of the softest form that is drawn
+LEAST = 1.0  # beta of the softest form
 TEETH = 4  # of the triangle wave over a whole budget
 
 
 def anneal(kind: str, layer: STanH, gap: float, factor: float, progress: float, last: float) -> None:
     """Set the ``beta`` of ``layer`` for the next step.
 
-    gap: |MSE of the soft form - MSE of the hard form| in the last step; factor: how much of it beta grows by.
+    gap: |MSE of the soft form - MSE of the hard form| in the last step; factor: of the gap by which beta grows.
     progress: 0..1 of the budget; last: the largest beta of the schedules that follow it.
     """
     grown = layer.beta_max + factor * gap

@@ -1,8 +1,8 @@
 """Fused passes of training on a CPU: GDN in bf16 with its gradient, and Adam's moments.
 
-``fused.c`` is compiled by the C compiler of the machine (cc, gcc or clang; a second or two), once for each source and
-processor, into the cache folder. Where there is none, a :class:`FusedGdn` is CompressAI's layer as it is, and
-:func:`moments` are torch's own operations: the same values but for rounding.
+``fused.c`` is compiled by the machine's C compiler (cc, gcc or clang; a second or two), once per source and processor,
+into the cache folder. Without a compiler, :class:`FusedGdn` is CompressAI's layer and :func:`moments` uses torch's
+operations: the same values except for rounding.
 """
 
 from __future__ import annotations
@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.files import cache_dir, sha256
 from codecs_wrappers.learned.hyperprior.library import GDN
+from codecs_wrappers.learned.hyperprior.networks import Network
 
 SOURCE = Path(__file__).with_name("fused.c")
 COMPILERS = ("cc", "gcc", "clang")
@@ -38,7 +39,7 @@ SIGNATURES = {
 
 @functools.cache
 def has_bf16() -> bool:
-    """Whether the processor multiplies bf16 in hardware; elsewhere bf16 on a CPU is slower than fp32."""
+    """Whether the processor multiplies bf16 in hardware; otherwise bf16 on a CPU is slower than fp32."""
     try:
         flags = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
@@ -48,7 +49,7 @@ def has_bf16() -> bool:
 
 @functools.cache
 def library() -> ctypes.CDLL | None:
-    """The compiled passes; None where no compiler is, or RDBENCH_FUSED=0 asks for the plain layers."""
+    """The compiled passes; None without a compiler, or if RDBENCH_FUSED=0 asks for the plain layers."""
     if os.environ.get("RDBENCH_FUSED") == "0":
         return None
     compiler = next(filter(None, map(shutil.which, COMPILERS)), None)
@@ -61,7 +62,7 @@ def library() -> ctypes.CDLL | None:
             _compile(compiler, path)
         found = ctypes.CDLL(str(path))
     except (OSError, subprocess.SubprocessError):
-        return None  # a compiler without OpenMP, a folder that nobody may write to: slower, not wrong
+        return None  # a compiler without OpenMP, or a read-only folder: slower, not wrong
     for name, arguments in SIGNATURES.items():
         function = getattr(found, name)
         function.argtypes, function.restype = arguments, None
@@ -69,7 +70,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def _processor() -> str:
-    """What -march=native depends on."""
+    """The processor features that -march=native depends on."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
@@ -86,8 +87,8 @@ def _compile(compiler: str, path: Path) -> None:
         built.replace(path)
 
 
-def accelerate(model: nn.Module) -> nn.Module:
-    """``model`` with every GDN a :class:`FusedGdn`; its state dict stays what it is."""
+def accelerate(model: Network) -> Network:
+    """``model`` with every GDN turned into a :class:`FusedGdn`; its state dict is unchanged."""
     for layer in model.modules():
         if type(layer) is GDN:
             layer.__class__ = FusedGdn
@@ -95,7 +96,7 @@ def accelerate(model: nn.Module) -> nn.Module:
 
 
 class FusedGdn(GDN):
-    """A GDN, or inverse GDN, that under CPU autocast to bf16 is one fused operation; else CompressAI's layer."""
+    """A GDN, or inverse GDN, that is one fused operation under CPU autocast to bf16, otherwise CompressAI's layer."""
 
     def forward(self, x: Tensor) -> Tensor:
         half = torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") is torch.bfloat16
@@ -147,7 +148,7 @@ def moments(
 ) -> Tensor:
     """Adam's change of a parameter, before the learning rate and the first moment's correction.
 
-    ``first`` and ``second`` are moved in place. All four are float32 of one shape; step: from 1 on.
+    ``first`` and ``second`` are updated in place. All four are float32 of one shape; step: from 1 on.
     """
     beta1, beta2 = betas
     correction = 1 - beta2**step

@@ -1,23 +1,25 @@
-"""Probabilities of a quantizer's bins under CompressAI's entropy models, where bins are not of width 1."""
+"""Probabilities of a quantizer's bins under CompressAI's entropy models, for bins of any width."""
 
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-SMALLEST_SCALE = 0.11  # of the entropy model, as CompressAI's
+from codecs_wrappers.learned.hyperprior.networks import Network
+
+SMALLEST_SCALE = 0.11  # of the entropy model, as in CompressAI
 SMALLEST_LIKELIHOOD = 1e-9  # likewise
 
 
 def gaussian_likelihoods(scales: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
-    """P(lower < v < upper) of v ~ N(0, scales), bounded as CompressAI's."""
+    """P(lower < v < upper) of v ~ N(0, scales), bounded as in CompressAI."""
     scales = scales.clamp(min=SMALLEST_SCALE)
-    flip = torch.where(lower + upper > 0, -1.0, 1.0)  # the smaller tail keeps its digits
+    flip = torch.where(lower + upper > 0, -1.0, 1.0)  # so that the smaller tail keeps its precision
     difference = torch.special.ndtr(flip * upper / scales) - torch.special.ndtr(flip * lower / scales)
     return difference.abs().clamp(min=SMALLEST_LIKELIHOOD)
 
 
-def factorised_likelihoods(prior: nn.Module, lower: Tensor, upper: Tensor) -> Tensor:
+def factorised_likelihoods(prior: Network, lower: Tensor, upper: Tensor) -> Tensor:
     """P(lower < z < upper), (B, N, h, w), of CompressAI's factorised prior, bounded as there."""
 
     def logits(x: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from bench.discovery import load
 from codecs_wrappers.native import bpg
 from codecs_wrappers.native.bpg import container, sps
 
-KODAK = Path(__file__).parents[3] / "shared" / "datasets" / "kodak"
+KODAK = Path(__file__).parents[2] / "shared" / "datasets" / "kodak"
 
 
 @pytest.fixture(scope="module")

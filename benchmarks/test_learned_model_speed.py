@@ -6,10 +6,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT
 from skimage import data
 
 torch = pytest.importorskip("torch")
@@ -20,6 +20,7 @@ from codecs_wrappers.learned.bitstream import read
 from codecs_wrappers.learned.hyperprior import coding, networks
 from codecs_wrappers.learned.hyperprior.model import Model
 
+ROOT = Path(__file__).resolve().parents[1]
 TRAINED = "mean_scale_0.1538"
 SIZES = {"0.4": (512, 768), "2": (1152, 1728), "9": (2456, 3680)}
 LIMIT_MIB = 8192

@@ -17,7 +17,7 @@ from PIL import Image as PillowImage
 
 from codecs_wrappers.native.spiht import codec
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 KODAK = ROOT.parent / "shared" / "datasets" / "kodak"
 KINDS = pytest.mark.parametrize("arithmetic", [True, False], ids=["arithmetic", "uncoded"])
 

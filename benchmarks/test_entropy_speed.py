@@ -18,7 +18,7 @@ from codecs_wrappers.learned.entropy.coder import RangeDecoder, RangeEncoder
 from codecs_wrappers.learned.entropy.gaussian import SCALES, SIGMA_UNIT, gaussian_tables, scale_index
 from codecs_wrappers.learned.entropy.tables import Tables
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 N = 320 * 48 * 32
 SPREADS = {"0.1 bpp": -3.5, "1 bpp": -1.4, "3 bpp": 0.25}  # mean of ln sigma
 PROCESSOR_TIME = pytest.mark.benchmark(timer=time.process_time)

@@ -24,7 +24,7 @@ from codecs_wrappers.learned.hyperprior import coding as meanscale
 from codecs_wrappers.learned.plonq import coding as plonq
 from codecs_wrappers.learned.plonq import levels
 
-KODAK = Path(__file__).resolve().parents[3] / "shared" / "datasets" / "kodak"
+KODAK = Path(__file__).resolve().parents[2] / "shared" / "datasets" / "kodak"
 pytestmark = pytest.mark.benchmark(timer=time.process_time)
 
 

@@ -21,7 +21,7 @@ pytest.importorskip("compressai", reason="ResGDN needs the extra rdbench[learned
 from codecs_wrappers.learned import device, weights
 from codecs_wrappers.learned.resgdn import affine, coding, networks
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 HEIGHT, WIDTH, BITS = 512, 768, 4
 
 

@@ -1,0 +1,139 @@
+"""The numbers in README.md and the docs, made from the published reports and the weights' manifest.
+
+`python docs/facts.py` writes them between the marks `<!-- facts NAME -->` and `<!-- end -->` of every Markdown file;
+`--check` only says which are out of date. No number of this kind is typed by hand.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from bench import records
+from bench.discovery import codecs
+from bench.rd.bd_table import compare
+from bench.rd.bjontegaard import bd_rate
+from bench.rd.curves import averaged_curve
+from bench.rd.published import published_curve
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"(<!-- facts (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+PAGES = ("README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))))
+# What a user would choose from, and the papers' codecs; variants of them are on the page.
+CODECS = ["bpg444", "avif", "heic", "jpegxl", "jpeg2000", "spiht", "webp", "jpeg"]
+CODECS += ["mean_scale", "resgdn", "stanh", "qsf", "naive_scaling", "plonq", "nested_dropout"]
+PUBLISHED = ("compressai/mbt2018-mean_mse_8bit", "MeanScale with CompressAI's published weights")
+
+
+@cache
+def report_records(name: str) -> pd.DataFrame:
+    """The records behind a published report, out of the data of its explorer: one dataset, every measured codec."""
+    text = (ROOT / "reports" / name / "explore.html").read_text(encoding="utf-8")
+    found = re.search(r'<script type="application/json" id="page-data">(.*?)</script>', text, re.DOTALL)
+    if found is None:
+        raise SystemExit(f"reports/{name}/explore.html holds no data of an explorer; publish it again")
+    data = json.loads(found[1])
+    ((dataset, measured),) = data["measured"].items()
+    rows = []
+    for codec, about in measured.items():
+        for image, columns in about["images"].items():
+            width, height = data["sizes"][dataset][image]
+            for index, point in enumerate(about["points"]):
+                if (size := columns["bytes"][index]) is None:
+                    continue
+                row: dict[str, Any] = {"dataset": dataset, "image": image, "codec": codec, "role": "codec"}
+                row |= {"status": "ok", "point": point, "point_index": index, "bytes": size}
+                row |= {"bpp": 8 * size / (width * height), "saturated": index in columns.get("saturated", ())}
+                for key in ("psnr_rgb_db", "ms_ssim_db", "ms_ssim"):
+                    row[key] = float(columns[key][index]) if columns.get(key, [None])[index] is not None else None
+                rows.append(row)
+    return records.table(rows)
+
+
+def kodak_bd() -> str:
+    """BD-rates of the published Kodak report, the mean of the images' with its 95 % interval."""
+    frame = report_records("kodak")
+    measured = [name for name in CODECS if name in set(frame.codec)]
+    labels = {name: codec.label or name for name, codec in codecs().items()}
+    columns = [("jpeg2000", "psnr_rgb_db"), ("bpg444", "psnr_rgb_db"), ("jpeg2000", "ms_ssim_db")]
+    tables = []
+    for anchor, metric in columns:
+        table = compare(frame, anchor, [name for name in measured if name != anchor], metric, "kodak")
+        table = table[(table.averaging == "per_image") & (table.method == "pchip")].set_index("codec")
+        tables.append({name: _percent(row) for name, row in table.iterrows()})
+        if not tables[1:]:
+            order = table.bd_rate_percent.to_dict() | {"jpeg2000": 0.0}
+    lines = [
+        "| Codec | against JPEG 2000, PSNR | against BPG 4:4:4, PSNR | against JPEG 2000, MS-SSIM |",
+        "|---|---|---|---|",
+    ]
+    for name in sorted(measured, key=lambda name: order.get(name, float("inf"))):
+        lines.append(f"| {labels[name]} | {' | '.join(table.get(name, '0') for table in tables)} |")
+    lines.append(f"| *{PUBLISHED[1]}, as published, not measured here* | {_claimed(frame)} | – |")
+    return "\n".join([*lines, ""])
+
+
+def _percent(row: pd.Series) -> str:
+    if pd.isna(row.bd_rate_percent):
+        return f"none ({row.reason.replace('_', ' ')})"
+    return f"{row.bd_rate_percent:+.1f} % [{row.ci_low:.1f}, {row.ci_high:.1f}]"
+
+
+def _claimed(frame: pd.DataFrame) -> str:
+    """BD-rates of the published curve against the averaged curves of two anchors."""
+    curve = published_curve(PUBLISHED[0], "kodak", "psnr_rgb_db")
+    cells = []
+    for anchor in ("jpeg2000", "bpg444"):
+        own = averaged_curve(frame, "kodak", anchor, "psnr_rgb_db")
+        found = bd_rate(own.bpp, own.value, curve.bpp, curve.value)
+        cells.append("none" if found.value is None else f"*{found.value:+.1f} %*")
+    return " | ".join(cells)
+
+
+def training() -> str:
+    """What the committed weights had."""
+    manifest = yaml.safe_load((ROOT / "codecs_wrappers/learned/weights.yaml").read_text(encoding="utf-8"))
+    own = [entry for entry in manifest.values() if entry["source"] == "committed" and "hours" in entry]
+    hours = sum(entry["hours"] for entry in own)
+    devices = " and a ".join(sorted({entry["device"].split(",")[0] for entry in own}))
+    return (
+        f"The {len(own)} committed weights had {hours:.1f} hours in all on a {devices}, where the papers\n"
+        "had days on a GPU, and are far from what their architecture reaches; the last row of the table says how far.\n"
+    )
+
+
+FACTS: dict[str, Callable[[], str]] = {"kodak_bd": kodak_bd, "training": training}
+
+
+def filled(text: str) -> str:
+    """A Markdown text with its blocks written again. Raises KeyError for a block that has no such facts."""
+    return BLOCK.sub(lambda found: f"{found[1]}{FACTS[found['name']]()}{found[3]}", text)
+
+
+def main() -> None:
+    """Writes the blocks, or with --check names the files that are out of date and exits with 1."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit with 1 if a file is out of date")
+    check = parser.parse_args().check
+    old = []
+    for name in PAGES:
+        text = (ROOT / name).read_text(encoding="utf-8")
+        if (new := filled(text)) != text:
+            old.append(name)
+            if not check:
+                (ROOT / name).write_text(new, encoding="utf-8")
+    print(f"{'out of date' if check else 'written'}: {', '.join(old) or 'none'}")
+    sys.exit(int(check and bool(old)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""An image codec for rdbench in a package of its own."""
