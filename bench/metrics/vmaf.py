@@ -25,7 +25,7 @@ from numba import njit
 from bench.codec import Image
 from bench.metrics.metric import Metric, NoValue, answer
 
-_MODELS = "version=vmaf_v0.6.1\\\\:name=vmaf|version=vmaf_v0.6.1neg\\\\:name=vmaf_neg"
+_MODELS = {"vmaf": "vmaf_v0.6.1", "vmaf_neg": "vmaf_v0.6.1neg"}
 _SMALLEST = 17
 
 
@@ -71,7 +71,9 @@ def _libvmaf(reference: np.ndarray, other: np.ndarray, wanted: Collection[str]) 
     from imageio_ffmpeg import get_ffmpeg_exe
 
     _, height, width = reference.shape
-    options = f"model={_MODELS}" + (":feature=name=ciede" if "ciede2000" in wanted else "")
+    models = [name for name in _MODELS if name in wanted] or ["vmaf"]  # libvmaf computes one at least
+    options = "model=" + "|".join(f"version={_MODELS[name]}\\\\:name={name}" for name in models)
+    options += ":feature=name=ciede" if "ciede2000" in wanted else ""
     graph = (
         f"[0:v]split[a][b];[a]crop={width}:{height}:0:0:exact=1[r];[b]crop={width}:{height}:0:{height}:exact=1[d];"
         f"[d][r]libvmaf={options}:n_threads=1:log_fmt=json:log_path=/dev/stdout"
