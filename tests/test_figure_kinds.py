@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -379,13 +380,14 @@ def test_snakemake_makes_a_figure_by_its_name_from_the_codecs_it_needs(project, 
     PIL.Image.fromarray(photographs["coffee"][:64, :96]).save(images / "coffee.png")
     settings = {"name": "test", "datasets": [f"folder:{images}"], "codecs": ["jpeg", "webp", "jpegxl"]}
     (project / "config" / "test.yaml").write_text(json.dumps(settings))
+    shutil.copy(SPECIFICATION, project / "figures.yaml")  # the fixture's has one figure
     command, config = [sys.executable, "-m", "snakemake", "--cores", "1"], ["--configfile", "config/test.yaml"]
     done = subprocess.run([*command, "resgdn_fig4", *config], cwd=project, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     run = project / "results" / "test"
     (entry, kodak) = json.loads((run / "figures" / "by_name" / "resgdn_fig4.json").read_text())
     assert "resgdn" in entry["left_out"] and "jpeg" not in entry["left_out"]
-    assert (entry["status"], entry["reason"]) == ("missing", "the figure is about ResGDN: not part of this run")
+    assert (entry["status"], entry["reason"]) == ("missing", "the figure is about resgdn: not part of this run")
     assert kodak["reason"] == "dataset kodak is not part of this run"
     assert sorted(path.name for path in (run / "parts").glob("*/*")) == ["jpeg", "webp"]
     listed = subprocess.run([*command, "stanh_figures", "-n", *config], cwd=project, capture_output=True, text=True)

@@ -215,7 +215,7 @@ def test_numbers_of_the_bd_table_are_those_of_bd_csv(index: Path) -> None:
     assert set(known) <= set(page.values)
     headline = page.row("−31.2", "[−40.5, −20.2]", "withheld")
     assert "0.70" in headline and "+1.25" in headline
-    assert "meet on less than half of the shorter one" in page.text
+    assert "overlap by less than half of the shorter one" in page.text
     assert 'class="mark amber" title="under 0.75' in page.source
 
 
@@ -490,7 +490,7 @@ def test_what_was_not_made_is_said_and_not_left_out(run_folder: Path) -> None:
     for words in (
         "bd.csv is absent",
         "validation.csv is absent",
-        "Not measured: this run holds no times",
+        "Not measured: this run has no times",
         "drew no figures",
     ):
         assert words in page.text

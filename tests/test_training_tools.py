@@ -81,7 +81,7 @@ def test_a_model_new_to_the_manifest_is_added_at_its_end(trained, learned):
 
 def test_an_unfinished_or_altered_training_is_not_shipped(trained, learned):
     (trained / "mine.safetensors").write_bytes(b"other weights")
-    with pytest.raises(UsageError, match=r"is not the file that mine\.yaml describes"):
+    with pytest.raises(UsageError, match=r"does not have the sha256 in mine\.yaml"):
         ship("mine", trained, learned)
     (trained / "mine.yaml").unlink()
     with pytest.raises(UsageError, match="finish the training first"):

@@ -135,7 +135,7 @@ class Evidence:
             raise Missing(f"study {study} was not run on {self.dataset}", self._run_study(study))
         found = self.studies[study]
         if found["status"] != "ok" or not found["rows"]:
-            raise Missing(f"study {study}: {found['reason'] or 'it gave no rows'}", self._run_study(study))
+            raise Missing(f"study {study}: {found['reason'] or 'it returned no rows'}", self._run_study(study))
         return pd.DataFrame(found["rows"], columns=found["columns"])
 
     def _run_study(self, study: str) -> str:

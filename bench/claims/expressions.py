@@ -85,7 +85,7 @@ def parse(text: str) -> tuple[Comparison, ...]:
     try:
         body = ast.parse(text.strip(), mode="eval").body
     except SyntaxError as error:
-        raise UsageError(f"{text!r} is no expression: {error.msg}") from error
+        raise UsageError(f"{text!r} is not an expression: {error.msg}") from error
     parts = body.values if isinstance(body, ast.BoolOp) and isinstance(body.op, ast.And) else [body]
     return tuple(_comparison(part) for part in parts)
 
@@ -93,11 +93,11 @@ def parse(text: str) -> tuple[Comparison, ...]:
 def _comparison(node: ast.expr) -> Comparison:
     text = ast.unparse(node)
     if not isinstance(node, ast.Compare) or not all(type(op) in _COMPARE for op in node.ops):
-        raise UsageError(f"{text!r} is no comparison: QUANTITY < NUMBER expected, or <=, >, >=, joined by `and`")
+        raise UsageError(f"{text!r} is not a comparison: QUANTITY < NUMBER expected, or <=, >, >=, joined by `and`")
     sides, signs = [node.left, *node.comparators], [_COMPARE[type(op)] for op in node.ops]
     quantities = [side for side in sides if any(isinstance(part, ast.Call) for part in ast.walk(side))]
     if len(quantities) != 1 or len(sides) > 3 or (len(sides) == 3 and sides[1] is not quantities[0]):
-        raise UsageError(f"{text!r}: one quantity expected, compared with a number or lying between two")
+        raise UsageError(f"{text!r}: expected one quantity, compared with a number or lying between two")
     place = sides.index(quantities[0])
     bounds = [(_TURNED[signs[0]], _number(sides[0]))] if place == 1 else []
     bounds += [(signs[place], _number(sides[place + 1]))] if place + 1 < len(sides) else []
@@ -113,7 +113,7 @@ def _number(node: ast.expr) -> float:
     elif isinstance(node, ast.Constant):
         value = node.value
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UsageError(f"{ast.unparse(node)!r}: a number expected")
+        raise UsageError(f"{ast.unparse(node)!r}: expected a number")
     return float(value)
 
 
@@ -134,7 +134,7 @@ def _bind(node: ast.Call) -> inspect.BoundArguments:
     """The arguments of a call of one of FUNCTIONS, as plain values."""
     name = node.func.id if isinstance(node.func, ast.Name) else ast.unparse(node.func)
     if name not in FUNCTIONS:
-        raise UsageError(f"{name!r} is no quantity; there are {', '.join(FUNCTIONS)}")
+        raise UsageError(f"{name!r} is not a quantity; the quantities are {', '.join(FUNCTIONS)}")
     if any(keyword.arg is None for keyword in node.keywords):
         raise UsageError(f"{ast.unparse(node)!r}: ** is not allowed")
     keywords = {str(keyword.arg): _argument(keyword.value) for keyword in node.keywords}

@@ -30,7 +30,7 @@ _REASONS = {
     "overlap_under_half": "the two curves share less than half of the shorter one's range",
     "not_monotone": "the fitted polynomial falls inside the common range",
     "most_images_without_value": "most images have no value of their own",
-    "no_common_images": "the two codecs share no image that was measured whole",
+    "no_common_images": "the two codecs have no fully measured image in common",
 }
 
 
@@ -39,7 +39,7 @@ class Quantity:
     """A number in ``unit``. interval: None where there is none (a single image), the number itself twice if exact.
 
     draws: float64 (bootstrap.DRAWS,), one value a resample of the images; None: this cannot be calculated with. images:
-    those it is a mean over, none for an exact number. names: the curves and studies it stands on. spread: of a BD-rate,
+    those it is a mean over, none for an exact number. names: the curves and studies it rests on. spread: of a BD-rate,
     by how much the interpolation methods differ; note: what a reader should know of the number, or "".
     """
 
@@ -82,7 +82,7 @@ def combine(symbol: str, left: Quantity, right: Quantity) -> Quantity:
     Raises UsageError for units that do not go together or a quantity without draws, Missing for one of other images.
     """
     if left.draws is None or right.draws is None:
-        raise UsageError("a BD-rate cannot be calculated with")
+        raise UsageError("a BD-rate cannot be used in a calculation")
     if left.images and right.images and left.images != right.images:
         raise Missing(f"{' and '.join(dict.fromkeys(left.names + right.names))} were not measured on the same images")
     unit = _unit(symbol, left, right)
@@ -242,7 +242,7 @@ def _pair(data: Evidence, codec: str, anchor: str, metric: str) -> tuple[CurveTa
     ours, theirs = data.table(codec, metric), data.table(anchor, metric)
     common = [image for image in theirs.images if image in ours.images]
     if not common:
-        raise Missing(f"{codec} and {anchor} share no image that was measured whole")
+        raise Missing(f"{codec} and {anchor} have no fully measured image in common")
     return ours.select(common), theirs.select(common)
 
 

@@ -1,4 +1,4 @@
-"""Measured curves held against published ones at the published settings, as validation.yaml lists them.
+"""Measured curves compared with published ones at the published settings, as validation.yaml lists them.
 
 A passed check says that the harness measures what others measured: the same bits, the same metric, the same averaging.
 """

@@ -17,7 +17,7 @@ from bench.rd.bd_table import compare
 
 
 class Missing(RdbenchError):
-    """There is nothing to draw; the message says why, and stands in the figure's place."""
+    """There is nothing to draw; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -223,7 +223,7 @@ def _in_print(frame: pd.DataFrame, context: Context) -> Context:
 
 
 def _why(error: Exception) -> str:
-    """The error, and for one that nobody raised on purpose, where in this project it came from."""
+    """The error; for an unexpected one also where in this project it came from."""
     if isinstance(error, RdbenchError):
         return str(error)
     files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]

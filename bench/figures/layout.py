@@ -1,4 +1,4 @@
-"""Where things stand in a figure: for the page with title, legend and hash, for a paper as journals want it.
+"""The layout of a figure: for the page with title, legend and hash, for a paper as journals want it.
 
 A figure for the page is 7.2 inches wide and explains itself. One for a paper is as wide as one or two columns, in type
 of 8 points throughout, without title and hash: these are in the file's metadata, and the caption is the author's.
@@ -78,7 +78,7 @@ class Layout:
     def legend(self, figure: Figure, groups: Groups) -> None:
         """Legends right of the panels, one below the other; empty groups are left out.
 
-        Many entries are set smaller, down to 4 pt, so that the last one still stands in the figure.
+        Many entries are set smaller, down to 4 pt, so that the last one still fits in the figure.
         """
         top, sizes = 0.875, [7 - step / 4 for step in range(13)]
 
@@ -217,7 +217,7 @@ class Paper(Layout):
 
 
 def _is_seen(look: Mapping[str, Any]) -> bool:
-    """Whether an entry of a legend stands for something drawn, and not for what is missing."""
+    """Whether an entry of a legend is for something drawn, and not for what is missing."""
     return bool(look.get("linestyle", "-") or look.get("marker"))
 
 

@@ -13,7 +13,7 @@ from bench.errors import UsageError
 from bench.files import root_file
 
 SPECIFICATION = root_file("figures.yaml")
-NEEDED = {  # the fields of each kind, beside name and kind
+NEEDED = {  # the fields of each kind, besides name and kind
     "rd": {"metric"},
     "panels": {"metric", "panels"},
     "gain": {"metric", "anchor"},

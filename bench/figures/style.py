@@ -1,7 +1,7 @@
 """How every figure looks: fonts, colours, a codec's line, axes. bench/figures/layout.py has sizes, titles and legends.
 
-Colours are those of Okabe and Ito, then of Tol's muted scheme: told apart by colour-blind readers, and by their markers
-in print without colour. Measured curves are solid, claimed ones dashed.
+Colours are those of Okabe and Ito, then of Tol's muted scheme: distinguishable for colour-blind readers, and by their
+markers in print without colour. Measured curves are solid, published ones dashed.
 """
 
 from __future__ import annotations
@@ -165,8 +165,8 @@ def _log_ticks(low: float, high: float) -> Iterator[list[float]]:
     for apart in (2, 3, 4):
         yield [10.0**decade for decade in decades[::apart] if low <= 10.0**decade <= high]
     for count in (4, 3, 2):
-        ticks = MaxNLocator(count).tick_values(low, high)
-        yield [round(float(tick), 12) for tick in ticks if max(low, 1e-12) <= tick <= high]
+        even = MaxNLocator(count).tick_values(low, high)
+        yield [round(float(tick), 12) for tick in even if max(low, 1e-12) <= tick <= high]
 
 
 def _has_room(ticks: list[float], low: float, high: float, inches: float) -> bool:

@@ -1,1 +1,1 @@
-"""The regression gate: a run held against a stored baseline, and the verdict in several forms."""
+"""The regression gate: a run compared with a stored baseline, and the verdict in several formats."""

@@ -1,7 +1,7 @@
-"""Baselines: what a run once gave, kept small, for the gate to hold later runs against.
+"""Baselines: the results of an accepted run, kept small, with which the gate compares later runs.
 
-Two files in git make one baseline: a CSV table with a row for each image and operating point, and beside it a JSON file
-of the same name that says for each codec which version of what gave those rows, and why they were accepted. Hashes in
+Two files in git make one baseline: a CSV table with a row for each image and operating point, and next to it a JSON
+file of the same name that says for each codec which versions produced those rows, and why they were accepted. Hashes in
 the table are the first 16 of 64 hexadecimal digits, and numbers have six digits, so that ten codecs on five images take
 about 100 kB and a change is readable in a diff. A run that measured extra metrics gives a column for each.
 """
@@ -36,7 +36,7 @@ _NULLS = {name: [""] for name in (*METRICS, *records.EXTRA_METRICS)}
 
 @dataclass(frozen=True)
 class Origin:
-    """What gave the rows of one codec: versions, hashes, and whether its bits are the same on every machine.
+    """What produced the rows of one codec: versions, hashes, and whether its bits are the same on every machine.
 
     exact: equal versions promise equal bits. Not so for a codec with weights, whose sums a processor may round
     otherwise, nor for one that was declared inexact.
@@ -67,7 +67,7 @@ class Baseline:
 
 
 def origin_of(rows: pd.DataFrame, exact: bool = True, reason: str = "") -> Origin:
-    """What gave the measured rows of one codec. Rows of several versions have them all in one text."""
+    """What produced the measured rows of one codec. Several versions are joined in one text."""
     versions = [json.loads(text) for text in rows.metric_versions.dropna().unique()]
     weights = _joined(rows.weights_sha256)
     metrics = [*METRICS, *(name for name in records.EXTRA_METRICS if any(name in each for each in versions))]
@@ -91,10 +91,10 @@ def _columns_of(rows: pd.DataFrame) -> list[str]:
 
 
 def read(path: Path) -> Baseline:
-    """The baseline in ``path`` and the JSON file beside it. Raises UsageError if there is none or it is damaged."""
+    """The baseline in ``path`` and the JSON file next to it. Raises UsageError if there is none or it is damaged."""
     if not path.is_file() or not _beside(path).is_file():
         raise UsageError(
-            f"no baseline at {path} with {_beside(path).name} beside it; write one from a run: "
+            f"reading a baseline: expected {path} and {_beside(path).name} next to it; write them from a run: "
             f"rdbench baseline update --folder results/... --baseline {path} --reason '...'"
         )
     try:
@@ -107,7 +107,7 @@ def read(path: Path) -> Baseline:
         if set(origins) != set(zip(rows.dataset, rows.codec, strict=True)):
             raise ValueError(f"{_beside(path).name} and the table do not name the same codecs")
     except (ValueError, TypeError, AttributeError) as error:
-        raise UsageError(f"baseline {path} cannot be read: {error}; take it from git again, or write it anew") from None
+        raise UsageError(f"baseline {path} cannot be read: {error}; restore it from git, or write a new one") from None
     return Baseline(rows, origins)
 
 

@@ -110,13 +110,13 @@ def judge(
 ) -> list[Verdict]:
     """One verdict for every dataset and codec that has a baseline, or was measured or failed in the run.
 
-    current: records; codecs: these only, all if empty; folder: of the run, whose bitstreams are held against the
-    records where they are there. Raises UsageError for a codec that is in neither.
+    current: records; codecs: these only, all if empty; folder: of the run, whose bitstreams, where present, are
+    compared with the records. Raises UsageError for a codec that is in neither.
     """
     tried = current[current.status != "skipped"]
     keys = set(baseline.origins) | set(zip(tried.dataset, tried.codec, strict=True))
     if missing := sorted(set(codecs) - {codec for _, codec in keys}):
-        raise UsageError(f"neither the run nor the baseline has {', '.join(missing)}; there are {_names(keys)}")
+        raise UsageError(f"neither the run nor the baseline has {', '.join(missing)}; they have {_names(keys)}")
     verdicts = []
     for key in sorted(key for key in keys if not codecs or key[1] in codecs):
         rows = current[(current.dataset == key[0]) & (current.codec == key[1])]
@@ -133,7 +133,7 @@ def judge(
 
 
 def differences(now: pd.DataFrame, before: pd.DataFrame) -> pd.DataFrame:
-    """The rows of one codec's baseline beside those of the run; in that order, every row of the baseline.
+    """The rows of one codec's baseline with those of the run: every row of the baseline, in its order.
 
     found: whether the run has it; bytes_percent: how many more bytes; psnr_db: how much higher PSNR is; ms_ssim_db the
     same; image, bitstream, reconstruction: whether the hash differs.
@@ -202,14 +202,14 @@ def _extra(now: Origin, before: Origin, rows: pd.DataFrame) -> tuple[list[str], 
 
 
 def _versions(now: Origin, before: Origin) -> list[Finding]:
-    """What takes the promise of equal bits away: another version, other weights."""
+    """What ends the promise of equal bits: another version, other weights."""
     after, was = now.versions(), before.versions()
     other = [f"{name} {after[name]!r}, was {was[name]!r}" for name in was if after[name] != was[name]]
-    return [Finding("version", f"hashes are not held against each other: {'; '.join(other)}")] if other else []
+    return [Finding("version", f"hashes are not compared: {'; '.join(other)}")] if other else []
 
 
 def _files(measured: pd.DataFrame, folder: Path) -> list[Finding]:
-    """A finding if a bitstream in the run's folder is not that of the records; files that are not there are no loss."""
+    """A finding if a bitstream in the run's folder is not that of the records; missing files are ignored."""
     named = measured[measured.bitstream.notna()]
     paths = [folder / name for name in named.bitstream]
     wrong = [
@@ -219,7 +219,7 @@ def _files(measured: pd.DataFrame, folder: Path) -> list[Finding]:
     ]
     if not wrong:
         return []
-    text = f"{len(wrong)} bitstreams on disk are not those that were measured, first {wrong[0]}"
+    text = f"{len(wrong)} bitstreams on disk differ from those that were measured, first {wrong[0]}"
     return [Finding("file", text, True)]
 
 

@@ -49,7 +49,7 @@ def advice(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> list[tu
     if gone:
         commands.append(("rdbench list", "says which codecs can run here, and why the others cannot"))
         update = f"rdbench baseline update {place} --remove {gone} --reason '...'"
-        commands.append((update, "forgets those that shall not be measured any more"))
+        commands.append((update, "removes those that are no longer to be measured"))
     if any("file" in verdict.breached for verdict in verdicts):
         records = shlex.quote(str(folder / "records.parquet"))
         commands.append((f"snakemake --cores all --forceall {records}", "puts the bitstreams back"))

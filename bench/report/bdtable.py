@@ -13,10 +13,10 @@ from bench.report.tables import records_link, value_or_none
 REASONS = {
     "codec_missing": "the codec has no measurements",
     "anchor_missing": "the anchor has no measurements",
-    "no_common_images": "the two codecs share no image that was measured whole",
+    "no_common_images": "the two codecs have no fully measured image in common",
     "too_few_points": "too few points on a curve",
-    "no_overlap": "the two curves' quality ranges do not meet",
-    "overlap_under_half": "the two curves' quality ranges meet on less than half of the shorter one",
+    "no_overlap": "the two curves' quality ranges do not overlap",
+    "overlap_under_half": "the two curves' quality ranges overlap by less than half of the shorter one",
     "not_monotone": "the fitted polynomial falls inside the common range",
     "most_images_without_value": "most images have no value of their own",
 }
@@ -72,14 +72,14 @@ def _bd_row(run: Run, codec: str, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _remarks(headline: dict[str, Any], averaged: dict[str, Any], images: int) -> list[str]:
-    """What a reader has to know beside a row's numbers."""
+    """What a reader needs to know about a row's numbers."""
     remarks = []
     if headline["value"] is None:
         remarks.append(f"no headline value, {headline['reason']}")
     if averaged["value"] is None:
         remarks.append(f"no value of the averaged curve, {averaged['reason']}")
     if headline["images"] is not None and headline["images"] < images:
-        remarks.append(f"measured whole, beside the anchor, on {int(headline['images'])} of {images} images")
+        remarks.append(f"fully measured, like the anchor, on {int(headline['images'])} of {images} images")
     if headline["without"]:
         remarks.append(f"{headline['without']} of the images have no BD-rate of their own and are not in the mean")
     if headline["repaired"]:

@@ -1,6 +1,6 @@
 """A run's folder turned into static pages: index.html, explore.html, records.html, and what they refer to.
 
-The pages need no network and no server: scripts and styles are files beside it, data stands in the HTML. The same
+The pages need no network and no server: scripts and styles are files next to them, data is in the HTML. The same
 inputs give the same bytes.
 """
 
@@ -36,7 +36,17 @@ HERE = Path(__file__).parent
 EMBEDDED = "sample"  # the one dataset whose pictures may be committed
 STYLES = ("report.css", "result.css", "explore.css")
 SHARED_SCRIPTS = ("report.js", "result.js", "records.js")
-EXPLORER_SCRIPTS = ("bd.js", "state.js", "plots.js", "bdtable.js", "gallery.js", "viewer.js", "player.js", "keys.js")
+EXPLORER_SCRIPTS = (
+    "bd.js",
+    "state.js",
+    "plots.js",
+    "bdtable.js",
+    "gallery.js",
+    "viewer.js",
+    "player.js",
+    "status.js",
+    "keys.js",
+)
 PLOTLY = "plotly.min.js"
 PUBLISHED_STEPS = 6  # of the progressive player: what is committed stays small
 
@@ -56,7 +66,7 @@ def build(
     """The page made from the run in ``folder``: ``out``/index.html, by default ``folder``/report/index.html.
 
     gallery_bpp: rates at which images are compared; gallery_images: their names (default: all of a set of up to eight,
-    else the first four); gallery_count: how many, in place of eight and four. offline: plotly.min.js lies beside the
+    else the first four); gallery_count: how many, in place of eight and four. offline: plotly.min.js is next to the
     page; otherwise it is loaded from plotly's CDN, pinned
     by its hash. published: the page will be moved away from its run, so nothing links to bitstreams or logs, only the
     embedded dataset's pictures are shown, and plotly.min.js lies one folder up, where several reports share it.
@@ -81,6 +91,7 @@ def build(
     sweep(target, gallery, player, thumbs)
     curves = curves_data(run)
     bd, claims = bd_tables(run), claim_tables(run, target)
+    first_screen = overview(run, curves, bd)
     shared = {"run": run, "identity": identity(run), "published": published}
     page = (
         templates()
@@ -88,7 +99,7 @@ def build(
         .render(
             **shared,
             metrics=curves["metrics"],
-            overview=overview(run, curves, bd),
+            overview=first_screen,
             remarks=[remark for remark in map(run.remark_on, run.measured_datasets) if remark],
             training=training_sentences(run, (run.claims or {}).get("papers", {})),
             papers=headline_claims(claims, run.measured_datasets[0]) if run.measured_datasets else [],
@@ -118,7 +129,10 @@ def build(
             **shared,
             plotly=_plotly(target, offline, published),
             scripts=EXPLORER_SCRIPTS,
-            data=explorer_data(run, curves, gallery, player, thumbs),
+            data={
+                **explorer_data(run, curves, gallery, player, thumbs),
+                "presets": first_screen["presets"] if first_screen else [],
+            },
         )
     )
     first, *others = records_data(run, links=not published)
@@ -164,7 +178,7 @@ def identity(run: Run) -> dict[str, Any]:
 
 
 def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
-    """Where the page finds plotly.js; the file is put there if it is to lie beside the page."""
+    """Where the page finds plotly.js; the file is copied next to the page if need be."""
     import plotly
 
     source = Path(plotly.__file__).parent / "package_data" / PLOTLY

@@ -73,7 +73,7 @@ def _one_colour(rows: pd.DataFrame, originals: Mapping[str, np.ndarray]) -> dict
     ]
     if not gaps:
         finite = np.isfinite(rows.psnr_rgb_db.astype(float)).all()
-        expected = "a finite PSNR (no original at hand to compute it)"
+        expected = "a finite PSNR (no original is available to compute it)"
         return {"expected": expected, "found": f"{len(rows)} images", "ok": bool(finite)}
     return {
         "expected": expected,

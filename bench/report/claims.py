@@ -1,4 +1,4 @@
-"""The page's claims: claims.json by dataset and paper, each number with links to what it stands on.
+"""The page's claims: claims.json by dataset and paper, each number with links to its sources.
 
 A claim that the run cannot test is not among them; the page says how many there are and why.
 """

@@ -110,7 +110,7 @@ def records_data(run: Run, links: bool, size: int = PIECE_ROWS) -> list[dict[str
 
     A piece goes by columns, text stored once: {"rows": n, "columns": [{"name", "values", "codes"?}]}. The first has
     also ``total`` (rows of all), ``size``, and ``base``: null with ``links`` false (a published report), where the
-    bitstream files are not beside the page and nothing points to them.
+    bitstream files are not next to the page and nothing points to them.
     """
     frame = run.records
     first, *others = [_piece(frame[at : at + size]) for at in range(0, max(1, len(frame)), size)]

@@ -30,8 +30,8 @@ WHAT = {  # a picture's text alternative begins with it
 def figures(run: Run, target: Path, may_show: Callable[[str], bool], extensions: Sequence[str]) -> dict[str, Any]:
     """{curves, pictures, cost: [{title, id, open, figures}], off: [entry], failed: [entry]}; files are copied.
 
-    An entry is one of figures/index.json with ``links`` (extension -> address beside the page) and ``alt``. off: those
-    of which there is nothing to draw, with the reason; failed: those whose drawing raised an error. Files in the
+    An entry is one of figures/index.json with ``links`` (extension -> address relative to the page) and ``alt``. off:
+    those of which there is nothing to draw, with the reason; failed: those whose drawing raised an error. Files in the
     page's folder that belong to none are removed.
     """
     drawn: list[dict[str, Any]] = []

@@ -1,4 +1,4 @@
-"""Pictures of originals and reconstructions at matched rates, decoded anew from the bitstreams that the records list.
+"""Pictures of originals and reconstructions at matched rates, decoded again from the bitstreams in the records.
 
 Every picture is a lossless WebP file, or PNG where a side is too long for that. A reconstruction whose pixels do not
 have the hash in the records is not shown; the page says so instead. A file's name holds the hash of its pixels, so one
@@ -58,7 +58,7 @@ def build_gallery(
 
     {dataset: {"rates", "left_out", "images": {image: {"original": facts, "shown": [per rate {codec: facts}]}}}}; facts
     have a src relative to ``folder``, or a reason for having none. ``published`` leaves out links to bitstream files;
-    ``may_show`` tells of which datasets pictures may be written; ``processes`` decode them.
+    ``may_show`` says whether a dataset's pictures may be written; ``processes`` decode them.
     """
     pictures = [
         Picture(row, picture_path(folder, row), rate)

@@ -1,6 +1,6 @@
 """How a curve looks on the page: the printed figures' colours made legible on a light and on a dark page, and markers.
 
-On a dark page a colour's lightness (in OKLab) is turned round, which keeps hues and tells apart what lightness told
+On a dark page a colour's lightness (in OKLab) is inverted, which keeps hues and keeps apart what lightness kept
 apart. On both the lightness then moves until a line has WCAG's contrast of 3:1 to the page.
 """
 

@@ -17,7 +17,7 @@ from bench.run.equal_rates import Demand
 WHOLE_UP_TO = 8  # a dataset of up to this many images is shown whole
 FIRST = 4  # of a larger one
 
-Originals = dict[str, dict[str, np.ndarray | str]]  # dataset -> image -> uint8 H x W x 3, or why it is not to be had
+Originals = dict[str, dict[str, np.ndarray | str]]  # dataset -> image -> uint8 H x W x 3, or why it is not available
 
 
 def load_originals(run: Run, wanted: Sequence[str] | None = None, most: int | None = None) -> Originals:

@@ -1,4 +1,4 @@
-"""Reports worth keeping: the page of results/<config>, built anew into reports/<config>, fit to be committed.
+"""Reports to keep: the page of results/<config>, built again in reports/<config> so that it can be committed.
 
 reports/index.html lists them all.
 """
@@ -34,7 +34,9 @@ def publish(name: str, results: Path = Path("results"), reports: Path = Path("re
             f"no run called {name!r} in {results}; there are: {known}. Make one first: snakemake --cores all"
         )
     if (reports / name).exists() and not (reports / name / "report.json").is_file():
-        raise UsageError(f"{reports / name} is no published report, so publishing does not replace it; rename the run")
+        raise UsageError(
+            f"{reports / name} is not a published report, so publishing does not replace it; rename the run"
+        )
     part = reports / f".{name}.part"
     remove_folder(part, reports)
     build(results / name, out=part, published=True, gallery_bpp=GALLERY_BPP, gallery_images=GALLERY_IMAGES)

@@ -12,7 +12,7 @@ from typing import Any
 from bench.figures.fitting import Curve, common_range, spread, values_within, widened
 
 WIDTH, HEIGHT = 720.0, 404.0
-LEFT, RIGHT, TOP, BOTTOM = 50.0, 176.0, 10.0, 40.0  # margins; the labels stand in the right one
+LEFT, RIGHT, TOP, BOTTOM = 50.0, 176.0, 10.0, 40.0  # margins; the labels are in the right one
 LABEL_GAP = 14.0  # between the baselines of two labels
 
 
@@ -21,7 +21,7 @@ def plot(curves: Mapping[str, Curve], bold: Collection[str] = ()) -> dict[str, A
 
     The rate axis is logarithmic and spans the common range of the ``bold`` curves (of all, if none is bold); the
     quality axis spans what these reach there. Curves may leave the box and have to be clipped to it. ``ends`` has where
-    each curve leaves the box or stops, for all that enter it, and for the bold ones where their label stands, for the
+    each curve leaves the box or stops, for all that enter it, and for the bold ones where their label is, for the
     others None. None without curves.
     """
     curves = {name: curve for name, curve in curves.items() if curve["bpp"]}

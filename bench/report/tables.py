@@ -21,12 +21,12 @@ def value_or_none(value: Any) -> Any:
 
 
 def refused(frame: pd.DataFrame) -> pd.Series:
-    """Which rows stand for an image that could not be taken at all: every codec has such a row of it."""
+    """Which rows are for an image that could not be used at all: every codec has such a row for it."""
     return (frame.status == "skipped") & frame.image.notna()
 
 
 def refused_images(run: Run) -> list[dict[str, str]]:
-    """Every image that could not be taken, once: dataset, title, image, reason, and a link to its rows."""
+    """Every image that could not be used, once: dataset, title, image, reason, and a link to its rows."""
     rows = run.records[refused(run.records)].drop_duplicates(["dataset", "image", "reason"])
     return [
         {
@@ -43,7 +43,7 @@ def refused_images(run: Run) -> list[dict[str, str]]:
 def events(run: Run) -> list[dict[str, Any]]:
     """Everything skipped or failed, failures first: one entry per dataset, codec and reason, with how many pieces.
 
-    Without the images that could not be taken, which no codec has: :func:`refused_images` lists them.
+    Without the images that could not be used, which no codec has: :func:`refused_images` lists them.
     """
     frame = run.records[(run.records.status != "ok") & ~refused(run.records)]
     found = []
@@ -122,7 +122,7 @@ def _at(curve: dict[str, list], point: str, key: str = "value") -> float | None:
 def speed(run: Run) -> dict[str, Any]:
     """Medians over the timed images and points, per codec and dataset: {"rows", "devices", "reason"}."""
     if run.timing is None:
-        return {"rows": [], "devices": [], "reason": "this run holds no times; `rdbench time` measures them"}
+        return {"rows": [], "devices": [], "reason": "this run has no times; `rdbench time` measures them"}
     timed = run.timing[run.timing.status == "ok"] if "status" in run.timing else run.timing
     if timed.empty:
         reasons = sorted(set(run.timing.reason.dropna())) if "reason" in run.timing else []
@@ -176,7 +176,7 @@ def validation_rows(run: Run) -> list[dict[str, Any]]:
 
 
 def validation_left_out(run: Run) -> list[str]:
-    """Datasets with published curves that validation.csv knows and this run does not hold."""
+    """Datasets with published curves in validation.csv that are not part of this run."""
     if run.validation is None:
         return []
     return sorted(set(run.validation.dataset) - set(run.datasets))

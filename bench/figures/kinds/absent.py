@@ -1,4 +1,4 @@
-"""A figure of a paper that cannot be drawn because nobody here knows what it shows: its reason in its place."""
+"""A figure of a paper that cannot be drawn because its content is not known here; figures.yaml gives the reason."""
 
 from __future__ import annotations
 

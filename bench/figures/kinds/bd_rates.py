@@ -40,7 +40,7 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
 
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
-    """A row for each pair, a panel for each metric, and the numbers beside them."""
+    """A row for each pair, a panel for each metric, and the numbers next to them."""
     metrics = list(dict.fromkeys(frame.metric))
     pairs = frame.drop_duplicates(["codec", "anchor"])
     height = 0.62 + ROW_INCHES * (len(pairs) + 0.6) + 0.5

@@ -1,4 +1,4 @@
-"""Several small RD plots on common axes: variants of a codec, each beside the same reference."""
+"""Several small RD plots on common axes: variants of a codec, each with the same reference."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The BD-rate of each image beside their mean and its interval: how much a headline number depends on the pictures."""
+"""The BD-rate of each image, and their mean with its interval: how much a headline number depends on the images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def table(context: Context, spec: dict[str, Any], dataset: str) -> pd.DataFrame:
         text = f"no image of {dataset} has a BD-rate of {metric} against {context.style(anchor).label}"
         raise Missing(text + (f" ({why})" if why else ""))
     if not np.isfinite([needed[str(row["image"])] for row in rows]).any():
-        raise Missing(f"the images of {dataset} share no {metric} that {context.style(anchor).label} reaches on them")
+        raise Missing(f"no value of {metric} is reached by {context.style(anchor).label} on all images of {dataset}")
     headline = context.headline(spec, dataset, sorted({str(row["codec"]) for row in rows}))
     for codec, mean in headline.iterrows():
         if pd.notna(mean.bd_rate_percent):

@@ -1,7 +1,7 @@
-"""Reconstructions side by side at matched rates: codecs below each other, rates beside each other.
+"""Reconstructions side by side at matched rates: a row for each codec, a column for each rate.
 
-With one rate the codecs stand beside each other. Pixels are decoded anew from the run's bitstreams; with ``animate``
-there is an animation over the rates too. The table holds the hashes of all pixels, so it still stands for the content.
+With one rate the codecs are next to each other. Pixels are decoded again from the run's bitstreams; with ``animate``
+there is also an animation over the rates. The table holds the hashes of all pixels, so it still identifies the content.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ COLUMNS = ["image", "codec", "label", "rate", "point", "bytes", "bpp", "psnr_rgb
 COLUMNS += ["reconstruction_sha256"]
 CELL_INCHES = 2.3
 CAPTION_LETTERS = 38  # of a picture's caption, about
-ACROSS = 2  # codecs beside each other where there is one rate
+ACROSS = 2  # codecs next to each other where there is one rate
 FRAME_MS = 700  # of an animation
 
 

@@ -164,8 +164,8 @@ def _seen(curves: pd.DataFrame, limits: tuple[float, float] | None) -> tuple[flo
 
 
 def _rate_at(quality: float, curve: pd.DataFrame) -> float:
-    """The curve's log2 rate at ``quality``, so that the legend stands in the order of the curves; beyond its ends a
-    common slope of 5 dB per doubling is taken.
+    """The curve's log2 rate at ``quality``, so that the legend is in the order of the curves; beyond its ends a
+    common slope of 5 dB per doubling is assumed.
     """
     ordered = curve.sort_values("value")
     within = float(np.clip(quality, ordered.value.iloc[0], ordered.value.iloc[-1]))

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from bench.figures.context import Context, Missing
 from bench.figures.style import COLOURS, DASHES, GREY, MARKERS, count_images, rate_axis
 
-MOST_MARKERS = 40  # points of a line that has them; others are told apart by dashes
+MOST_MARKERS = 40  # points of a line that has them; others are distinguished by dashes
 
 
 def study_rows(context: Context, spec: dict[str, Any], dataset: str, *columns: str) -> pd.DataFrame:
@@ -22,7 +22,7 @@ def study_rows(context: Context, spec: dict[str, Any], dataset: str, *columns: s
     if study is None:
         raise Missing(f"the study {spec['study']} was not run on {dataset}")
     if study["status"] != "ok" or not study["rows"]:
-        raise Missing(f"study {spec['study']}: {study['reason'] or 'it gave no rows'}")
+        raise Missing(f"study {spec['study']}: {study['reason'] or 'it returned no rows'}")
     frame = pd.DataFrame(study["rows"], columns=study["columns"])
     for column in columns:
         if column not in frame:
