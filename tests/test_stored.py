@@ -44,7 +44,7 @@ def test_no_bitstream_above_the_trigger_is_longer_than_the_stored_picture(name, 
     for point in (codec.points[0], codec.points[-1]):
         bitstream, own = codec.encode_with_reconstruction(image, point)
         assert len(bitstream) <= max(trigger, len(lossless))
-        assert (bitstream == lossless) == (len(codec._encode(image, point)[0]) > max(trigger, len(lossless)))
+        assert (bitstream == lossless) == (len(codec.encode_network(image, point)[0]) > max(trigger, len(lossless)))
         assert bitstream == codec.encode(image, point)
         assert np.array_equal(codec.decode(bitstream), own)
     assert np.array_equal(own, image) or name == "stanh_ms_ssim"  # whose highest rate stays below the trigger
@@ -67,7 +67,7 @@ def test_a_photograph_is_coded_by_the_network_at_every_point(name):
     image.setflags(write=False)
     for point in codec.points:
         bitstream = codec.encode(image, point)
-        assert bitstream == codec._encode(image, point)[0]
+        assert bitstream == codec.encode_network(image, point)[0]
         assert not stream.read(bitstream, codec.scheme).stored
         assert 8 * len(bitstream) < stored.TRIGGER_BPP * image[..., 0].size
 

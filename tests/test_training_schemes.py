@@ -266,7 +266,7 @@ def test_every_committed_configuration_is_of_a_known_scheme_and_can_be_read():
         ({"rate_weights": [0.1, 0.01]}, "expected increasing rate_weights above 0"),
         ({"batch": 3}, "multiple of the 2 rate weights"),
         ({"rate_weight": 0.1}, "unknown key 'rate_weight'"),
-        ({"start_from": ["linear"]}, "'linear' is none of"),
+        ({"start_from": ["linear"]}, "expected start_from of model:NAME, average:NAME, file:PATH, got 'linear'"),
         ({"start_from": ["file:nowhere.safetensors"]}, "nothing in start_from is available"),
     ],
 )

@@ -103,7 +103,7 @@ def test_a_cut_transfer_goes_on_where_it_stood(zoo, checkpoint):
 
 def test_a_wrong_file_is_kept_aside_and_named_with_both_hashes(zoo):
     zoo.files["/model.pth.tar"] = b"another file"
-    with pytest.raises(RdbenchError, match="no source gave the right file") as caught:
+    with pytest.raises(RdbenchError, match="no source has the right file") as caught:
         fetch()
     assert weights.sha256("published") in str(caught.value)
     assert hashlib.sha256(b"another file").hexdigest() in str(caught.value)
@@ -128,7 +128,7 @@ def test_a_missing_file_and_a_dead_server_are_unavailable(zoo, own):
 def test_a_file_that_rots_in_the_cache_is_refused_then_fetched_again(zoo, network):
     path = fetch()
     path.write_bytes(b"rot" + path.read_bytes()[3:])
-    with pytest.raises(RdbenchError, match=r"is damaged: expected sha256 \w{8}, got \w{64}; fetch them again"):
+    with pytest.raises(RdbenchError, match=r"is damaged: expected sha256 \w{8}, got \w{64}; download them again"):
         weights.load("published")
     fetch()
     assert same(weights.load("published").state, network)
@@ -153,7 +153,7 @@ def save(state, path):
 def test_a_checkpoint_of_another_architecture_names_the_first_mismatch(own, network, tmp_path):
     save(network.state_dict(), tmp_path / "mine.safetensors")
     own(mine={"source": "file", "file": "mine.safetensors", "architecture": {**SMALL, "M": 8}})
-    with pytest.raises(UsageError, match=r"mine is of another architecture: first mismatch at tensor 'g_a\.6\.weight'"):
+    with pytest.raises(UsageError, match=r"mine has another architecture: first mismatch at tensor 'g_a\.6\.weight'"):
         Model.load("mine", "cpu")
 
 
@@ -193,7 +193,7 @@ def test_factors_of_a_model_are_an_entry_of_their_own_and_follow_their_base(own,
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"file": "absent.safetensors"}, "is not there"),
+        ({"file": "absent.safetensors"}, "is missing"),
         ({"bytes": 7}, "is incomplete"),
         ({"base": {"name": "absent", "sha256": "0"}}, "no trained weights are called 'absent'"),
     ],

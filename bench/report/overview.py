@@ -44,6 +44,7 @@ def overview(run: Run, curves: dict[str, Any], bd: Sequence[dict[str, Any]]) -> 
     name = curves["datasets"][0]["name"]
     tables = [it for it in bd if it["dataset"] == name]
     tables = [it for it in tables if it["anchor"] == tables[0]["anchor"] and _has_values(it)]
+    tables = list({it["metric_label"]: it for it in reversed(tables)}.values())[::-1]  # a metric averaged in one way
     metric = tables[0]["metric"] if tables else curves["metrics"][0]["key"]
     codecs = [it["name"] for it in curves["codecs"] if it["role"] == "codec" and it["name"] in curves["averaged"][name]]
     drawn = {codec: curves["averaged"][name][codec].get(metric, {"bpp": [], "value": []}) for codec in codecs}

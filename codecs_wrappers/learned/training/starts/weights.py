@@ -81,10 +81,8 @@ def first_source(
         elif kind == "file":
             places = [Path(value)]
         else:
-            raise UsageError(
-                f"training {config.name}: expected start_from {', '.join(built)}, model:NAME, average:NAME or "
-                f"file:PATH, got {entry!r}"
-            )
+            known = ", ".join([*built, "model:NAME", "average:NAME", "file:PATH"])
+            raise UsageError(f"training {config.name}: expected start_from of {known}, got {entry!r}")
         path = next((place for place in places if place.is_file()), None)
         if path:
             return Source(kind, value if kind == "model" else None, path)
