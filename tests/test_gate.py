@@ -115,7 +115,7 @@ def test_two_bitstream_files_that_changed_places_fail(tmp_path, image_folder, ca
     first.unlink(), second.rename(first), second.write_bytes(kept)
     capsys.readouterr()
     assert main(["gate", *place]) == 1
-    assert "2 bitstreams on disk are not those that were measured" in capsys.readouterr().out
+    assert "2 bitstreams on disk differ from those that were measured" in capsys.readouterr().out
 
 
 def test_noise_within_the_interval_passes():
