@@ -312,7 +312,7 @@ def test_a_missing_or_damaged_baseline_is_named_with_what_to_do(tmp_path):
     whole = path.read_text()
     for damaged in (whole.replace("bytes", "octets", 1), whole.replace("mine", "yours"), "\0", ""):
         path.write_text(damaged)
-        with pytest.raises(UsageError, match=r"base.csv cannot be read: .*from git again"):
+        with pytest.raises(UsageError, match=r"base.csv cannot be read: .*restore it from git"):
             baseline.read(path)
 
 
