@@ -86,7 +86,7 @@ def main() -> None:
     arguments.add_argument("--price", type=float, default=3, help="of an hour of the GPU (%(default)s)")
     options = arguments.parse_args()
     counted = per_crop()
-    print("| network | GFLOP a crop and step |\n|---|---|")
+    print("| network | GFLOP per crop and step |\n|---|---|")
     for network, flops in counted.items():
         print(f"| {network} | {flops / 1e9:.1f} |")
     print("\n| training | steps x crops | EFLOP | hours | cost |\n|---|---|---|---|---|")
