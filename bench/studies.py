@@ -61,9 +61,7 @@ def run_study(
     """
     known = studies()
     if name not in known:
-        raise UsageError(
-            f"running study {name!r}: no wrapper declares it; expected one of {', '.join(sorted(known)) or 'none'}"
-        )
+        raise UsageError(f"no study is called {name!r}; the wrappers declare {', '.join(sorted(known)) or 'none'}")
     study = known[name]
     result: dict[str, Any] = {
         "study": name,

@@ -480,8 +480,6 @@ def test_claims_by_construction_are_judged_and_in_no_count(make_run, tmp_path, c
     run = read_run(folder)
     assert page_verdicts(run) == {REPRODUCED: 1}
     text = build(folder).read_text(encoding="utf-8")
-    start = text[text.index('id="overview"') : text.index('id="claims"')]
-    assert f'href="#claims-{DATASET}-p">1 reproduced of 1 claims</a>' in start
     panel = text[text.index('id="claims"') :]
     assert "A paper, <a" in panel and ": 1 reproduced." in panel
     row = panel[panel.index(f'id="claim-{DATASET}-sure"') :].split("</details>")[0]

@@ -82,7 +82,7 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     add_wrapper("family", WRAPPER)
     monkeypatch.chdir(tmp_path)
     run, photo, dataset = tmp_path / "results" / "mine", image_folder / "coffee.png", f"folder:{image_folder}"
-    manifest, claims = tmp_path / "set.json", ROOT / "claims.yaml"
+    manifest, claims = run / "datasets" / "set.json", ROOT / "claims.yaml"
     gated = ["--folder", run, "--baseline", tmp_path / "base.csv"]
     seen = {}
 
@@ -119,6 +119,9 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     assert seen["study"]["about"]["status"] == "ok"
     pairs = rows("decode-matrix", "rows", "--manifest", manifest, "--images", 1, "--points", 1)
     assert all(row["ok"] for row in pairs)
+    wanted = rows("match", "--folder", run, "--out", run / "matched.parquet", "--gallery-bpp", 5, "--gallery-count", 1)
+    assert ("rows", 5.0) in {(row["codec"], row["wanted_bpp"]) for row in wanted}
+    assert Path(seen["match"]["about"]["out"]).is_file()
     assert rows("figures", "--folder", run, "--spec", ROOT / "figures.yaml", "--only", "rd_psnr")[0]["name"]
     assert rows("baseline", "update", *gated, "--reason", "a first one")[0]["codec"] == "flat"
     assert rows("baseline", "show", *gated)[0]["reason"] == "a first one"

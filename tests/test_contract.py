@@ -39,27 +39,32 @@ BUDGET_S = 4.0  # of one codec's RD curve; a slow codec is tested at fewer point
 
 
 AVAILABLE = [name for name, codec in CODECS.items() if codec.available()[0]]
-EMBEDDED = [name for name in AVAILABLE if isinstance(CODECS[name], Embedded)]
-WITH_WEIGHTS = [name for name in AVAILABLE if CODECS[name].weights_digest()]
-CHECKED = [name for name in AVAILABLE if CODECS[name].detects_corruption]
 
 
-def _twin_of(name: str) -> str:
-    """The first codec of the same class, where both have networks: the same code with other weights."""
-    same = [other for other in AVAILABLE if type(CODECS[other]) is type(CODECS[name])]
-    return same[0] if CODECS[name].weights_digest() else name
+def _first_of_its_kind(name: str) -> bool:
+    """Whether no earlier codec is of the same class and differs by its weights alone: the same code, tested once."""
+
+    def kind(other: str) -> tuple[Any, ...]:
+        codec = CODECS[other]
+        return type(codec), getattr(codec, "seed", None), "" if codec.weights_digest() else other
+
+    return next(other for other in AVAILABLE if kind(other) == kind(name)) == name
 
 
-def each(names: list[str], twins_are_slow: bool = False) -> list[Any]:
+def each(names: list[str]) -> list[Any]:
     """Parameters for ``codec``; all tests of one codec run in one process, which keeps what they share."""
-    slow = {name for name in names if twins_are_slow and _twin_of(name) != name}
-    marks = {name: [pytest.mark.xdist_group(name), *[pytest.mark.slow] * (name in slow)] for name in names}
-    return [pytest.param(name, marks=marks[name]) for name in names]
+    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
 
 
-@pytest.fixture(params=each(AVAILABLE, twins_are_slow=True))
+FIRST = [name for name in AVAILABLE if _first_of_its_kind(name)]
+EMBEDDED = [name for name in FIRST if isinstance(CODECS[name], Embedded)]
+WITH_WEIGHTS = [name for name in FIRST if CODECS[name].weights_digest()]
+CHECKED = [name for name in FIRST if CODECS[name].detects_corruption]
+
+
+@pytest.fixture(params=each(FIRST))
 def codec(request: pytest.FixtureRequest) -> Codec:
-    """Every codec; one that differs from an earlier one by its weights alone is among the slow tests."""
+    """Every codec, but those that differ from an earlier one by their weights alone."""
     return CODECS[request.param]
 
 
@@ -231,7 +236,7 @@ def test_quality_rises_from_the_first_point_to_the_last_and_colours_keep_their_o
     assert not codec.lossless or squared_error(last) == 0
 
 
-@pytest.mark.parametrize("codec", each(EMBEDDED, twins_are_slow=True), indirect=True)
+@pytest.mark.parametrize("codec", each(EMBEDDED), indirect=True)
 def test_a_rate_target_of_an_embedded_codec_is_kept_and_gives_a_prefix(codec):
     full = codec.encode_full(photograph())
     for point in codec.points:
@@ -260,7 +265,7 @@ def test_the_same_bytes_give_the_same_pixels_as_the_encoder_says(codec):
     assert own is None or np.array_equal(own, pixels)
 
 
-@pytest.mark.parametrize("codec", each(WITH_WEIGHTS, twins_are_slow=True), indirect=True)
+@pytest.mark.parametrize("codec", each(WITH_WEIGHTS), indirect=True)
 def test_a_codec_with_a_network_gives_its_own_reconstruction_of_images_larger_than_its_tiles(codec):
     """1100 pixels: two tiles. Tiles that lie differently in memory were once rounded differently."""
     blocks = np.random.default_rng(0).integers(0, 256, (25, 138, 3))
@@ -301,7 +306,7 @@ def test_a_damaged_bitstream_is_an_error_or_a_picture_of_the_right_size(codec):
         assert outcome.get("error") != "BitstreamError" or len(outcome["message"]) > 10, (name, outcome)
 
 
-@pytest.mark.parametrize("codec", each(EMBEDDED, twins_are_slow=True), indirect=True)
+@pytest.mark.parametrize("codec", each(EMBEDDED), indirect=True)
 def test_every_prefix_of_an_embedded_bitstream_decodes(codec):
     found = outcomes(codec.name, "prefixes")
     decoded = sorted(int(n) for n, outcome in found.items() if "error" not in outcome)
@@ -312,7 +317,7 @@ def test_every_prefix_of_an_embedded_bitstream_decodes(codec):
     assert {o["error"] for o in found.values() if "error" in o} <= {"BitstreamError"}
 
 
-@pytest.mark.parametrize("codec", each(CHECKED, twins_are_slow=True), indirect=True)
+@pytest.mark.parametrize("codec", each(CHECKED), indirect=True)
 def test_every_single_bit_flip_in_a_bitstream_of_a_checked_format_is_found(codec):
     """All of them: random ones missed those in the last bytes, whose change may leave every symbol as it was."""
     bitstream = codec.encode(photograph(8, 8), codec.points[0])

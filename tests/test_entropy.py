@@ -289,8 +289,8 @@ def test_a_symbol_without_a_code_is_refused_and_nothing_is_appended():
     encoder.encode(np.array([5, 6]), np.array([0, 0]), tables)
     for symbols, which, words in [
         ([5, 8], [0, 0], "symbol 8 .*covers 5..7 and has no escape"),
-        ([5], [1], "1 tables"),
-        ([5], [-1], "1 tables"),
+        ([5], [1], "table numbers"),
+        ([5], [-1], "table numbers"),
         ([5, 5], [0], "2 symbols"),
         ([2**31], [0], "32 bits"),
         ([5.0], [0], "integers"),
@@ -484,7 +484,7 @@ def test_a_step_that_is_not_positive_is_refused(step):
 
 
 def test_as_many_steps_as_channels_are_expected():
-    with pytest.raises(ValueError, match="3 steps"):
+    with pytest.raises(ValueError, match="expected one step or one per channel of .2, 3., got 3"):
         scale_index(np.ones((2, 3), np.int64), np.ones(3))
 
 

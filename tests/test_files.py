@@ -80,7 +80,7 @@ def test_publish_refuses_a_path_and_the_run_stays(tmp_path, monkeypatch, capsys)
         assert (run / "records.parquet").read_bytes() == b"kept"
     run.rename(tmp_path / "results" / "assets")  # the folder that all published reports share
     assert main(["publish", "assets"]) == 2
-    assert "no published report" in capsys.readouterr().err
+    assert "is not a published report" in capsys.readouterr().err
     assert (tmp_path / "reports" / "assets").is_dir()
 
 

@@ -115,7 +115,7 @@ def test_two_bitstream_files_that_changed_places_fail(tmp_path, image_folder, ca
     first.unlink(), second.rename(first), second.write_bytes(kept)
     capsys.readouterr()
     assert main(["gate", *place]) == 1
-    assert "2 bitstreams on disk are not those that were measured" in capsys.readouterr().out
+    assert "2 bitstreams on disk differ from those that were measured" in capsys.readouterr().out
 
 
 def test_noise_within_the_interval_passes():
@@ -312,7 +312,7 @@ def test_a_missing_or_damaged_baseline_is_named_with_what_to_do(tmp_path):
     whole = path.read_text()
     for damaged in (whole.replace("bytes", "octets", 1), whole.replace("mine", "yours"), "\0", ""):
         path.write_text(damaged)
-        with pytest.raises(UsageError, match=r"base.csv cannot be read: .*from git again"):
+        with pytest.raises(UsageError, match=r"base.csv cannot be read: .*restore it from git"):
             baseline.read(path)
 
 

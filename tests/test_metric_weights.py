@@ -130,8 +130,18 @@ def test_an_image_too_large_for_the_memory_is_null_with_the_reason(real_weights,
 # The weights
 
 
+@pytest.mark.parametrize("absent", ["torch", "safetensors"])
+def test_without_a_package_the_column_is_null_and_says_what_brings_it(monkeypatch, absent):
+    search = network_weights.importlib.util
+    find = search.find_spec
+    monkeypatch.setattr(search, "find_spec", lambda name: None if name == absent else find(name))
+    found = measure(Reference(picture(64, 64), ["lpips"]), picture(64, 64, 1))
+    assert f"lpips: package {absent} is not installed (pip install 'rdbench[learned]')" in found["metric_notes"]
+
+
 @pytest.mark.parametrize(("column", "command"), [("lpips", "lpips"), ("lpips_vgg", "lpips"), ("dists", "dists")])
 def test_without_weights_the_column_is_null_and_names_the_command(column, command):
+    pytest.importorskip("torch")
     found = measure(Reference(picture(64, 64), [column]), picture(64, 64, 1))
     assert found[column] is None
     assert f"{column}: its weights are not in the cache: run `rdbench fetch-weights {command}`" in found["metric_notes"]

@@ -77,7 +77,7 @@ def test_a_program_that_was_built_anew_is_another_version(add_wrapper, toy, tmp_
     program._digest.cache_clear()  # a process has one answer
     assert load("toy").version() != before
     (tmp_path / "enc.py").unlink()
-    assert load("toy").available() == (False, f"no file {tmp_path / 'enc.py'}")
+    assert load("toy").available() == (False, f"missing files: {tmp_path / 'enc.py'}")
 
 
 def test_a_decoder_that_is_made_to_write_without_end_is_stopped(add_wrapper, tmp_path, monkeypatch):

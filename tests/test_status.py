@@ -45,7 +45,10 @@ def test_relative_imports_count_too(add_wrapper):
 
 
 def test_a_codec_that_says_no_without_a_reason_or_has_no_version_is_in_error(add_wrapper):
-    for body, reason in (("available = lambda self: (False, '')", "not why"), ("version = lambda self: ''", "empty")):
+    for body, reason in (
+        ("available = lambda self: (False, '')", "without a reason"),
+        ("version = lambda self: ''", "empty"),
+    ):
         add_wrapper("helper", "SIZE = 3\nCODECS = []\n")
         add_wrapper("mine", WRAPPER + f"Mine.{body}\n")
         assert reason in all_codec_states()["mine"].error
@@ -109,10 +112,10 @@ def test_a_status_tells_how_the_weights_came_about():
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("training = lambda self: ({'name': 'net', 'hours': 'six'},)", "hours of net as a number, it gives 'six'"),
+        ("training = lambda self: ({'name': 'net', 'hours': 'six'},)", "hours of net as a number, got 'six'"),
         ("training = lambda self: ({'name': 'net', 'images': None},)", "images of net as a number"),
-        ("training = lambda self: ({'name': 'net', 'device': 3},)", "device of net as a text, it gives 3"),
-        ("training = lambda self: ({'hours': 3},)", "each file's name"),
+        ("training = lambda self: ({'name': 'net', 'device': 3},)", "device of net as a string, got 3"),
+        ("training = lambda self: ({'hours': 3},)", "the name of each file"),
         ("training = lambda self: 7", "TypeError"),
         ("version = lambda self: 3", "version must be a string, got 3"),
         ("weights_digest = lambda self: b'00'", "weights_sha256 must be a string"),

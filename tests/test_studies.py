@@ -54,7 +54,6 @@ def test_a_study_has_rows_for_every_image(add_wrapper, tmp_path):
 
 def test_a_study_may_take_a_few_images(add_wrapper, tmp_path):
     assert len({row[0] for row in _study(add_wrapper, tmp_path, images=2)["rows"]}) == 2
-    assert studies.spread("abcdefg", 3) == ["a", "c", "e"]
 
 
 def test_what_cannot_be_studied_says_why(add_wrapper, tmp_path):

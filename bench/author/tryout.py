@@ -116,9 +116,10 @@ def _table(rows: pd.DataFrame, metric: str) -> list[str]:
     other = "ms_ssim_db" if metric in (METRIC, DB_OF_MEAN) else metric  # the same for a single image
     wide = max([5, *rows.point.map(len)])
     lines = [f"{'point':{wide}} {'bytes':>8} {'bpp':>7} {'PSNR':>6} {other.removesuffix('_db'):>7}"]
+    digits = {name: 4 if rows[name].abs().max() <= 1 else 2 for name in (METRIC, other)}
     for row in rows.to_dict("records"):
         quality = [
-            "same" if row["identical"] else "-" if pd.isna(row[name]) else f"{row[name]:.2f}"
+            "same" if row["identical"] else "-" if pd.isna(row[name]) else f"{row[name]:.{digits[name]}f}"
             for name in (METRIC, other)
         ]
         numbers = f"{int(row['bytes']):8} {row['bpp']:7.4f} {quality[0]:>6} {quality[1]:>7}"

@@ -40,7 +40,7 @@ KINDS: dict[str, Any] = {
     **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts, "table": tables, "absent": absent},
 }
 MOST_IN_GREY = 8  # codecs of a figure that are all given a lightness of their own for print
-HOUSE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]  # bench/
 METADATA: dict[str, dict[str, Any]] = {
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
@@ -227,7 +227,7 @@ def _why(error: Exception) -> str:
     if isinstance(error, RdbenchError):
         return str(error)
     files = [(Path(frame.filename), frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
-    own = [(path.relative_to(HOUSE.parent), line) for path, line in files if path.is_relative_to(HOUSE)]
+    own = [(path.relative_to(PACKAGE.parent), line) for path, line in files if path.is_relative_to(PACKAGE)]
     where = f" ({own[-1][0]}, line {own[-1][1]})" if own else ""
     return f"{type(error).__name__}: {error}{where}"
 

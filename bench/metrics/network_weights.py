@@ -13,6 +13,7 @@ Tensors are float32. ``convN.weight`` (out, in, height, width) and ``convN.bias`
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import io
 import pickle
 import subprocess
@@ -89,12 +90,14 @@ def path(name: str) -> Path:
 
 
 def version(name: str) -> str | None:
-    """What the metric's version says of its weights; None if they are not here."""
-    return f"1+{_FILES[name].sha256[:8]}" if path(name).is_file() else None
+    """What the metric's version says of its weights; None if they cannot be used here."""
+    return None if missing(name, "") else f"1+{_FILES[name].sha256[:8]}"
 
 
 def missing(name: str, command: str) -> str:
-    """Why the weights cannot be used, with the command that gets them; empty if they are here."""
+    """Why the weights cannot be used, with the command that gets them or what they need; empty if they can."""
+    if absent := [package for package in ("torch", "safetensors") if importlib.util.find_spec(package) is None]:
+        return f"package {absent[0]} is not installed (pip install 'rdbench[learned]')"
     return "" if path(name).is_file() else f"its weights are not in the cache: run `rdbench fetch-weights {command}`"
 
 

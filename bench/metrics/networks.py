@@ -1,8 +1,8 @@
 """The networks behind LPIPS and DISTS, AlexNet's and VGG16's convolutions: their features of two images.
 
 float32, one pair at a time, each image whole: a value put together of tiles would be another number. The two images go
-through the network together, layer by layer, so that no more than two layers' activations are held: about 1.1 GB for
-a megapixel with VGG16, a tenth of that with AlexNet. Everything runs on the processor, with torch's own threads; torch
+through the network together, layer by layer, so that no more than two layers' activations are held: about 1.3 GB for
+a megapixel with VGG16, 0.1 GB with AlexNet. Everything runs on the processor, with torch's own threads; torch
 is imported when the first pair is measured.
 """
 

@@ -80,7 +80,7 @@ def build_gallery(
         shown = gallery[picture.row.dataset]["images"][picture.row.image]["shown"][picture.rate]
         reason = reasons.get(picture.path)
         facts = picture_facts(picture.row, picture.path.relative_to(folder), reason, not published)
-        deviation = float(picture.row.bpp) / rates_bpp[picture.rate] - 1
+        deviation = float(picture.row.bpp) / list(rates_bpp)[picture.rate] - 1
         shown[picture.row.codec] = facts | {"deviation": deviation, "matched": bool(pd.isna(picture.row.point_index))}
     return gallery
 

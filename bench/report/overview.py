@@ -17,6 +17,7 @@ from bench.report.run import Run
 from bench.report.sketch import plot
 from bench.report.tables import records_link
 
+MOST_COLUMNS = 3  # of BD-rates
 MOST_BOLD = 6  # curves, where figures.yaml names none that the run has
 RATES = (
     0.5,
@@ -44,6 +45,7 @@ def overview(run: Run, curves: dict[str, Any], bd: Sequence[dict[str, Any]]) -> 
     name = curves["datasets"][0]["name"]
     tables = [it for it in bd if it["dataset"] == name]
     tables = [it for it in tables if it["anchor"] == tables[0]["anchor"] and _has_values(it)]
+    tables = _columns(run, tables)
     metric = tables[0]["metric"] if tables else curves["metrics"][0]["key"]
     codecs = [it["name"] for it in curves["codecs"] if it["role"] == "codec" and it["name"] in curves["averaged"][name]]
     drawn = {codec: curves["averaged"][name][codec].get(metric, {"bpp": [], "value": []}) for codec in codecs}
@@ -131,6 +133,13 @@ def _rate(curves: Sequence[dict[str, list[float]]]) -> float | None:
 
 def _has_values(table: dict[str, Any]) -> bool:
     return any(row["headline"]["value"] is not None for row in table["rows"])
+
+
+def _columns(run: Run, tables: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The tables of the metrics that figures.yaml's ``page`` names, else the first ones; MOST_COLUMNS at most."""
+    asked = run.specification["page"].get("metrics", ())
+    named = [table for metric in asked for table in tables if table["metric"] == metric]
+    return (named or list(tables))[:MOST_COLUMNS]
 
 
 def _cells(tables: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
