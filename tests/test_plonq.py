@@ -238,7 +238,7 @@ def test_bytes_left_over_and_tables_of_another_kind_are_refused():
     ("parameters", "message"),
     [
         (b"", "expected an odd number of parameter bytes, got 0"),
-        (b"\0\4", "which no encoder writes"),
+        (b"\0\4", "expected an odd number of parameter bytes, got 2"),
         (b"\x09\4\7\x11", "no encoder writes the header's order 9.*a blend of 0 to 16"),
         (b"\0\4\6", "odd, positive"),
         (b"\0\3\3\2\3", "does not nest"),
