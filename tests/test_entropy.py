@@ -484,7 +484,7 @@ def test_a_step_that_is_not_positive_is_refused(step):
 
 
 def test_as_many_steps_as_channels_are_expected():
-    with pytest.raises(ValueError, match="expected one step or one per channel of .2, 3., got 3"):
+    with pytest.raises(ValueError, match=r"expected one step or one per channel of .2, 3., got 3"):
         scale_index(np.ones((2, 3), np.int64), np.ones(3))
 
 
