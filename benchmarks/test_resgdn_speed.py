@@ -72,7 +72,8 @@ def test_part(benchmark, model, image, part):
 def test_nine_megapixels_take_under_12_gib(benchmark):
     script = (
         "import resource, numpy as np, torch\n"
-        "from codecs_wrappers.learned import resgdn, resgdn_codec, weights\n"
+        "from codecs_wrappers.learned import weights\n"
+        "from codecs_wrappers.learned.resgdn import coding as resgdn_codec, networks as resgdn\n"
         "network = resgdn.build({'family': 'resgdn'})\n"
         "described = {'architecture': network.architecture.to_dict()}\n"
         "model = resgdn_codec.Model(weights.Weights('memory', network.state_dict(), '00' * 32, described))\n"

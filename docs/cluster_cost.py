@@ -75,7 +75,7 @@ def measure_all() -> None:
     """Writes the table: a codec's seconds to start, and its seconds a megapixel of one image at all points."""
     from skimage import data
 
-    from bench.run.codec_state import all_statuses
+    from bench.run.codec_state import all_codec_states
     from bench.run.environment import device_name
 
     os.environ["RDBENCH_DEVICE"] = "cpu"
@@ -85,7 +85,7 @@ def measure_all() -> None:
     with open(TABLE, "w", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["codec", "start_cpu_s", "cpu_s_per_mpixel", "machine"])
-        for name, state in sorted(all_statuses().items()):
+        for name, state in sorted(all_codec_states().items()):
             if not state.available or state.role == "validation" or name in left_out:
                 continue
             seconds = image_s(name, coffee) / (SIDE * SIDE / 1e6)

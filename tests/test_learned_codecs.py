@@ -72,7 +72,7 @@ def test_errors_say_which(naive, coded):
         naive.decode(coded[:-10])
     with pytest.raises(BitstreamError, match="followed by"):
         naive.decode(coded + b"more")
-    with pytest.raises(BitstreamError, match="no learned bitstream"):
+    with pytest.raises(BitstreamError, match="not a learned bitstream"):
         naive.decode(b"BPG\xfb" + coded)
     found = stream.read(coded, "naive_scaling")
     other = dataclasses.replace(found, model=b"\0\0\0\0")

@@ -10,7 +10,7 @@ pytest.importorskip("compressai")
 
 CHECK = """
 import sys
-from codecs_wrappers.learned import library
+from codecs_wrappers.learned.hyperprior import library
 assert "torch_geometric" not in sys.modules and "torch._dynamo" not in sys.modules
 import torchvision.transforms
 assert torchvision.__file__ and torchvision.transforms.ToTensor()
