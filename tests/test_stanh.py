@@ -40,6 +40,7 @@ from codecs_wrappers.learned.training.judging import validation
 from codecs_wrappers.learned.training.schemes.stanh import StanhLearner
 from codecs_wrappers.learned.training.starts import stanh as stanh_start
 from codecs_wrappers.learned.training.steps import annealing
+from codecs_wrappers.learned.training.steps.quantizers import medians_of, slices_of
 
 
 def irregular(extent: int = 4, seed: int = 0, dtype: torch.dtype = torch.float64, **settings: object) -> STanH:
@@ -323,8 +324,8 @@ def test_nothing_of_the_training_latents_is_clipped(workshop):
     learner = StanhLearner(config, images, torch.device("cpu"), workshop.root / "out")
     model, found = learner.model.eval(), learner.latents
     with torch.no_grad():
-        z = found.z - learner._medians(learner.base)
-        (part,) = learner._slices(learner.base, z.round() + learner._medians(learner.base))
+        z = found.z - medians_of(learner.base)
+        (part,) = slices_of(learner.base, z.round() + medians_of(learner.base), learner.precision)
         y = found.y - part.means
     for layer, values in ((model.y, y), (model.z, z)):
         assert (layer.hard(values) - values).abs().max() <= 0.5 + 1e-4

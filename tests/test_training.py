@@ -277,7 +277,9 @@ def test_a_checkpoint_of_another_training_is_refused_with_the_difference(tiny, t
         tiny(data_folder="held_out")
     for path in (tmp_path / "out/checkpoint.pt", tmp_path / "out/checkpoint.previous.pt"):
         path.write_bytes(path.read_bytes()[:-1000])
-    with pytest.raises(UsageError, match=r"checkpoint\.pt is not a whole checkpoint.*previous\.pt is not a whole"):
+    with pytest.raises(
+        UsageError, match=r"checkpoint\.pt is not a complete checkpoint.*previous\.pt is not a complete"
+    ):
         tiny()
     assert tiny(resume=False, steps=1).status == "finished"
 
@@ -388,7 +390,7 @@ def test_every_mean_scale_model_can_be_built_and_starts_from_one_of_its_scheme()
         ({"crop": 100}, "multiple of 64"),
         ({"lr": 0}, "lr must be a number above 0"),
         ({"precision": "fp8"}, "fp32, tf32, bf16"),
-        ({"start_from": ["nowhere"]}, "none of linear, default"),
+        ({"start_from": ["nowhere"]}, "expected start_from of linear, default"),
         ({"architecture": {"family": "mean_scale", "N": 8}}, "widths N and M"),
         ({"architecture": {"family": "vgg", "N": 8, "M": 8}}, "no network family"),
     ],
