@@ -60,7 +60,7 @@ def test_the_wheel_declares_its_command_its_extras_and_its_types(installed):
     (folder,) = {name.split("/")[0] for name in wheel.namelist() if ".dist-info/" in name}
     assert "rdbench = bench.cli:main" in wheel.read(f"{folder}/entry_points.txt").decode()
     about = message_from_bytes(wheel.read(f"{folder}/METADATA"))
-    assert set(about.get_all("Provides-Extra")) == {"cluster", "docs", "learned", "test"}
+    assert set(about.get_all("Provides-Extra")) == {"cluster", "docs", "learned", "metrics", "oracles", "test"}
     assert not about.get_all("Project-URL"), "none is known"
     learned = [it for it in about.get_all("Requires-Dist") if "extra == 'learned'" in it]
     assert learned and all("python_version < '3.13'" in it for it in learned)
