@@ -136,3 +136,14 @@ def explain_errors(doing: str, keep: type[RdbenchError] = UsageError) -> Iterato
         text = describe_error(error)
         text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
         raise UsageError(f"{doing}: {text}") from error
+
+
+class Missing(RdbenchError):
+    """A figure or a claim lacks something that it is made of; the message says what, and stands in its place.
+
+    run: a command that would provide it, or ""; codec: a codec's measurements are what is missing.
+    """
+
+    def __init__(self, reason: str, run: str = "", codec: bool = False):
+        super().__init__(reason)
+        self.run, self.codec = run, codec

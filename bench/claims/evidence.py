@@ -17,20 +17,10 @@ from typing import Any
 import pandas as pd
 
 from bench import records
+from bench.errors import Missing as Missing
 from bench.rd.curves import CurveTable, curve_table
 from bench.rd.published import load_published, published_curve
 from bench.run.contents import studies_of
-
-
-class Missing(Exception):
-    """What a quantity needs is not in the run.
-
-    run: a command that would put it there, or ""; codec: it is a codec's measurements.
-    """
-
-    def __init__(self, reason: str, run: str = "", codec: bool = False):
-        super().__init__(reason)
-        self.run, self.codec = run, codec
 
 
 @dataclass(frozen=True, eq=False)

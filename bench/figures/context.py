@@ -9,15 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import RdbenchError
+from bench.errors import Missing as Missing
 from bench.figures.colour import apart_in_grey
 from bench.figures.layout import PAGE, Layout
 from bench.figures.style import COLOURS, METRICS, Style
 from bench.rd.bd_table import compare
-
-
-class Missing(RdbenchError):
-    """There is nothing to draw; the message says why."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.entropy.gaussian import SIGMA_MIN
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.hyperprior.networks import Network
 from codecs_wrappers.learned.training import config as configs
@@ -25,7 +26,7 @@ from codecs_wrappers.learned.training.data.latents import Latents
 from codecs_wrappers.learned.training.judging.validation import Score, mean_of, score_points
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.starts.weights import first_source
-from codecs_wrappers.learned.training.steps.likelihoods import SMALLEST_LIKELIHOOD, SMALLEST_SCALE
+from codecs_wrappers.learned.training.steps.likelihoods import SMALLEST_LIKELIHOOD
 
 LARGE_SCALE = 0.5  # in steps: above it the rounding error is roughly uniform
 SHARPNESS = 12.0  # of the soft rounding whose slope replaces that of rounding
@@ -157,7 +158,7 @@ def _soft_slope(value: Tensor) -> Tensor:
 
 def _bits(symbols: Tensor, scales: Tensor) -> Tensor:
     """Ideal length of each symbol under a zero-mean Gaussian with these scales, in steps."""
-    symbols, scales = symbols.abs(), scales.clamp(min=SMALLEST_SCALE)
+    symbols, scales = symbols.abs(), scales.clamp(min=SIGMA_MIN)
     upper, lower = (torch.special.ndtr((edge - symbols) / scales) for edge in (0.5, -0.5))
     return -(upper - lower).clamp(min=SMALLEST_LIKELIHOOD).log2()
 

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from codecs_wrappers.learned.entropy.gaussian import SIGMA_MIN
 from codecs_wrappers.learned.hyperprior.networks import MeanScaleHyperprior, Network, latent_step
 
 TAPS = slice(2, 4)  # with padding 2 these read x[2i] and x[2i + 1]; in the transposed convolution they write them
@@ -82,7 +83,7 @@ def _set_step(model: MeanScaleHyperprior, y: Tensor, step: float) -> None:
     model.g_a[6].weight.div_(step)
     model.g_s[0].weight.mul_(step)
     y = y / step
-    deviations, means = y.std((0, 2, 3)).clamp(min=0.11), y.mean((0, 2, 3))
+    deviations, means = y.std((0, 2, 3)).clamp(min=SIGMA_MIN), y.mean((0, 2, 3))
     model.h_s[4].weight.mul_(LEFTOVER)
     model.h_s[4].bias.copy_(torch.cat([deviations, means]))
     model.h_a[0].weight.div_(deviations[None, :, None, None].clamp(min=1))  # the mean of y alone can exceed 100

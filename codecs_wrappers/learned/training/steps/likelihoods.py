@@ -5,15 +5,15 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from codecs_wrappers.learned.entropy.gaussian import SIGMA_MIN
 from codecs_wrappers.learned.hyperprior.networks import Network
 
-SMALLEST_SCALE = 0.11  # of the entropy model, as in CompressAI
 SMALLEST_LIKELIHOOD = 1e-9  # likewise
 
 
 def gaussian_likelihoods(scales: Tensor, lower: Tensor, upper: Tensor) -> Tensor:
     """P(lower < v < upper) of v ~ N(0, scales), bounded as in CompressAI."""
-    scales = scales.clamp(min=SMALLEST_SCALE)
+    scales = scales.clamp(min=SIGMA_MIN)
     flip = torch.where(lower + upper > 0, -1.0, 1.0)  # so that the smaller tail keeps its precision
     difference = torch.special.ndtr(flip * upper / scales) - torch.special.ndtr(flip * lower / scales)
     return difference.abs().clamp(min=SMALLEST_LIKELIHOOD)
