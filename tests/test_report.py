@@ -537,3 +537,14 @@ def test_every_table_has_a_caption(index: Path) -> None:
 def test_a_folder_without_records_is_a_clear_error(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"records\.parquet is missing.*snakemake"):
         build(tmp_path)
+
+
+def test_a_run_of_fewer_operating_points_says_how_many():
+    from types import SimpleNamespace
+
+    from bench.report.message import fewer_points
+
+    measured = pd.DataFrame({"codec": ["jpeg"] * 4, "point_index": [0, 9, 0, 9]})
+    many, two = ({"jpeg": {"points": [{}] * count}} for count in (10, 2))
+    assert "At most 2 operating points" in fewer_points(SimpleNamespace(measured=measured, statuses=many))
+    assert fewer_points(SimpleNamespace(measured=measured, statuses=two)) == ""

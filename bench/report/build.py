@@ -26,7 +26,7 @@ from bench.report.data import curves_data, records_data, short
 from bench.report.explore import explorer_data, make_thumbs, pairs_of_pictures
 from bench.report.figures import EXTENSIONS, PUBLISHED_EXTENSIONS, figures, why_off
 from bench.report.gallery import build_gallery, sweep
-from bench.report.message import headline_claims, training_sentences
+from bench.report.message import fewer_points, headline_claims, training_sentences
 from bench.report.originals import load_originals
 from bench.report.overview import overview
 from bench.report.player import STEPS, build_player
@@ -100,7 +100,7 @@ def build(
             **shared,
             metrics=curves["metrics"],
             overview=first_screen,
-            remarks=[remark for remark in map(run.remark_on, run.measured_datasets) if remark],
+            remarks=[remark for remark in (*map(run.remark_on, run.measured_datasets), fewer_points(run)) if remark],
             training=training_sentences(run, (run.claims or {}).get("papers", {})),
             papers=headline_claims(claims, run.measured_datasets[0]) if run.measured_datasets else [],
             claims=claims,

@@ -46,6 +46,16 @@ def training_sentences(run: Run, papers: dict[str, Any]) -> list[str]:
     return [*sentences, *level(run)]
 
 
+def fewer_points(run: Run) -> str:
+    """That a run measured fewer operating points than some of its codecs have; empty if it measured all."""
+    declared = {codec: len(status.get("points", ())) for codec, status in run.statuses.items()}
+    measured = run.measured.groupby("codec").point_index.nunique()
+    fewer = [int(count) for codec, count in measured.items() if count < declared.get(codec, 0)]
+    if not fewer:
+        return ""
+    return f"At most {max(fewer)} operating points of each codec were measured: `points` in the configuration."
+
+
 def level(run: Run) -> list[str]:
     """Whether the networks reach the published ones of the same architecture, where a curve of these is known."""
     published, found = load_published(), []
