@@ -374,6 +374,7 @@ def test_validation_codecs_run_where_a_figure_names_them():
     assert datasets_of({"datasets": ["all", "clic"]}, ["kodak", "clic"]) == ["clic", "kodak"]
 
 
+@pytest.mark.slow
 def test_snakemake_makes_a_figure_by_its_name_from_the_codecs_it_needs(project, photographs, tmp_path):  # noqa: F811
     images = tmp_path / "images"
     images.mkdir()

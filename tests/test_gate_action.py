@@ -115,6 +115,7 @@ Image.open(sys.argv[1]).convert("RGB").save(sys.argv[2])
 """
 
 
+@pytest.mark.slow
 def test_a_program_built_anew_that_costs_two_percent_fails_with_its_worst_images(tmp_path, image_folder):
     """Its version is its file's hash, so every change is another version: the pull request the gate is for."""
     folder = tmp_path / "theirs"

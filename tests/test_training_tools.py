@@ -110,6 +110,7 @@ def test_every_scheme_file_gives_a_learner():
         assert learner.__module__.endswith(f"schemes.{name}")
 
 
+@pytest.mark.slow
 def test_the_workflow_asks_for_the_folders_it_lacks_and_trains_neighbours_too():
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", "train_mean_scale_0.00513", "--config"]
 
@@ -131,6 +132,7 @@ def test_the_workflow_s_settings_become_the_command_s_arguments():
         config.arguments({"data": ["a"]}, "qsf")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="the script makes a sparse tree with git")
 def test_the_gpu_script_packs_trains_brings_back_an_unfinished_model_and_joins_it(tmp_path):
     """The whole way on this machine's CPU, the lent machine's folder being another one here."""

@@ -305,6 +305,7 @@ def test_a_second_trainer_in_a_folder_is_refused_and_told_of_the_first(tmp_path)
         pass  # a killed process holds nothing
 
 
+@pytest.mark.slow
 def test_a_training_killed_in_the_middle_of_a_save_resumes(tmp_path, photographs):
     (tmp_path / "trunk.yaml").write_text(yaml.safe_dump({**TRUNK, "validate_every": 1, "log_every": 1}))
     images = ["--data", str(photographs / "train"), "--validation", str(photographs / "held_out")]

@@ -74,6 +74,7 @@ def test_the_embedded_images_are_fetched_away_from_a_checkout(installed):
     assert manifest["status"] == "ok" and len(manifest["images"]) == 5
 
 
+@pytest.mark.slow
 def test_a_run_a_comparison_and_a_gate_work_away_from_a_checkout(installed, image_folder):
     folder = f"folder:{image_folder}"
     for codec in ("jpeg", "webp"):

@@ -128,6 +128,7 @@ def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, 
     assert changed != records  # the code's hash is part of the records
 
 
+@pytest.mark.slow
 def test_a_workflow_killed_in_the_middle_goes_on_to_the_same_records(project, image_folder, add_wrapper, tmp_path):
     add_wrapper("shades", WRAPPER.replace("DELAY_S = 0.0", "DELAY_S = 1.0"))
     process = start(project, image_folder, ["jpeg", "shades"])
@@ -145,6 +146,7 @@ def test_a_workflow_killed_in_the_middle_goes_on_to_the_same_records(project, im
     assert (project / "results" / "test" / "records.parquet").read_bytes() == resumed
 
 
+@pytest.mark.slow
 def test_a_dataset_that_cannot_be_had_is_on_the_page_and_is_tried_again(project, image_folder, monkeypatch):
     monkeypatch.delenv("RDBENCH_MIRROR", raising=False)
     output = run(project, image_folder, ["jpeg"], "clic_subset")  # a set that only a mirror holds
