@@ -51,7 +51,7 @@ localrules:
     validation,
 
 
-include: "rules/programs.smk"
+include: "rules/common.smk"
 include: "rules/times_and_studies.smk"
 include: "rules/claims.smk"
 include: "rules/devices.smk"

@@ -29,15 +29,6 @@ rule match:
         " --timeout {params.timeout:q} --processes {threads:q} --out {output:q} --log {log:q}"
 
 
-def needed_records(wildcards):
-    """The parts of the records that a figure is drawn from."""
-    return [
-        RUN / "parts" / dataset / codec / f"{part}.parquet"
-        for codec, dataset in PLAN.needs(wildcards.figure).pairs
-        for part in PARTS
-    ]
-
-
 rule match_figure:
     """The pictures of one figure, coded at equal rates."""
     input:

@@ -1,4 +1,4 @@
-"""Where the jobs find their programs: next to this Python, or in the container."""
+"""What the rules share: where jobs find their programs (next to this Python, or in the container), and inputs."""
 
 import shlex
 import sys
@@ -14,3 +14,12 @@ if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_met
 
 # Used only with --software-deployment-method apptainer; its recipe is in containers/.
 container: config["container"]
+
+
+def needed_records(wildcards):
+    """The parts of the records that a figure is drawn from."""
+    return [
+        RUN / "parts" / dataset / codec / f"{part}.parquet"
+        for codec, dataset in PLAN.needs(wildcards.figure).pairs
+        for part in PARTS
+    ]
