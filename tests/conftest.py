@@ -45,7 +45,8 @@ def pytest_testnodedown(node: Any) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    if left_out := config.stash.get(LEFT_OUT, 0):
+    left_out = config.stash.get(LEFT_OUT, 0)
+    if left_out and config.option.markexpr:
         terminalreporter.write_line(f"{left_out} slow tests were left out; `make test-all` runs them too")
 
 
