@@ -17,7 +17,7 @@ from typing import Any
 import pandas as pd
 
 from bench import records
-from bench.errors import Missing as Missing
+from bench.errors import Missing
 from bench.rd.curves import CurveTable, curve_table
 from bench.rd.published import load_published, published_curve
 from bench.run.contents import studies_of

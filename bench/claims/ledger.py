@@ -160,7 +160,7 @@ def judge(claim: Claim, data: Any) -> dict[str, Any]:
 
 
 def _judge_part(test: Any, tolerance: float, data: Any, codecs: set[str]) -> dict[str, Any]:
-    from bench.claims.evidence import Missing
+    from bench.errors import Missing
 
     empty: dict[str, Any] = dict.fromkeys(("value", "unit", "ci_low", "ci_high"))
     part = empty | {"test": test.text, "n_images": 0, "names": [], "note": "", "run": "", "lacks": ""}

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from bench.claims.evidence import Evidence, Missing
-from bench.errors import UsageError
+from bench.claims.evidence import Evidence
+from bench.errors import Missing, UsageError
 from bench.rd import bd_table, bootstrap
 from bench.rd.bjontegaard import bd_quality, quality_gains
 from bench.rd.curves import CURVE_METRICS, CurveTable

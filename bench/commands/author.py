@@ -39,7 +39,7 @@ def _new_codec(args: argparse.Namespace) -> None:
 
 def _try(args: argparse.Namespace) -> None:
     from bench.author import tryout
-    from bench.figures.context import Missing
+    from bench.errors import Missing
     from bench.files import check_output
     from bench.rd.curves import CURVE_METRICS, column_of, why_null
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from bench.errors import Missing as Missing
+from bench.errors import Missing
 from bench.figures.colour import apart_in_grey
 from bench.figures.layout import PAGE, Layout
 from bench.figures.style import COLOURS, METRICS, Style

@@ -24,9 +24,9 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bench import records
-from bench.errors import RdbenchError, UsageError
+from bench.errors import Missing, RdbenchError, UsageError
 from bench.figures.colour import apart_in_grey
-from bench.figures.context import Context, Missing
+from bench.figures.context import Context
 from bench.figures.kinds import absent, bd_rates, gain, panels, per_image, pictures, rd, speed, study, tables
 from bench.figures.layout import PAGE, PAPER, Layout
 from bench.figures.spec import SPECIFICATION, anchors_of, codecs_of, datasets_of, read_specification, subjects_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 
 COLUMNS: list[str] = []
 

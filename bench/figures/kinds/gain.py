@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 from bench.figures.fitting import widened
 from bench.figures.style import PALE, axis_label, count_images
 from bench.rd.bjontegaard import gain_curve

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 from bench.figures.style import METRICS, PALE, count_images, plain_log
 from bench.rd.bjontegaard import bd_rates
 from bench.rd.curves import CurveTable, curve_table, why_null

@@ -16,7 +16,8 @@ import PIL.Image
 import PIL.ImageDraw
 from matplotlib.figure import Figure
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 from bench.figures.demands import measured_rows, rates_of
 from bench.figures.layout import LETTER_INCHES
 from bench.figures.style import GREY

@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 from bench.figures.fitting import common_range, short_labels, value_at, values_within, widened
 from bench.figures.style import GREY, METRICS, PALE, axis_label, count_images, rate_axis
 from bench.rd.curves import averaged_curve, why_null

@@ -7,7 +7,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 from bench.figures.style import count_images, plain_log
 
 SIDES = {"encode": "Encoding", "decode": "Decoding"}

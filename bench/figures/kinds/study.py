@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 from bench.figures.style import COLOURS, DASHES, GREY, MARKERS, count_images, rate_axis
 
 MOST_MARKERS = 40  # points of a line that has them; others are distinguished by dashes

@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from bench.figures.context import Context, Missing
+from bench.errors import Missing
+from bench.figures.context import Context
 from bench.figures.kinds.study import study_rows
 from bench.figures.style import GREY, count_images
 
