@@ -18,7 +18,7 @@ import zlib
 
 import numpy as np
 
-from bench.codec import Codec, Image, Parameter, Point, check_image
+from bench.codec import Codec, Image, Parameter, Point
 from bench.errors import BitstreamError, UsageError
 
 # Import what takes long to load (torch, say) inside the methods that need it: each job starts its own processes.
@@ -58,8 +58,10 @@ class Template(Codec):
         return f"format 1, zlib {zlib.ZLIB_RUNTIME_VERSION}, level 6"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        """The bitstream: exactly what is stored on disk. It must contain all that the decoder needs, size included."""
-        image = check_image(image)  # uint8, H x W x 3; grey is repeated, alpha and other types are refused
+        """The bitstream: exactly what is stored on disk. It must contain all that the decoder needs, size included.
+
+        image is uint8, H x W x 3: before it gets here, grey is repeated, and alpha and other types are refused.
+        """
         height, width = image.shape[:2]
         step = point["step"]
         if not 1 <= step <= 255 or height * width > MAX_PIXELS:

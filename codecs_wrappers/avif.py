@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 from PIL import AvifImagePlugin, features
 
-from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point
 
 QUALITIES = (8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88)
 
@@ -38,7 +38,7 @@ class Avif(Codec):
 
     def encode(self, image: Image, point: Point) -> bytes:
         buffer = io.BytesIO()
-        PIL.Image.fromarray(check_image(image)).save(
+        PIL.Image.fromarray(image).save(
             buffer,
             "AVIF",
             quality=point["quality"],

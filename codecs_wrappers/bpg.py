@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import av
 
-from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point
 from codecs_wrappers.native import bpg
 from codecs_wrappers.native.bpg import hevc
 from codecs_wrappers.native.command import CommandCodec
@@ -39,7 +39,7 @@ class Bpg(Codec):
         return f"x265 {hevc.x265_version()}, libavcodec {codec}, PyAV {av.__version__}; veryslow ssim {settings}"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return bpg.encode(check_image(image), point["qp"], self.subsampling)
+        return bpg.encode(image, point["qp"], self.subsampling)
 
     def decode(self, bitstream: bytes) -> Image:
         return bpg.decode(bitstream)

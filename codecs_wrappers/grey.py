@@ -10,7 +10,7 @@ from zlib import crc32
 
 import numpy as np
 
-from bench.codec import Codec, Image, Point, check_image
+from bench.codec import Codec, Image, Point
 from bench.errors import BitstreamError, UsageError
 from bench.limits import max_pixels
 
@@ -33,7 +33,6 @@ class Grey(Codec):
         return "format 1"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        image = check_image(image)
         height, width = image.shape[:2]
         if height * width > (most := max_pixels(MAX_PIXELS)):
             raise UsageError(f"encoding grey: expected at most {most} pixels, got {height} x {width}; tile the image")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import imagecodecs
 import numpy as np
 
-from bench.codec import Codec, Image, Parameter, Point, check_image
+from bench.codec import Codec, Image, Parameter, Point
 from bench.errors import BitstreamError
 
 # From effort 8 on, libjxl needs about 270 bytes per pixel (2.4 GiB at 9 megapixels); at 7 it works in strips.
@@ -31,7 +31,6 @@ class JpegXl(Codec):
         return f"{imagecodecs.jpegxl_version()}, imagecodecs {imagecodecs.__version__}, VarDCT, {effort}"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        image = check_image(image)
         effort = EFFORT if image.shape[0] * image.shape[1] <= LARGE_PIXELS else EFFORT_OF_LARGE
         distance = point["distance"]
         return bytes(imagecodecs.jpegxl_encode(image, distance=distance, effort=effort, lossless=False, numthreads=1))

@@ -19,7 +19,7 @@ class NestedDropout(LearnedEmbedded):
     def encode_full(self, image: Image) -> bytes:
         from codecs_wrappers.learned.hyperprior import coding
 
-        return coding.encode(self.model(self.entries[0]), check_image(image), self.scheme)[0]
+        return coding.encode(self.model(self.entries[0]), image, self.scheme)[0]
 
     def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image:
         from codecs_wrappers.learned.hyperprior import coding

@@ -26,7 +26,7 @@ class Plonq(LearnedEmbedded):
         from codecs_wrappers.learned.plonq import coding
         from codecs_wrappers.learned.plonq.ordering import Order
 
-        return coding.encode(self.model(self.entries[0]), check_image(image), order=Order(*self.order))
+        return coding.encode(self.model(self.entries[0]), image, order=Order(*self.order))
 
     def encoder_reconstruction(self, image: Image, bitstream: bytes) -> Image | None:
         from codecs_wrappers.learned.plonq import coding

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 
-from bench.codec import Embedded, Image, Point, check_image
+from bench.codec import Embedded, Image, Point
 from bench.errors import UsageError
 from bench.limits import max_pixels
 from codecs_wrappers.native.spiht.header import FORMAT, MAX_LEVELS, MAX_PIXELS, parse
@@ -33,7 +33,6 @@ class Spiht(Embedded):
 
     def encode_full(self, image: Image) -> bytes:
         """The stream at 2 bpp, or to its last bit-plane if that is less."""
-        image = check_image(image)
         if image.shape[0] * image.shape[1] > (most := max_pixels(MAX_PIXELS)):
             raise UsageError(
                 f"encoding SPIHT: expected at most {most} pixels, got {image.shape[1]} x {image.shape[0]}; tile it"

@@ -8,7 +8,7 @@ import numpy as np
 import PIL.Image
 from PIL import features
 
-from bench.codec import Codec, Colour, Image, Parameter, Point, check_image
+from bench.codec import Codec, Colour, Image, Parameter, Point
 
 
 class Webp(Codec):
@@ -28,7 +28,7 @@ class Webp(Codec):
 
     def encode(self, image: Image, point: Point) -> bytes:
         buffer = io.BytesIO()
-        PIL.Image.fromarray(check_image(image)).save(buffer, "WEBP", quality=point["quality"], method=self.method)
+        PIL.Image.fromarray(image).save(buffer, "WEBP", quality=point["quality"], method=self.method)
         return buffer.getvalue()
 
     def decode(self, bitstream: bytes) -> Image:

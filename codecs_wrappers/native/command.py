@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image as PillowImage
 
-from bench.codec import Codec, Image, Point, check_image
+from bench.codec import Codec, Image, Point
 from bench.errors import BitstreamError, RdbenchError, TransientError, UnavailableError, killed_externally
 
 LONGEST_OUTPUT = 300  # characters of a program's output in an error
@@ -51,7 +51,6 @@ class CommandCodec(Codec):
         return f"{Path(self.version_command[0]).name} {found.group()}; {command}"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        image = check_image(image)
         with tempfile.TemporaryDirectory(prefix="rdbench-") as folder:
             source, target = Path(folder, "image" + self.image_extension), Path(folder, "bitstream" + self.extension)
             fields = {"width": image.shape[1], "height": image.shape[0], **point.parameters, **self.save(image, source)}

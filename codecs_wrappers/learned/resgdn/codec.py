@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import av
 
-from bench.codec import Image, Parameter, Point, check_image
+from bench.codec import Image, Parameter, Point
 from bench.device import requested_device
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned.codec import LearnedCodec
@@ -49,10 +49,10 @@ class ResGdnBase(LearnedCodec):
         return Model.load(entry, requested_device())
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return self.base(check_image(image), point).bitstream
+        return self.base(image, point).bitstream
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
-        base = self.base(check_image(image), point)
+        base = self.base(image, point)
         return base.bitstream, base.picture
 
     def base(self, image: Image, point: Point) -> Base:
@@ -95,7 +95,6 @@ class ResGdn(ResGdnBase):
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
         from codecs_wrappers.learned.resgdn import coding
 
-        image = check_image(image)
         return coding.enhance(self.base(image, point), image, point["qp"])
 
     def decode(self, bitstream: bytes) -> Image:

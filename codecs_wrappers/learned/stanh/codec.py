@@ -118,10 +118,9 @@ class Stanh(LearnedCodec, VariableRate):
         return coding.load_pair(*((name, weights.sha256(name)) for name in names), fraction=fraction)
 
     def encode(self, image: Image, point: Point) -> bytes:
-        return stored.shorter(self.encode_network(image, point)[0], check_image(image), self.scheme)
+        return stored.shorter(self.encode_network(image, point)[0], image, self.scheme)
 
     def encode_with_reconstruction(self, image: Image, point: Point) -> tuple[bytes, Image]:
-        image = check_image(image)
         bitstream, backbone, latent = self.encode_network(image, point)
         shorter = stored.shorter(bitstream, image, self.scheme)
         if shorter is not bitstream:
