@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -66,32 +66,40 @@ def equal_rate_rows(job: Job, demands: Iterable[Demand], records: pd.DataFrame) 
 def _nearer(pieces: Pieces, image: ImageFile, bpp: float, measured: pd.DataFrame) -> dict[str, Any] | None:
     """A row nearer to ``bpp`` than all ``measured`` ones of this codec and image, or None."""
     codec = pieces.codec
-    made: list[dict[str, Any]] = []
+    made: Iterable[dict[str, Any]] = ()
     if isinstance(codec, Embedded) and any(parameter.name == "bpp" for parameter in codec.parameters):
-        made.append(pieces.row(image, Point(f"bpp{bpp:g}", bpp=bpp), None))
+        made = [pieces.row(image, Point(f"bpp{bpp:g}", bpp=bpp), None)]
     elif varied := varied_parameter(codec, measured.parameters):
-        known = {
-            json.loads(text)[varied.name]: rate for text, rate in zip(measured.parameters, measured.bpp, strict=True)
-        }
-        common = Point("", **json.loads(measured.parameters.iloc[0]))
-        while len(made) < MOST_TRIES and min(_distance(rate, bpp) for rate in known.values()) > TOLERANCE:
-            value = next_value(known, bpp, varied.type is int)
-            if value is None:
-                break
-            point = (
-                codec.at(value)
-                if isinstance(codec, VariableRate)
-                else codec.changed(common, f"{varied.name}{value:g}", **{varied.name: value})
-            )
-            if point[varied.name] in known:
-                break
-            row = pieces.row(image, point, None)
-            if row["status"] != "ok":
-                break
-            made.append(row)
-            known[point[varied.name]] = row["bpp"]
+        made = _search(pieces, image, bpp, measured, varied)
     best = min((row for row in made if row["status"] == "ok"), key=lambda row: _distance(row["bpp"], bpp), default=None)
     return best if best and _distance(best["bpp"], bpp) < min(_distance(rate, bpp) for rate in measured.bpp) else None
+
+
+def _search(
+    pieces: Pieces, image: ImageFile, bpp: float, measured: pd.DataFrame, varied: Parameter
+) -> Iterator[dict[str, Any]]:
+    """Rows at ever nearer values of the ``varied`` parameter, between the ``measured`` ones; a failed one is last."""
+    points = [json.loads(text) for text in measured.parameters]
+    known = {point[varied.name]: rate for point, rate in zip(points, measured.bpp, strict=True)}
+    for _ in range(MOST_TRIES):
+        value = next_value(known, bpp, varied.type is int)
+        if value is None or min(_distance(rate, bpp) for rate in known.values()) <= TOLERANCE:
+            return
+        point = _point(pieces.codec, varied, value, points[0])
+        if point[varied.name] in known:
+            return
+        row = pieces.row(image, point, None)
+        yield row
+        if row["status"] != "ok":
+            return
+        known[point[varied.name]] = row["bpp"]
+
+
+def _point(codec: Codec, varied: Parameter, value: float, common: Mapping[str, Any]) -> Point:
+    """The operating point with ``value``; its other parameters are ``common`` to all."""
+    if isinstance(codec, VariableRate):
+        return codec.at(value)
+    return codec.changed(Point("", **common), f"{varied.name}{value:g}", **{varied.name: value})
 
 
 def _distance(rate: float, bpp: float) -> float:
