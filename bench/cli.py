@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bench import __version__
-from bench.commands import author, claims, equal_rates, gate, results, single, stages, studies
+from bench.commands import author, claims, equal_rates, gate, rate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.files import NOT_WRITABLE, check_output, printable
 from bench.progress import say
@@ -53,6 +53,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"rdbench {__version__}")
     commands = top.add_subparsers(metavar="COMMAND", required=True)
     single.add(commands)
+    rate.add(commands)
     author.add(commands)
     stages.add(commands)
     equal_rates.add(commands)

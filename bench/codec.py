@@ -84,6 +84,8 @@ class Codec:
     lossless: bool = False
     monotone: bool = True  # the rate increases from each point to the next
     detects_corruption: bool = False  # decode raises BitstreamError if any byte has changed
+    copyleft: str = ""  # what of it is under a copyleft licence: "x265 (GPL-2.0-or-later)"; see docs/licences.md
+    counterpart: str = ""  # of a variable rate: the codec that does the same with a setting or a network for each rate
 
     def __init_subclass__(cls, **options: Any) -> None:
         """Every image that reaches a subclass's encoding methods has gone through :func:`check_image`."""
@@ -113,6 +115,12 @@ class Codec:
     def weights_digest(self) -> str:
         """sha256 of the trained weights it uses; empty for a codec without weights."""
         return ""
+
+    def weights_size(self) -> Mapping[str, int]:
+        """What all its operating points together need of trained weights: ``parameters`` (their number) and ``bytes``
+        (of the files). Empty for a codec without weights, or where that is not known.
+        """
+        return {}
 
     def training(self) -> tuple[Mapping[str, Any], ...]:
         """How its weights were trained, one mapping per file, for the report; empty for a codec without weights.
@@ -251,6 +259,12 @@ class VariableRate(Codec):
     def _point_names(self) -> str:
         low, high = self.limits
         return f"{super()._point_names()}, and {self.parameter}<value> from {low:g} to {high:g}"
+
+
+def is_variable(codec: Codec) -> bool:
+    """Whether any rate can be asked of a codec: it has one real parameter, or its prefixes are cut at a rate."""
+    embedded = isinstance(codec, Embedded) and any(parameter.name == "bpp" for parameter in codec.parameters)
+    return embedded or isinstance(codec, VariableRate)
 
 
 def __getattr__(name: str) -> Any:

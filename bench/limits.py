@@ -1,4 +1,6 @@
-"""How many pixels a bitstream may claim to have, so that a few forged bytes cannot exhaust the machine's memory.
+"""What one bitstream or process may take: pixels and threads.
+
+A bitstream may claim only so many pixels, so that a few forged bytes cannot exhaust the machine's memory.
 
 RDBENCH_MAX_PIXELS sets the most pixels that this project's own codecs encode or decode, within the limits of their
 formats. If it is not set, the limit is 67 million (2^26), and a learned or embedded bitstream is also limited by its
@@ -13,6 +15,7 @@ import os
 from bench.errors import UsageError
 
 VARIABLE = "RDBENCH_MAX_PIXELS"
+THREADS = "RDBENCH_THREADS"
 DEFAULT = 1 << 26
 ALWAYS_ALLOWED = 1 << 24  # pixels, however short the bitstream
 PER_BYTE = 1 << 15  # pixels; a flat picture takes x265 one byte per 4096 pixels, and a learned codec far fewer bytes
@@ -33,6 +36,18 @@ def pixel_count_fault(height: int, width: int, size: int, format_limit: int = DE
         f"the header claims {width} x {height} = {pixels} pixels; expected 1 to {allowed} for {size} bytes "
         f"(if the size is right, set {VARIABLE})"
     )
+
+
+def library_threads() -> int:
+    """How many threads a codec's library may use: RDBENCH_THREADS, which the harness sets for its workers; else 1.
+
+    For a wrapper whose library is given a number; torch, OpenMP and numba have variables of their own. The bitstream
+    must not depend on it. Raises UsageError for an invalid setting.
+    """
+    text = os.environ.get(THREADS, "1")
+    if not (text.isascii() and text.isdigit() and int(text) > 0):
+        raise UsageError(f"reading {THREADS}: expected a number of threads, got {text!r}")
+    return int(text)
 
 
 def _setting() -> int:

@@ -46,6 +46,7 @@ class Plan:
     studies: Mapping[str, Study]
     figures: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     device: str = "auto"
+    variable_rate_images: int = 0  # how many are measured under the variable-rate condition
 
     @property
     def with_weights(self) -> list[str]:
@@ -78,7 +79,7 @@ class Plan:
 
     def needs(self, figure: str) -> Needs:
         """What the figure of that name needs from the run."""
-        return needs(self.figures[figure], self.names, self.pairs, self.studied, self.timed)
+        return needs(self.figures[figure], self.names, self.pairs, self.studied, self.timed, self.variable)
 
     @property
     def timed(self) -> list[tuple[str, str]]:
@@ -89,6 +90,13 @@ class Plan:
             for codec, dataset in self.pairs
             if statuses[codec].available and statuses[codec].role != "validation" and codec not in self.left_out
         ]
+
+    @property
+    def variable(self) -> list[tuple[str, str]]:
+        """The pairs measured under the variable-rate condition: of the timed codecs those of which any rate can be
+        asked.
+        """
+        return [pair for pair in self.timed if self.variable_rate_images and self.statuses[pair[0]].variable]
 
 
 def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[str] = ()) -> Plan:
@@ -125,9 +133,10 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
             _refresh(folder / "datasets", dataset, name)
     device = config["device"] if config["device"] != "auto" else requested_device()
     figures = {spec["name"]: spec for spec in specification["figures"]}
-    made = Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device)
+    images = config["variable_rate"]["images"]
+    made = Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device, images)
     if refresh:
-        write_contents(folder, made.studied, made.timed)
+        write_contents(folder, made.studied, made.timed, made.variable)
     return made
 
 

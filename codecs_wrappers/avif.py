@@ -9,6 +9,7 @@ import PIL.Image
 from PIL import AvifImagePlugin, features
 
 from bench.codec import Codec, Colour, Image, Parameter, Point
+from bench.limits import library_threads
 
 QUALITIES = (8, 16, 24, 32, 40, 48, 56, 64, 72, 80, 88)
 
@@ -46,13 +47,14 @@ class Avif(Codec):
             speed=self.speed,
             codec="aom",
             range="full",
-            max_threads=1,
+            max_threads=1,  # more give other bits
             autotiling=False,  # tiles only serve threads, and cost rate
             advanced={"tune": "psnr"},
         )
         return buffer.getvalue()
 
     def decode(self, bitstream: bytes) -> Image:
+        AvifImagePlugin.DEFAULT_MAX_THREADS = library_threads()  # Pillow's own default is all cores
         with PIL.Image.open(io.BytesIO(bitstream), formats=["AVIF"]) as picture:
             return np.array(picture.convert("RGB"))
 

@@ -19,6 +19,7 @@ class Bpg(Codec):
 
     extension = ".bpg"
     points, parameters = POINTS, PARAMETERS
+    copyleft = "x265 (GPL-2.0-or-later), in the wheel of PyAV"
 
     def __init__(self, subsampling: str):
         digits = subsampling.replace(":", "")

@@ -25,6 +25,7 @@ class Heic(Codec):
     points = tuple(Point(f"q{quality:02d}", quality=quality) for quality in QUALITIES)
     parameters = (Parameter("quality", int, (0, 100), "libheif's quality: x265's CRF is half of 100 - quality"),)
     colour = Colour("bt601", "full", "4:4:4")
+    copyleft = "x265 (GPL-2.0-or-later), libheif and libde265 (LGPL-3.0-or-later), in the wheel of pillow-heif"
 
     def available(self) -> tuple[bool, str]:
         encoders = pillow_heif.libheif_info()["encoders"]

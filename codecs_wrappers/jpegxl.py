@@ -7,6 +7,7 @@ import numpy as np
 
 from bench.codec import Codec, Image, Parameter, Point
 from bench.errors import BitstreamError
+from bench.limits import library_threads
 
 # From effort 8 on, libjxl needs about 270 bytes per pixel (2.4 GiB at 9 megapixels); at 7 it works in strips.
 EFFORT, EFFORT_OF_LARGE, LARGE_PIXELS = 10, 7, 6_000_000
@@ -33,10 +34,14 @@ class JpegXl(Codec):
     def encode(self, image: Image, point: Point) -> bytes:
         effort = EFFORT if image.shape[0] * image.shape[1] <= LARGE_PIXELS else EFFORT_OF_LARGE
         distance = point["distance"]
-        return bytes(imagecodecs.jpegxl_encode(image, distance=distance, effort=effort, lossless=False, numthreads=1))
+        return bytes(
+            imagecodecs.jpegxl_encode(
+                image, distance=distance, effort=effort, lossless=False, numthreads=library_threads()
+            )
+        )
 
     def decode(self, bitstream: bytes) -> Image:
-        pixels = imagecodecs.jpegxl_decode(bitstream, numthreads=1)
+        pixels = imagecodecs.jpegxl_decode(bitstream, numthreads=library_threads())
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3:
             raise BitstreamError(f"decoding JPEG XL: expected uint8 H x W x 3, got {pixels.dtype} {pixels.shape}")
         return pixels

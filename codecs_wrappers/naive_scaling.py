@@ -33,6 +33,7 @@ class NaiveScaling(SteppedCodec, VariableRate):
     extension = ".rdl"
     label = "NaiveScaling"
     description = "one mean-scale model, latent quantized with one step s >= 1"
+    counterpart = "mean_scale"
     entries = ("mean_scale_0.1538",)
     parameter, meaning = "s", "quantization step of the latent"
     limits = (1.0, 64.0)

@@ -14,6 +14,7 @@ class NestedDropout(LearnedEmbedded):
     extension = ".rdl"
     label = "Nested dropout"
     description = "mean-scale hyperprior trained with nested dropout, channel by channel, prefixes of one stream"
+    counterpart = "mean_scale"
     entries = ("nested_dropout",)
 
     def encode_full(self, image: Image) -> bytes:

@@ -17,6 +17,7 @@ class Plonq(LearnedEmbedded):
     extension = ".plonq"
     label = "PLONQ"
     description = "mean-scale hyperprior, four nested levels, latent ordered by scale, prefixes of one stream"
+    counterpart = "mean_scale"
     entries: tuple[str, ...] = ("mean_scale_0.1538",)
     order: tuple[str, str, int] = ("element", "sigma", 0)
     midpoint = False  # reconstruct coarse bins at their middle instead of their conditional mean
@@ -77,6 +78,7 @@ class PlonqZoo(Plonq):
     name = "plonq_zoo"
     label = "PLONQ (CompressAI's weights)"
     description = "plonq on CompressAI's published mean-scale weights"
+    counterpart = "mean_scale_zoo"
 
     def __init__(self) -> None:
         zoo = [name for name in weights.names() if weights.entry(name)["source"] == "zoo"]

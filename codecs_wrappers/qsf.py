@@ -35,6 +35,7 @@ class Qsf(SteppedCodec, VariableRate):
     extension = ".rdl"
     label = "QSF"
     description = "one mean-scale model, trained quantization scaling factors per channel and rate"
+    counterpart = "mean_scale"
     entries = ("mean_scale_0.1538", ENTRY)
     parameter, meaning = "position", "place among the trained sets of factors"
 

@@ -23,6 +23,7 @@ class Spiht(Embedded):
     extension = ".spiht"
     label = "SPIHT"
     description = "SPIHT, 9/7 wavelet, YCbCr 4:4:4 in one list, arithmetic-coded, prefixes of one stream"
+    counterpart = "jpeg2000"
     points = tuple(Point(f"bpp{tenths / 10:.2f}", bpp=tenths / 10) for tenths in range(1, 21))
     arithmetic = True
 

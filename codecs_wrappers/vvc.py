@@ -8,6 +8,7 @@ from pathlib import Path
 import imageio_ffmpeg
 
 from bench.codec import Colour, Parameter, Point
+from bench.limits import library_threads
 from codecs_wrappers.native.bpg.container import MAX_PIXELS
 from codecs_wrappers.native.planar import PlanarCommand
 
@@ -22,6 +23,7 @@ class Vvc420(PlanarCommand):
     extension, points, parameters = ".vvc", POINTS, PARAMETERS
     description = "VVenC in ffmpeg, 4:2:0, 10 bit, preset slow, without perceptual adaptation"
     colour = Colour("bt601", "full", "4:2:0", 10)
+    copyleft = "FFmpeg (GPL-3.0-or-later), a program in the wheel of imageio-ffmpeg"
     timeout_s = 1800.0
 
     def __init__(self) -> None:
@@ -30,12 +32,13 @@ class Vvc420(PlanarCommand):
         except RuntimeError:
             binary = "ffmpeg"
         raw = ("-f", "rawvideo", "-pix_fmt", "yuv420p10le")
-        settings = ("-preset", "slow", "-qp", "{qp}", "-qpa", "0", "-threads", "1")
+        threads = ("-threads", str(library_threads()))
+        settings = ("-preset", "slow", "-qp", "{qp}", "-qpa", "0", *threads)
         quiet = (binary, "-hide_banner", "-v", "error", "-y")
         size = ("-video_size", "{across}x{down}")
         output = ("-frames:v", "1", "-f", "vvc", "{bitstream}")
         self.encoder = (*quiet, *raw, *size, "-i", "{image}", "-c:v", "libvvenc", *settings, *output)
-        explode = ("-threads", "1", "-xerror", "-err_detect", "explode", "-max_pixels", str(2 * MAX_PIXELS))
+        explode = (*threads, "-xerror", "-err_detect", "explode", "-max_pixels", str(2 * MAX_PIXELS))
         self.decoder = (*quiet, *explode, "-f", "vvc", "-i", "{bitstream}", "-frames:v", "1", *raw, "{image}")
         self.version_command = (binary, "-version")
         self.version_pattern = r"(?<=ffmpeg version )\S+"

@@ -57,6 +57,10 @@ rule figure:
             RUN / "timing" / dataset / f"{codec}.parquet"
             for codec, dataset in PLAN.needs(wildcards.figure).timed
         ],
+        lambda wildcards: [
+            RUN / "variable_rate" / dataset / f"{codec}.parquet"
+            for codec, dataset in PLAN.needs(wildcards.figure).variable
+        ],
         records=needed_records,
         matched=lambda wildcards: (
             [RUN / "figures" / "by_name" / f"{wildcards.figure}.matched.parquet"]

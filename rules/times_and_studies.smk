@@ -18,7 +18,27 @@ rule time:
         device=lambda wildcards: PLAN.device_of(wildcards.codec),
     shell:
         "rdbench time {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --images {params.images:q}"
-        " --points {params.points:q} --repeats {params.repeats:q} --device {params.device:q} --log {log:q}"
+        " --points {params.points:q} --repeats {params.repeats:q} --threads {params.threads:q} --device {params.device:q} --log {log:q}"
+
+
+rule variable_rate:
+    """The variable-rate condition on one codec (docs/variable-rate.md), with nothing else running."""
+    input:
+        manifest=RUN / "datasets" / "{dataset}.json",
+        status=RUN / "status" / "{codec}.json",
+    output:
+        RUN / "variable_rate" / "{dataset}" / "{codec}.parquet",
+    log:
+        RUN / "logs" / "variable_rate" / "{dataset}" / "{codec}.log",
+    threads: ALL_CORES
+    resources:
+        gpu=lambda wildcards: PLAN.gpus_of(wildcards.codec),
+    params:
+        **config["variable_rate"],
+        device=lambda wildcards: PLAN.device_of(wildcards.codec),
+    shell:
+        "rdbench variable-rate {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --images {params.images:q}"
+        " --targets {params.targets:q} --device {params.device:q} --log {log:q}"
 
 
 rule study:

@@ -78,6 +78,7 @@ def ask(capsys):
     return run
 
 
+@pytest.mark.slow
 def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folder, tmp_path, monkeypatch):
     add_wrapper("family", WRAPPER)
     monkeypatch.chdir(tmp_path)

@@ -154,7 +154,11 @@ BAD_DAY = "if image.shape[0] == 176 and Path(os.environ['CALLS']).with_name('bad
         ("raise OSError(122, os.strerror(122))", "quota exceeded"),
         ("raise MemoryError", "MemoryError"),
         ("raise RuntimeError('program said: write error: No space left on device')", "No space left on device"),
-        ("import subprocess; subprocess.Popen(['sleep', '60']).wait()", "no answer within 4 s"),
+        pytest.param(
+            "import subprocess; subprocess.Popen(['sleep', '60']).wait()",
+            "no answer within 4 s",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_a_failure_of_the_machine_fails_the_job_and_the_next_one_redoes_those_rows_alone(

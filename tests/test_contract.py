@@ -35,6 +35,7 @@ from bench.run.codec_state import code_sha256
 ROOT = Path(__file__).resolve().parent.parent
 FIXTURES = ROOT / "tests" / "fixtures" / "bitstreams"
 CODECS: dict[str, Codec] = codecs() | {c.name: c for c in importlib.import_module("codecs_wrappers._template").CODECS}
+NETWORKS = ("mean_scale", "plonq", "stanh", "resgdn")  # that `make test` tests: one of each family
 BUDGET_S = 4.0  # of one codec's RD curve; a slow codec is tested at fewer points
 
 
@@ -51,9 +52,18 @@ def _first_of_its_kind(name: str) -> bool:
     return next(other for other in AVAILABLE if kind(other) == kind(name)) == name
 
 
+def is_slow(name: str) -> bool:
+    """Whether a codec's tests take minutes and are left to `make test-all`: of the networks all but one of a family."""
+    return name == "vvc420" or bool(CODECS[name].weights_digest() and name not in NETWORKS)
+
+
 def each(names: list[str]) -> list[Any]:
     """Parameters for ``codec``; all tests of one codec run in one process, which keeps what they share."""
-    return [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in names]
+
+    def marks(name: str) -> list[pytest.MarkDecorator]:
+        return [pytest.mark.xdist_group(name), *([pytest.mark.slow] if is_slow(name) else [])]
+
+    return [pytest.param(name, marks=marks(name)) for name in names]
 
 
 FIRST = [name for name in AVAILABLE if _first_of_its_kind(name)]

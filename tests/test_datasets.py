@@ -472,13 +472,33 @@ def test_a_wheel_with_another_file_is_named_with_both_hashes():
         get(entry, "sample")
 
 
+def test_the_synthetic_set_is_made_where_it_is_needed_and_checked_by_its_samples():
+    first = fetch("synthetic")
+    assert len(first.images) == 22 and not first.refused
+    assert {(image.width, image.height) for image in first.images} >= {(1, 1), (257, 1), (1, 257), (1024, 3), (67, 131)}
+    stamps = {image.path: Path(image.path).stat().st_mtime_ns for image in first.images}
+    broken = next(image for image in first.images if image.name == "text")
+    Path(broken.path).write_bytes(Path(first.images[0].path).read_bytes())
+    again = fetch("synthetic")
+    assert again.images == first.images
+    made = {path for path, stamp in stamps.items() if Path(path).stat().st_mtime_ns != stamp}
+    assert made == {broken.path}
+
+
+def test_a_synthetic_image_that_comes_out_otherwise_is_an_error_with_both_hashes():
+    entry = dict(datasets.specification()["synthetic"])
+    entry["files"] = {**entry["files"], "text.png": "samples:" + "0" * 64}
+    with pytest.raises(RdbenchError, match=r"making text: expected samples with the sha256 0{64}, got [0-9a-f]{64}"):
+        get(entry, "synthetic")
+
+
 def test_every_set_has_a_licence_a_split_and_a_hash_or_a_lock():
     for name, entry in datasets.specification().items():
         assert entry["split"] in ("test", "training", "validation"), name
         assert entry.get("licence") or "of" in entry, name
         for digest_ in entry.get("files", {}).values():
             algorithm, _, value = (digest_ or "md5:" + "0" * 32).partition(":")
-            assert len(value) == 2 * hashlib.new(algorithm).digest_size
+            assert len(value) == 2 * hashlib.new("sha256" if algorithm == "samples" else algorithm).digest_size
         assert json.loads(json.dumps(source_of(name))) == source_of(name)
 
 

@@ -19,7 +19,7 @@ from PIL import Image
 from bench import records
 from bench.discovery import load
 from bench.errors import UsageError
-from bench.figures import draw
+from bench.figures import draw, source
 from bench.figures.colour import apart_in_grey, luminance
 from bench.figures.spec import read_specification
 from bench.figures.style import plain_log, styles
@@ -311,8 +311,8 @@ def test_where_all_codecs_are_shown_some_stand_out_and_all_have_a_label_at_their
     assert {"alpha", "beta", "gamma", "prefix*", "newcomer", "Published elsewhere"} <= set(comments)
     assert "* at fixed rates" in " ".join(comments)
     assert svg.count("stroke: #c4c4bf") >= 1 and svg.count("stroke: #123456") >= 1
-    context = draw._read(tmp_path, path, None, (), tmp_path / "none")[1]
-    draw._read.cache_clear()
+    context = source.read_source(tmp_path, path, None, (), tmp_path / "none")[1]
+    source.read_source.cache_clear()
     assert context.standing_out({}, [*CODECS, "newcomer"]) == {"alpha", "beta", "prefix", "newcomer"}, "gamma is known"
     assert context.standing_out({"codecs": ["alpha"]}, ["alpha"]) is None, "a figure of chosen codecs shows all of them"
     table = pd.read_csv(tmp_path / entry["files"]["csv"])
@@ -323,8 +323,8 @@ def test_the_axes_are_fitted_to_the_rates_that_the_curves_share(tmp_path):
     frame = _records()
     tiny = frame[(frame.codec == "alpha") & (frame.point_index == 0)].assign(point="tiny", point_index=20, bpp=0.001)
     path = _run(tmp_path, pd.concat([frame, tiny.assign(psnr_rgb_db=5.0)]), _only("rd") | BOLD)
-    _, context = draw._read(tmp_path, path, None, (), tmp_path / "none")
-    draw._read.cache_clear()
+    _, context = source.read_source(tmp_path, path, None, (), tmp_path / "none")
+    source.read_source.cache_clear()
     spec = SPECIFICATION["figures"][0]
     table = draw.KINDS["rd"].table(context, spec, "kodak")
     (axes,) = draw.KINDS["rd"].draw(table, context, spec, "kodak").axes

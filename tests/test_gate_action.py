@@ -45,6 +45,7 @@ def repository(tmp_path, image_folder):
     return folder
 
 
+@pytest.mark.slow
 def test_the_action_asks_for_a_baseline_passes_the_same_codec_and_fails_one_that_costs_two_percent(repository):
     done = step("Code and measure", repository)
     assert done.returncode == 0, done.stderr

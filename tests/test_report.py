@@ -511,7 +511,7 @@ def test_a_published_report_stands_without_its_run(run_folder: Path, tmp_path: P
     shutil.rmtree(run_folder)
     page = Page(index)
     assert not [link for link in page.links if link.startswith("../")]
-    assert (index.parent / "../assets/plotly.min.js").is_file()
+    assert (index.parent / "../assets/plotly-basic.min.js").is_file()
     assert not list(index.parent.rglob("images/**/*.*")), "pictures of a user's images are not published"
     assert Page(index.parent / "records.html").json["records-data"]["base"] is None
     explored = Page(index.parent / "explore.html")
@@ -523,8 +523,10 @@ def test_a_published_report_stands_without_its_run(run_folder: Path, tmp_path: P
 
 def test_the_online_page_pins_plotly_by_its_hash(run_folder: Path) -> None:
     page = build(run_folder, offline=False).with_name("explore.html")
-    assert re.search(r'src="https://cdn\.plot\.ly/plotly-[\d.]+\.min\.js" integrity="sha256-\S{44}"', page.read_text())
-    assert not (page.parent / "assets" / "plotly.min.js").exists()
+    assert re.search(
+        r'src="https://cdn\.plot\.ly/plotly-basic-[\d.]+\.min\.js" integrity="sha256-\S{44}"', page.read_text()
+    )
+    assert not (page.parent / "assets" / "plotly-basic.min.js").exists()
 
 
 def test_every_table_has_a_caption(index: Path) -> None:

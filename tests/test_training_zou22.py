@@ -51,6 +51,7 @@ def test_the_transforms_are_the_trunks_to_within_what_nearly_closed_attention_le
         assert (learner.model.g_s(y) - base.g_s(y)).norm() < 0.02 * base.g_s(y).norm()
 
 
+@pytest.mark.slow
 def test_the_entropy_model_learns_first_and_alone(start):
     learner, _, pictures = start
     before = {name: p.detach().clone() for name, p in learner.model.named_parameters()}

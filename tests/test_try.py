@@ -112,6 +112,7 @@ def test_a_lossless_codec_is_the_same_picture_and_has_no_curve(tried, capsys):
     assert "same" in out and "BD-rate of identity against mine: none (too_few_points)" in out
 
 
+@pytest.mark.slow
 def test_a_learned_codec_is_tried_like_any_other(image_folder, tmp_path, monkeypatch, capsys):
     codec = load("naive_scaling")
     if not codec.available()[0]:

@@ -177,6 +177,7 @@ def _strings_of_shell(text: str):
 HOSTILE = 'it\'s a "test"; touch pwned #\n$(touch pwned) `touch pwned` {params.run}'
 
 
+@pytest.mark.slow
 def test_a_configuration_s_texts_are_never_run(project, image_folder):
     """A quote, a space, a semicolon, a newline and a command in every key that may hold free text."""
     folder = image_folder.rename(image_folder.with_name(HOSTILE.replace("\n", " ")))

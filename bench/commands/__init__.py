@@ -37,6 +37,11 @@ def count(text: str) -> int:
     return int(text)
 
 
+def threads(text: str) -> int:
+    """An option's value as a number of threads, with 0 for "all"; argparse reports any other with the option's name."""
+    return 0 if text == "all" else count(text)
+
+
 def duration(text: str) -> float:
     """An option's value in seconds above 0; argparse reports any other with the option's name."""
     with contextlib.suppress(ValueError):

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
-import time
 from pathlib import Path
 from typing import Any
 
 from bench.commands import DEVICE, Commands, add_command, argument, show
 from bench.errors import RdbenchError, UsageError, describe_error, explain_errors
-from bench.progress import say
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -26,6 +23,8 @@ def _list(args: argparse.Namespace) -> None:
         lines += [f"{name:20} {status.role:10} {state}"]
         lines += [f"{'':20} {' '.join(point['name'] for point in status.points)}"]
         lines += [f"{'':20} --set {line}" for line in status.settable()]
+        if status.copyleft:
+            lines += [f"{'':20} copyleft: {status.copyleft}"]
         if ":" in status.module:
             lines += [f"{'':20} from the installed package {status.module.partition(':')[0]}"]
     show(args, map(asdict, statuses.values()), "\n".join(lines))
@@ -46,14 +45,14 @@ def _encode(args: argparse.Namespace) -> None:
     image = check_image(load_image(args.image))
     with explain_errors(f"encoding {args.image} as {codec.name} at {point.name}"):
         bitstream = codec.encode(image, point)
-        _check_decodes(codec, bitstream, image)
+        check_decodes(codec, bitstream, image)
     write_atomically(args.bitstream, bitstream)
-    facts = {"codec": codec.name, "image": args.image, **_facts(point, bitstream, image), "bitstream": args.bitstream}
+    facts = {"codec": codec.name, "image": args.image, **facts_of(point, bitstream, image), "bitstream": args.bitstream}
     text = f"{len(bitstream)} bytes, {facts['bpp']:.4f} bpp, {point.name}, sha256 {sha256(bitstream)[:12]}"
     show(args, [facts], f"{args.bitstream}: {text}")
 
 
-def _check_decodes(codec: Any, bitstream: bytes, image: Any) -> Any:
+def check_decodes(codec: Any, bitstream: bytes, image: Any) -> Any:
     """The pixels of a new bitstream of ``image``. Raises RdbenchError if it does not decode to that size."""
     try:
         pixels = codec.decode(bitstream)
@@ -64,7 +63,7 @@ def _check_decodes(codec: Any, bitstream: bytes, image: Any) -> Any:
     return pixels
 
 
-def _facts(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
+def facts_of(point: Any, bitstream: bytes, image: Any) -> dict[str, Any]:
     """The facts of a bitstream of ``image`` (uint8, H x W x 3) at ``point``, named as in the records."""
     from bench.files import sha256
 
@@ -127,40 +126,6 @@ def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, 
 
     frames = write_frames(codec, bitstream, folder)
     return [{"codec": codec.name, "image": path, "bytes": f.length, "bpp": f.bpp} for path, f in frames]
-
-
-def _rate(args: argparse.Namespace) -> None:
-    from bench.codec import check_image
-    from bench.data.datasets import load_image
-    from bench.discovery import load_available
-    from bench.files import check_output, write_atomically
-    from bench.metrics import psnr_rgb_db
-    from bench.run.rate_control import encode_to_rate
-
-    codec = load_available(args.codec)
-    check_output(args.out, args.image)
-    image = check_image(load_image(args.image))
-    codec.prepare()
-    start = time.perf_counter()
-    with explain_errors(f"encoding {args.image} as {codec.name} at {args.bpp:g} bpp", keep=RdbenchError):
-        reached = encode_to_rate(codec, image, args.bpp, args.tolerance / 100)
-        seconds = time.perf_counter() - start
-        coded, decoded = reached.coded, _check_decodes(codec, reached.coded.bitstream, image)
-    psnr_db = psnr_rgb_db(image, decoded)
-    if args.out:
-        write_atomically(args.out, coded.bitstream)
-    facts = {"codec": codec.name, "image": args.image, **_facts(coded.point, coded.bitstream, image)}
-    facts |= {"target_bpp": args.bpp, "within": reached.within, "continuous": reached.continuous}
-    facts |= {"psnr_rgb_db": psnr_db, "identical": math.isinf(psnr_db)}
-    off = 100 * (coded.bpp / args.bpp - 1)
-    show(
-        args,
-        [facts | {"bitstream": args.out, "evaluations": reached.evaluations, "seconds": seconds}],
-        f"{coded.point.name}: {len(coded.bitstream)} bytes, {coded.bpp:.4f} bpp ({off:+.1f} %), PSNR {psnr_db:.2f} dB, "
-        f"{reached.evaluations} bitstreams in {seconds:.2f} s",
-    )
-    if not reached.continuous:
-        say(f"{codec.name} cannot reach any rate: this is the nearest of its {len(codec.points)} operating points")
 
 
 def _convert(args: argparse.Namespace) -> None:
@@ -238,17 +203,4 @@ def add(commands: Commands) -> None:
         argument("--frame", type=int, metavar="N", help="which frame of several, from 0"),
         argument("--as-srgb", action="store_true", help="take the samples as sRGB, whatever the file says"),
         example="rdbench convert --background white logo.png logo.rgb.png",
-    )
-    add_command(
-        commands,
-        "rate",
-        _rate,
-        "Code one image at a target rate, found by trying; without continuous rates, at the nearest point.",
-        codec,
-        argument("image", type=Path),
-        argument("--bpp", type=float, required=True, help="bits per pixel of the whole file"),
-        argument("--tolerance", type=float, default=2.0, metavar="PERCENT", help="of the rate (%(default)s)"),
-        argument("--out", type=Path, help="a file for the bitstream"),
-        DEVICE,
-        example="rdbench rate naive_scaling photo.png --bpp 0.5 --out photo.rdl",
     )

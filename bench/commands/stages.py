@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
-from bench.commands import DEVICE, Commands, add_command, argument, count, duration, show, table_rows
+from bench.commands import DEVICE, Commands, add_command, argument, count, duration, show, table_rows, threads
 from bench.errors import RdbenchError, UsageError
 from bench.progress import Progress, log_to, say
 
@@ -105,10 +105,34 @@ def _time(args: argparse.Namespace) -> None:
     log_to(args.log)
     manifest = _manifest(args)
     frame = timing.time_codec(
-        args.codec, manifest, args.log or Path("time.log"), images=args.images, points=args.points, repeats=args.repeats
+        args.codec,
+        manifest,
+        args.log or Path("time.log"),
+        images=args.images,
+        points=args.points,
+        repeats=args.repeats,
+        threads=args.threads,
     )
     records.write(frame, args.out, timing.SCHEMA)
     show(args, table_rows(frame), out=args.out)
+
+
+def _variable_rate(args: argparse.Namespace) -> None:
+    from bench import records
+    from bench.rd.variable_rate import summary
+    from bench.run import variable_rate
+
+    log_to(args.log)
+    manifest = _manifest(args)
+    if manifest.status != "ok":
+        raise UsageError(f"dataset {manifest.name} is unavailable: {manifest.reason}")
+    frame = variable_rate.variable_rate(
+        args.codec, manifest, args.log or Path(os.devnull), images=args.images, targets=args.targets
+    )
+    if args.out:
+        records.write(frame, args.out, variable_rate.SCHEMA)
+    table = summary(frame)
+    show(args, table_rows(table), table.T.to_string(header=False), out=args.out)
 
 
 def _decode_matrix(args: argparse.Namespace) -> None:
@@ -221,8 +245,31 @@ def add(commands: Commands) -> None:
         argument("--images", type=count, default=1, help="how many of the dataset (%(default)s)"),
         argument("--points", type=count, default=3, help="how many of the RD curve (%(default)s)"),
         argument("--repeats", type=count, default=3, help="after one warm-up call (%(default)s)"),
+        argument(
+            "--threads",
+            type=threads,
+            nargs="+",
+            default=[1],
+            metavar="N",
+            help="of the codec's libraries: numbers, or all for all cores; each is measured (1)",
+        ),
         DEVICE,
         example="rdbench time webp --dataset sample --out time.parquet",
+    )
+    add_command(
+        commands,
+        "variable-rate",
+        _variable_rate,
+        "Measure a codec under the variable-rate condition (docs/variable-rate.md); leave the machine otherwise idle.",
+        codec,
+        manifest,
+        dataset,
+        argument("--images", type=count, default=1, help="how many of the dataset (%(default)s)"),
+        argument("--targets", type=count, default=20, help="random rates for each image (%(default)s)"),
+        argument("--out", type=Path, help="a Parquet file for all rows"),
+        log,
+        DEVICE,
+        example="rdbench variable-rate naive_scaling --dataset sample",
     )
     add_command(
         commands,

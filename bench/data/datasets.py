@@ -19,9 +19,10 @@ import yaml
 from bench.data.acquire import acquire
 from bench.data.images import RULES_VERSION, SUFFIXES, load_image
 from bench.data.manifest import ImageFile, Manifest, read_manifest, write_manifest
+from bench.data.picture_file import as_file
 from bench.data.store import Store, data_folder, folder_store, locked_store, stamp
 from bench.errors import RdbenchError, UnavailableError, UsageError
-from bench.files import printable, root_file
+from bench.files import printable, root_file, sha256_pixels, write_atomically
 
 __all__ = [
     "ImageFile",
@@ -50,6 +51,7 @@ FIELDS = FOR_PEOPLE | {
     "ignore_profile",
     "of",
     "crop",
+    "made",
 }
 
 
@@ -69,6 +71,8 @@ def fetch(name: str, spec_file: str | Path = SPECIFICATION, *, quiet: bool = Fal
     with locked_store(data_folder(name)) as store:
         if "package" in entry:
             paths, source = _in_package(name, entry, store)
+        elif "made" in entry:
+            paths, source = _made(name, entry, store), "made by bench.data.synthetic"
         else:
             paths = acquire(name, entry, store, quiet=quiet, wait_s=wait_s)
             source = _origin(entry)
@@ -191,6 +195,25 @@ def _in_package(name: str, entry: Mapping[str, Any], store: Store) -> tuple[list
                 f"{entry['files'][path.name]}, got {got}; reinstall the version of {package} in requirements.lock"
             )
     return paths, f"inside {entry['distribution']} {version(entry['distribution'])}"
+
+
+def _made(name: str, entry: Mapping[str, Any], store: Store) -> list[Path]:
+    """Files with the images that code makes, verified by the hash of their samples."""
+    from bench.data.synthetic import MAKERS
+
+    paths = []
+    for file, digest in entry["files"].items():
+        path, wanted = store.folder / file, digest.removeprefix("samples:")
+        if not path.is_file() or store.facts(path).get("sha256") != wanted:
+            pixels = MAKERS[path.stem]()
+            if (got := sha256_pixels(pixels)) != wanted:
+                raise RdbenchError(
+                    f"dataset {name}: making {path.stem}: expected samples with the sha256 {wanted}, got {got}; "
+                    "install the versions of NumPy and Pillow in requirements.lock"
+                )
+            write_atomically(path, as_file(pixels, path))
+        paths.append(path)
+    return paths
 
 
 def _origin(entry: Mapping[str, Any]) -> str:

@@ -22,9 +22,9 @@ class Context:
 
     compared: rows of bench.rd.bd_table.compare; names: dataset -> how titles call it; folder: where its files lie;
     studies: (study, dataset) -> what bench.studies.run_study wrote; datasets: of the run, measured or not; matched:
-    rows of bench.run.equal_rates.WANTED, coded for pictures at equal rates; bold: the codecs that stand out where a
-    figure shows all, known: those that figures.yaml gives a style, the others are new; remarks: dataset -> what has to
-    be known before any number on it.
+    rows of bench.run.equal_rates.WANTED, coded for pictures at equal rates; variable_rate: rows of
+    bench.run.variable_rate.SCHEMA; bold: the codecs that stand out where a figure shows all, known: those that
+    figures.yaml gives a style, the others are new; remarks: dataset -> what has to be known before any number on it.
     """
 
     records: pd.DataFrame
@@ -37,6 +37,7 @@ class Context:
     studies: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     datasets: tuple[str, ...] = ()
     matched: pd.DataFrame | None = None
+    variable_rate: pd.DataFrame | None = None
     bold: tuple[str, ...] = ()
     known: frozenset[str] = frozenset()
     remarks: Mapping[str, str] = field(default_factory=dict)

@@ -8,13 +8,12 @@ drawn, and how, is specified in figures.yaml.
 from __future__ import annotations
 
 import io
-import json
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import cache, partial
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -27,17 +26,37 @@ from bench import records
 from bench.errors import Missing, RdbenchError, UsageError
 from bench.figures.colour import apart_in_grey
 from bench.figures.context import Context
-from bench.figures.kinds import absent, bd_rates, gain, panels, per_image, pictures, rd, speed, study, tables
+from bench.figures.kinds import (
+    absent,
+    bd_rates,
+    gain,
+    panels,
+    per_image,
+    pictures,
+    rd,
+    speed,
+    study,
+    tables,
+    variable_rate,
+)
 from bench.figures.layout import PAGE, PAPER, Layout
-from bench.figures.spec import SPECIFICATION, anchors_of, codecs_of, datasets_of, read_specification, subjects_of
-from bench.figures.style import styles
+from bench.figures.source import read_source
+from bench.figures.spec import SPECIFICATION, anchors_of, codecs_of, datasets_of, subjects_of
 from bench.files import sha256, to_json, write_atomically, write_if_changed
-from bench.rd.published import load_published
-from bench.run.contents import studies_of, times_of
 
 KINDS: dict[str, Any] = {
-    **{"rd": rd, "panels": panels, "gain": gain, "per_image": per_image, "speed": speed, "bd": bd_rates},
-    **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts, "table": tables, "absent": absent},
+    "rd": rd,
+    "panels": panels,
+    "gain": gain,
+    "per_image": per_image,
+    "speed": speed,
+    "variable_rate": variable_rate,
+    "bd": bd_rates,
+    "pictures": pictures,
+    "lines": study.Lines,
+    "parts": study.Parts,
+    "table": tables,
+    "absent": absent,
 }
 MOST_IN_GREY = 8  # codecs of a figure that are all given a lightness of their own for print
 PACKAGE = Path(__file__).parents[1]  # bench/
@@ -76,13 +95,13 @@ def draw_all(
     folder = Path(folder)
     matched = Path(matched or folder / "matched.parquet")
     source = (folder, Path(figures_yaml), None if parts is None else tuple(map(Path, parts)), tuple(datasets), matched)
-    wanted = _wanted(*_read(*source), only)
+    wanted = _wanted(*read_source(*source), only)
     processes = min(processes, len(wanted))
     if progress:
         progress(0, len(wanted))
     entries = []
     with ExitStack() as stack:
-        stack.callback(_read.cache_clear)
+        stack.callback(read_source.cache_clear)
         draw: Callable[..., Any] = map
         if processes > 1:  # started afresh: a fork of a process with threads can hang
             draw = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"))).map
@@ -93,44 +112,6 @@ def draw_all(
     if not only:
         write_atomically(folder / place_of(paper) / "index.json", to_json(entries))
     return entries
-
-
-@cache
-def _read(
-    folder: Path, figures_yaml: Path, parts: tuple[Path, ...] | None, datasets: tuple[str, ...], matched: Path
-) -> tuple[dict[str, Any], Context]:
-    """The specification and what it is drawn from, read once in each process that draws."""
-    specification = read_specification(figures_yaml)
-    if parts is None:
-        frame = records.read(folder / "records.parquet")
-    else:
-        frame = records.read(*parts) if parts else records.table([])
-    times, compared = times_of(folder), folder / "bd.csv"
-    studied = studies_of(folder)
-    labels = {path.stem: json.loads(path.read_text()).get("label", "") for path in (folder / "status").glob("*.json")}
-    claimed = {name for spec in specification["figures"] for name in _claimed(spec)}
-    named = {name for spec in specification["figures"] for name in (*(codecs_of(spec) or ()), *anchors_of(spec))}
-    use_compared = parts is None and compared.is_file()
-    context = Context(
-        records=frame,
-        timing=pd.concat([pd.read_parquet(path) for path in times], ignore_index=True) if times else None,
-        compared=records.plain_texts(pd.read_csv(compared, float_precision="round_trip")) if use_compared else None,
-        published=load_published(),
-        folder=folder,
-        studies={(path.stem, path.parent.name): json.loads(path.read_bytes()) for path in studied},
-        styles=styles(set(frame.codec) | named | claimed, specification["styles"], labels),
-        names=specification["datasets"],
-        bold=tuple(specification["page"].get("bold", ())),
-        known=frozenset(specification["styles"]),
-        remarks=specification["remarks"],
-        datasets=tuple(sorted({*datasets, *frame.dataset})),
-        matched=pd.read_parquet(matched) if matched.is_file() else None,
-    )
-    return specification, context
-
-
-def _claimed(spec: Mapping[str, Any]) -> list[str]:
-    return [name for part in (spec, *spec.get("panels", ())) for name in part.get("claimed", ())]
 
 
 def _wanted(specification: dict[str, Any], context: Context, only: Sequence[str]) -> list[tuple[dict[str, Any], str]]:
@@ -160,7 +141,7 @@ def place_of(paper: bool) -> str:
 
 
 def _draw(source: tuple[Any, ...], paper: bool, what: tuple[dict[str, Any], str]) -> dict[str, Any]:
-    context = _read(*source)[1]
+    context = read_source(*source)[1]
     entry: dict[str, Any] = {}
     for layout in PAPER if paper else (PAGE,):
         with matplotlib.rc_context():

@@ -19,6 +19,7 @@ NEEDED = {  # the fields of each kind, besides name and kind
     "gain": {"metric", "anchor"},
     "per_image": {"metric", "anchor"},
     "speed": {"metric", "anchor"},
+    "variable_rate": {"codecs"},
     "bd": {"metrics", "pairs"},
     "pictures": {"codecs"},
     "lines": {"study", "series", "at", "x_column", "y_column", "x_label", "y_label"},
@@ -96,11 +97,12 @@ def named_pairs(specification: Mapping[str, Any], run: Iterable[str]) -> set[tup
 
 @dataclass(frozen=True)
 class Needs:
-    """What a figure is made of. pairs: (codec, dataset); studies and timed: (study or codec, dataset)."""
+    """What a figure is made of. pairs: (codec, dataset); studies, timed and variable: (study or codec, dataset)."""
 
     pairs: tuple[tuple[str, str], ...]
     studies: tuple[tuple[str, str], ...]
     timed: tuple[tuple[str, str], ...]
+    variable: tuple[tuple[str, str], ...] = ()
 
 
 def needs(
@@ -109,8 +111,12 @@ def needs(
     pairs: Iterable[tuple[str, str]],
     studied: Iterable[tuple[str, str]],
     timed: Iterable[tuple[str, str]],
+    variable: Iterable[tuple[str, str]] = (),
 ) -> Needs:
-    """What of a run's ``pairs``, ``studied`` and ``timed`` a figure is made of; ``run`` lists the run's datasets."""
+    """What of a run's ``pairs``, ``studied``, ``timed`` and ``variable`` a figure is made of.
+
+    run: its datasets.
+    """
     datasets, codecs = set(datasets_of(spec, run)), codecs_of(spec)
     wanted = None if codecs is None else {*codecs, *anchors_of(spec)}
 
@@ -118,4 +124,6 @@ def needs(
         return tuple((codec, name) for codec, name in every if name in datasets and (wanted is None or codec in wanted))
 
     studies = tuple((study, name) for study, name in studied if study == spec.get("study") and name in datasets)
-    return Needs(of_figure(pairs), studies, of_figure(timed) if spec["kind"] == "speed" else ())
+    times = of_figure(timed) if spec["kind"] == "speed" else ()
+    rates = of_figure(variable) if spec["kind"] == "variable_rate" else ()
+    return Needs(of_figure(pairs), studies, times, rates)

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,7 +48,7 @@ EXPLORER_SCRIPTS = (
     "status.js",
     "keys.js",
 )
-PLOTLY = "plotly.min.js"
+PLOTLY = "plotly-basic.min.js"  # the npm package plotly.js-basic-dist-min; CONTRIBUTING.md says how to renew it
 PUBLISHED_STEPS = 6  # of the progressive player: what is committed stays small
 
 
@@ -66,10 +67,10 @@ def build(
     """The page made from the run in ``folder``: ``out``/index.html, by default ``folder``/report/index.html.
 
     gallery_bpp: rates at which images are compared; gallery_images: their names (default: all of a set of up to eight,
-    else the first four); gallery_count: how many, in place of eight and four. offline: plotly.min.js is next to the
-    page; otherwise it is loaded from plotly's CDN, pinned
-    by its hash. published: the page will be moved away from its run, so nothing links to bitstreams or logs, only the
-    embedded dataset's pictures are shown, and plotly.min.js lies one folder up, where several reports share it.
+    else the first four); gallery_count: how many, in place of eight and four. offline: plotly.js is next to the page;
+    otherwise it is loaded from plotly's CDN, pinned by its hash. published: the page will be moved away from its run,
+    so nothing links to bitstreams or logs, only the embedded dataset's pictures are shown, and plotly.js lies one
+    folder up, where several reports share it.
     processes: that decode pictures at the same time. Raises UsageError if ``folder`` holds no records.
     """
     run = read_run(Path(folder))
@@ -117,6 +118,7 @@ def build(
             weights=trained.weights(run),
             devices=trained.devices(run),
             speed=tables.speed(run),
+            variable_rates=tables.variable_rates(run),
             validation=tables.validation_rows(run),
             validation_left_out=tables.validation_left_out(run),
             datasets=tables.datasets(run),
@@ -179,20 +181,18 @@ def identity(run: Run) -> dict[str, Any]:
 
 def _plotly(target: Path, offline: bool, published: bool) -> dict[str, str]:
     """Where the page finds plotly.js; the file is copied next to the page if need be."""
-    import plotly
-
-    source = Path(plotly.__file__).parent / "package_data" / PLOTLY
+    source = HERE / "assets" / PLOTLY
+    code = source.read_bytes()
     if not offline:
-        from plotly.offline import get_plotlyjs_version
-
         (target / "assets" / PLOTLY).unlink(missing_ok=True)
-        digest = base64.b64encode(hashlib.sha256(source.read_bytes()).digest()).decode()
+        version = re.search(rb"plotly\.js \(basic - minified\) v([\d.]+)", code[:200])
+        assert version  # its first lines
         return {
-            "src": f"https://cdn.plot.ly/plotly-{get_plotlyjs_version()}.min.js",
-            "integrity": f"sha256-{digest}",
+            "src": f"https://cdn.plot.ly/plotly-basic-{version[1].decode()}.min.js",
+            "integrity": f"sha256-{base64.b64encode(hashlib.sha256(code).digest()).decode()}",
         }
     place = target.parent / "assets" if published else target / "assets"
-    write_if_changed(place / PLOTLY, source.read_bytes())
+    write_if_changed(place / PLOTLY, code)
     return {"src": f"{'../' if published else ''}assets/{PLOTLY}", "integrity": ""}
 
 

@@ -16,7 +16,8 @@ from bench import records
 from bench.errors import UsageError
 from bench.figures.spec import SPECIFICATION
 from bench.files import sha256_file
-from bench.run.contents import times_of
+from bench.rd.variable_rate import summary
+from bench.run.contents import times_of, variable_rates_of
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Run:
     records: pd.DataFrame
     bd: pd.DataFrame | None
     timing: pd.DataFrame | None
+    variable_rate: pd.DataFrame | None  # a row per codec and dataset: bench.rd.variable_rate.COLUMNS
     matched: pd.DataFrame | None  # rows of bench.run.equal_rates.WANTED
     validation: pd.DataFrame | None
     claims: dict[str, Any] | None
@@ -93,6 +95,7 @@ def read_run(folder: Path, figures_yaml: Path = SPECIFICATION) -> Run:
         records=records.read(path),
         bd=_csv(folder / "bd.csv"),
         timing=_timing(folder),
+        variable_rate=_variable_rate(folder),
         matched=pd.read_parquet(matched) if matched.is_file() else None,
         validation=_csv(folder / "validation.csv"),
         claims=_json(folder / "claims.json"),
@@ -123,6 +126,11 @@ def _json(path: Path) -> Any:
 
 def _jsons(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
     return {path.stem: _json(path) for path in sorted(paths)}
+
+
+def _variable_rate(folder: Path) -> pd.DataFrame | None:
+    frames = [frame for frame in map(pd.read_parquet, variable_rates_of(folder)) if len(frame)]
+    return summary(pd.concat(frames, ignore_index=True)) if frames else None
 
 
 def _timing(folder: Path) -> pd.DataFrame | None:

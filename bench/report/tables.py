@@ -120,16 +120,30 @@ def _at(curve: dict[str, list], point: str, key: str = "value") -> float | None:
 
 
 def speed(run: Run) -> dict[str, Any]:
-    """Medians over the timed images and points, per codec and dataset: {"rows", "devices", "reason"}."""
+    """Medians over the timed images and points, per codec, dataset and threads: {"rows", "devices", "networks",
+    "reason"}; networks: whether any row has what only networks have.
+    """
     if run.timing is None:
-        return {"rows": [], "devices": [], "reason": "this run has no times; `rdbench time` measures them"}
+        return {
+            "rows": [],
+            "devices": [],
+            "networks": False,
+            "reason": "this run has no times; `rdbench time` measures them",
+        }
     timed = run.timing[run.timing.status == "ok"] if "status" in run.timing else run.timing
     if timed.empty:
         reasons = sorted(set(run.timing.reason.dropna())) if "reason" in run.timing else []
-        return {"rows": [], "devices": [], "reason": "; ".join(reasons) or "no measurement succeeded"}
-    rows = [_speed_row(run, dataset, codec, part) for (dataset, codec), part in timed.groupby(["dataset", "codec"])]
+        return {
+            "rows": [],
+            "devices": [],
+            "networks": False,
+            "reason": "; ".join(reasons) or "no measurement succeeded",
+        }
+    groups = timed.groupby(["dataset", "codec", "threads"])
+    rows = [_speed_row(run, dataset, codec, part) for (dataset, codec, _), part in groups]
     rows.sort(key=lambda row: (row["dataset"], row["role"] == "control", row["decode_s"] or 0.0))
-    return {"rows": rows, "devices": sorted(set(timed.device.dropna())), "reason": ""}
+    networks = any(row["parameters"] is not None for row in rows)
+    return {"rows": rows, "devices": sorted(set(timed.device.dropna())), "networks": networks, "reason": ""}
 
 
 def _speed_row(run: Run, dataset: str, codec: str, part: pd.DataFrame) -> dict[str, Any]:
@@ -144,9 +158,26 @@ def _speed_row(run: Run, dataset: str, codec: str, part: pd.DataFrame) -> dict[s
         row[f"{side}_load_s"] = _median(part, f"{side}_load_s", "load_s")
         row[f"{side}_warmup_s"] = _largest(part, f"{side}_warmup_s")  # of the points, the first one warms up
         row[f"{side}_rss"] = _median(part, f"{side}_peak_rss_mib")
-    threads = sorted(set(part.threads.dropna())) if "threads" in part else []
+        row[f"{side}_gpu"] = _median(part, f"{side}_peak_gpu_mib")
+        row[f"{side}_kmac"] = _median(part, f"{side}_kmac_per_pixel")
+    row["parameters"], row["weights_bytes"] = (_median(part, name) for name in ("parameters", "weights_bytes"))
     row["device"] = "; ".join(sorted(set(part.device.dropna())))
-    return row | {"threads": ", ".join(f"{count:g}" for count in threads)}
+    return row | {"threads": f"{part.threads.iloc[0]:g}"}
+
+
+def variable_rates(run: Run) -> list[dict[str, Any]]:
+    """A row per codec and dataset of the variable-rate condition, with labels; nulls are None."""
+    if run.variable_rate is None:
+        return []
+    table = run.variable_rate.astype(object).where(run.variable_rate.notna(), None)
+    rows = []
+    for row in table[table.dataset.isin(run.datasets)].to_dict("records"):
+        status = run.statuses.get(row["codec"], {})
+        weights = run.timing[run.timing.codec == row["codec"]] if run.timing is not None else pd.DataFrame()
+        row |= {"label": run.label_of(row["codec"]), "title": run.title_of(row["dataset"])}
+        row |= {"weights_bytes": _median(weights, "weights_bytes"), "counterpart": status.get("counterpart", "")}
+        rows.append(row | {"counterpart_label": run.label_of(row["counterpart"]) if row["counterpart"] else ""})
+    return rows
 
 
 def _median(part: pd.DataFrame, *columns: str) -> float | None:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import RdbenchError, TransientError, killed_externally
+from bench.limits import THREADS
 
 LONGEST_LOG, KEPT_OF_LOG = 16 << 20, 1 << 20  # bytes
 ROOT = Path(__file__).resolve().parents[2]
@@ -62,6 +63,10 @@ class Worker:
     def __exit__(self, kind: object, *_: object) -> None:
         self._stop(at_once=kind is not None)
         self.folder.cleanup()
+
+    def start(self) -> None:
+        """Starts the process, which loads the codec; it is asked nothing."""
+        self._start()
 
     def ask(self, **request: Any) -> dict[str, Any]:
         """The answer to a request. Raises WorkerError with the reason if there is none.
@@ -181,6 +186,6 @@ def _environment(side: str, threads: int) -> dict[str, str]:
     environment = {name: value for name, value in os.environ.items() if name not in hidden}
     given = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))  # a worker stands in another folder
     environment["PYTHONPATH"] = os.pathsep.join([str(ROOT), *(str(Path(folder).absolute()) for folder in given)])
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
+    for name in (THREADS, "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS"):
         environment[name] = str(threads)
     return environment

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import codecs_wrappers
-from bench.codec import Codec
+from bench.codec import Codec, is_variable
 from bench.discovery import discover, module_of
 from bench.errors import RdbenchError, plain_text
 from bench.files import to_json, write_if_changed
 from bench.installed import registered, source_file
 
+TEXTS = ("reason", "version", "weights_sha256", "label", "description", "extension", "role", "copyleft", "counterpart")
 TRAINING_TEXTS = ("name", "device", "start", "base")
 TRAINING_NUMBERS = (
     "bytes",
@@ -52,7 +53,10 @@ class CodecState:
     description: str = ""
     extension: str = ""
     embedded: bool = False
+    variable: bool = False  # any rate can be asked of it
     lossless: bool = False
+    copyleft: str = ""
+    counterpart: str = ""
     colour: dict[str, Any] | None = None
     parameters: tuple[dict[str, Any], ...] = ()
     points: tuple[dict[str, Any], ...] = ()
@@ -84,7 +88,10 @@ def codec_state(codec: Codec) -> CodecState:
         "description": codec.description,
         "extension": codec.extension,
         "embedded": hasattr(codec, "truncate"),
+        "variable": is_variable(codec),
         "lossless": codec.lossless,
+        "copyleft": codec.copyleft,
+        "counterpart": codec.counterpart,
         "colour": asdict(codec.colour) if codec.colour else None,
         "parameters": tuple(parameter.to_json() for parameter in codec.parameters),
         "points": tuple({"name": p.name, "parameters": dict(p.parameters)} for p in codec.points),
@@ -110,7 +117,7 @@ def codec_state(codec: Codec) -> CodecState:
 
 def _check_types(fields: dict[str, Any]) -> None:
     """Raises TypeError for a value that tables and the page cannot hold: a string for a number, or the reverse."""
-    for name in ("reason", "version", "weights_sha256", "label", "description", "extension", "role"):
+    for name in TEXTS:
         if not isinstance(fields.get(name, ""), str):
             raise TypeError(f"{name} must be a string, got {fields[name]!r}")
         fields[name] = plain_text(fields.get(name, ""))

@@ -12,9 +12,12 @@ FILE = "contents.json"
 Pairs = Iterable[tuple[str, str]]
 
 
-def write_contents(folder: Path, studied: Pairs, timed: Pairs) -> None:
-    """Lists the run's (study, dataset) and timed (codec, dataset) pairs; readers ignore all others."""
-    write_if_changed(folder / FILE, to_json({"studies": sorted(studied), "timed": sorted(timed)}))
+def write_contents(folder: Path, studied: Pairs, timed: Pairs, variable: Pairs = ()) -> None:
+    """Lists the run's (study, dataset) pairs and the (codec, dataset) pairs that are timed, and that are measured under
+    the variable-rate condition; readers ignore all others.
+    """
+    found = {"studies": sorted(studied), "timed": sorted(timed), "variable": sorted(variable)}
+    write_if_changed(folder / FILE, to_json(found))
 
 
 def studies_of(folder: Path) -> list[Path]:
@@ -27,10 +30,15 @@ def times_of(folder: Path) -> list[Path]:
     return _select(folder, "timed", "*/*.parquet", "timing")
 
 
+def variable_rates_of(folder: Path) -> list[Path]:
+    """The files of the variable-rate condition, variable_rate/<dataset>/<codec>.parquet, as :func:`times_of`."""
+    return _select(folder, "variable", "*/*.parquet", "variable_rate")
+
+
 def _select(folder: Path, key: str, pattern: str, below: str = "studies") -> list[Path]:
     found = sorted((folder / below).glob(pattern))
     path = folder / FILE
     if not path.is_file():
         return found
-    wanted = {tuple(pair) for pair in json.loads(path.read_bytes())[key]}
+    wanted = {tuple(pair) for pair in json.loads(path.read_bytes()).get(key, [])}
     return [file for file in found if (file.stem, file.parent.name) in wanted]

@@ -18,12 +18,13 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.codec import Codec, Embedded, Parameter, Point, VariableRate
+from bench.codec import Embedded, Parameter, Point
 from bench.data.manifest import ImageFile
 from bench.discovery import load
 from bench.records import SCHEMA
 from bench.run.codec_state import codec_state
 from bench.run.job import Job, Pieces
+from bench.run.varied import point_with, varied_parameter
 
 TOLERANCE = 0.01  # of the rate: what is nearer is taken at once
 MOST_TRIES = 5
@@ -85,7 +86,7 @@ def _search(
         value = next_value(known, bpp, varied.type is int)
         if value is None or min(_distance(rate, bpp) for rate in known.values()) <= TOLERANCE:
             return
-        point = _point(pieces.codec, varied, value, points[0])
+        point = point_with(pieces.codec, varied, value, points[0])
         if point[varied.name] in known:
             return
         row = pieces.row(image, point, None)
@@ -95,27 +96,8 @@ def _search(
         known[point[varied.name]] = row["bpp"]
 
 
-def _point(codec: Codec, varied: Parameter, value: float, common: Mapping[str, Any]) -> Point:
-    """The operating point with ``value``; its other parameters are ``common`` to all."""
-    if isinstance(codec, VariableRate):
-        return codec.at(value)
-    return codec.changed(Point("", **common), f"{varied.name}{value:g}", **{varied.name: value})
-
-
 def _distance(rate: float, bpp: float) -> float:
     return abs(math.log(rate / bpp))
-
-
-def varied_parameter(codec: Codec, parameters: Iterable[str]) -> Parameter | None:
-    """The one numeric parameter in which points (parameters as JSON) differ; None if they differ otherwise, or not."""
-    points = [json.loads(text) for text in parameters]
-    if any(point.keys() != points[0].keys() for point in points):
-        return None
-    varied = [key for key in points[0] if len({json.dumps(point[key]) for point in points}) > 1]
-    declared = {parameter.name: parameter for parameter in codec.parameters}
-    if len(varied) != 1 or varied[0] not in declared or declared[varied[0]].type is str:
-        return None
-    return declared[varied[0]]
 
 
 def next_value(known: Mapping[float, float], bpp: float, whole: bool) -> float | None:

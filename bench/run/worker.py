@@ -27,7 +27,7 @@ import numpy as np
 
 from bench.codec import Codec, Embedded, Image, Point, check_image
 from bench.discovery import load
-from bench.errors import is_transient
+from bench.errors import RdbenchError, is_transient
 from bench.files import sha256, sha256_pixels, write_atomically
 
 END_S = 2.0  # allowed for the process to end after standard input has ended
@@ -78,6 +78,39 @@ class Encoder:
         write_atomically(out, bitstream, sync=False)
         return {**seconds, "height": pixels.shape[0], "width": pixels.shape[1]}
 
+    def rate(self, image: str, image_sha256: str, target_bpp: float, tolerance: float, out: str) -> dict[str, Any]:
+        """Writes a bitstream of the wanted rate to ``out``; returns its point, or ``reason`` if there is none."""
+        from bench.run.rate_control import encode_to_rate
+
+        try:
+            found = encode_to_rate(self.codec, self.image(image, image_sha256), target_bpp, tolerance)
+        except RdbenchError as error:
+            return {"reason": str(error)}
+        write_atomically(out, found.coded.bitstream, sync=False)
+        return {"point": found.coded.point.name, "evaluations": found.evaluations}
+
+    def whole(self, image: str, image_sha256: str, out: str) -> dict[str, Any]:
+        """Writes the whole bitstream of an embedded codec to ``out``."""
+        write_atomically(out, self.full(image, image_sha256), sync=False)
+        return {}
+
+    def switch(self, image: str, image_sha256: str, ends: list[dict[str, Any]], repeats: int) -> dict[str, Any]:
+        """``switches``: (point, seconds of the first encoding at it, of the second), from end to end and back."""
+        pixels = self.image(image, image_sha256)
+        first, second = (Point(end["point"], **end["parameters"]) for end in ends)
+        _times(self.codec, lambda: self.codec.encode(pixels, first), 0)
+        found = []
+        for point in (second, first) * repeats:
+            seconds, _ = _times(self.codec, lambda point=point: self.codec.encode(pixels, point), 1)  # type: ignore[misc]
+            found.append((point.name, seconds["first_s"], seconds["seconds"][0]))
+        return {"switches": found}
+
+    def cost(self, image: str, image_sha256: str, point: str, parameters: dict[str, Any]) -> dict[str, Any]:
+        """What encoding takes apart from time, and what weights the codec needs: see :func:`_cost`."""
+        at, pixels = Point(point, **parameters), self.image(image, image_sha256)
+        cost = _cost(self.codec, lambda: self.codec.encode(pixels, at), pixels.shape[0] * pixels.shape[1])
+        return cost | {"weights": dict(self.codec.weights_size())}
+
 
 class Decoder:
     """Decodes bitstreams given by path."""
@@ -101,6 +134,12 @@ class Decoder:
         data = Path(bitstream).read_bytes()
         return _times(self.codec, lambda: self.codec.decode(data), repeats)[0]
 
+    def cost(self, bitstream: str) -> dict[str, Any]:
+        """What decoding takes apart from time: see :func:`_cost`."""
+        data = Path(bitstream).read_bytes()
+        height, width = self.codec.decode(data).shape[:2]
+        return _cost(self.codec, lambda: self.codec.decode(data), height * width)
+
 
 def _load_image(path: str, pixels_sha256: str) -> Image:
     """The pixels, read-only, so that an encoder cannot change the input of the next operating point."""
@@ -119,6 +158,22 @@ def _times(codec: Codec, call: Any, repeats: int) -> tuple[dict[str, Any], Any]:
         result = call()
         seconds.append(time.perf_counter() - start)
     return {"first_s": seconds[0], "seconds": seconds[1:]}, result
+
+
+def _cost(codec: Codec, call: Any, pixels: int) -> dict[str, Any]:
+    """``mac_per_pixel``: the multiplications with addition of one call's networks, as torch counts them;
+    ``peak_gpu_mib``: the most memory that torch had taken on the GPU. None where no network ran, or no GPU is there.
+    """
+    torch = sys.modules.get("torch")  # a codec without networks does not import it
+    if torch is None:
+        return {"mac_per_pixel": None, "peak_gpu_mib": None}
+    from torch.utils.flop_counter import FlopCounterMode
+
+    codec.forget()
+    with FlopCounterMode(display=False) as counter:
+        call()
+    gpu_mib = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0
+    return {"mac_per_pixel": counter.get_total_flops() / 2 / pixels or None, "peak_gpu_mib": gpu_mib or None}
 
 
 def _peak_rss_mib() -> float:
@@ -169,7 +224,8 @@ def main(side: str, name: str) -> None:
                 start = time.perf_counter()
                 codec.prepare()
                 load_s, prepared = load_s + time.perf_counter() - start, True
-            answer = getattr(server, request.pop("do"))(**request)
+            do = request.pop("do")
+            answer = {} if do == "prepare" else getattr(server, do)(**request)
         except Exception as error:  # whatever a codec raises becomes a row; the next piece is still coded
             traceback.print_exc()
             answer = {"error": f"{type(error).__name__}: {error}", "transient": is_transient(error)}

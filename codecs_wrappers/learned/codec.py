@@ -50,6 +50,10 @@ class LearnedCodec(Codec):
         """sha256 over the hashes of all weights files it uses, in the order of ``entries``."""
         return hashlib.sha256("".join(map(weights.sha256, self.entries)).encode()).hexdigest()
 
+    def weights_size(self) -> dict[str, int]:
+        """Parameters and file bytes of its entries and of all they build on, each counted once."""
+        return weights.size(self.entries)
+
     def training(self) -> tuple[dict[str, Any], ...]:
         """What the weights manifest says of every entry."""
         return tuple(map(weights.training, self.entries))

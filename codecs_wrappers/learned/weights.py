@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -114,6 +114,20 @@ def sha256(name: str) -> str:
     """The hash in the manifest (64 hex digits; of zoo files 8 or more), or the file's own if it gives none."""
     given = entry(name).get("sha256", "")
     return given or _hash(path(name), _stamp(path(name)))
+
+
+def size(names: Iterable[str]) -> dict[str, int]:
+    """How many parameters (numbers of floating point) and file bytes some entries have, with their bases, once each."""
+    needed: dict[str, None] = {}
+    todo = list(names)
+    while todo:
+        name = todo.pop()
+        if name not in needed:
+            needed[name] = None
+            todo += [base["name"]] if (base := entry(name).get("base")) else []
+    states = [load(name).state for name in needed]
+    parameters = sum(tensor.numel() for state in states for tensor in state.values() if tensor.is_floating_point())
+    return {"parameters": parameters, "bytes": sum(path(name).stat().st_size for name in needed)}
 
 
 def training(name: str) -> dict[str, Any]:

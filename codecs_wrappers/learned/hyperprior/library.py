@@ -1,8 +1,9 @@
 """CompressAI's image models, imported in a fraction of the time.
 
-``import compressai`` also imports torchvision and torch_geometric, and with them torch's compiler, for the datasets and
-transforms of its training programs: nearly ten seconds in every coding process. Here both are replaced by empty modules
-during the import, unless they are already loaded. No model, layer or entropy model uses them.
+``import compressai`` also imports torchvision, torch_geometric (and with them torch's compiler) and pandas, for the
+datasets and transforms of its training programs, and scipy.stats, for tables of its own coder: over ten seconds in
+every coding process. Here they are replaced by empty modules during the import, unless they are already loaded. No
+model or layer used here needs them; what asks for scipy.stats later gets the real one.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Iterator, MutableSequence
+from collections.abc import Collection, Iterator, MutableSequence
 from typing import Any
 
-ABSENT = ("torch_geometric", "torchvision")
+ABSENT = ("torch_geometric", "torchvision", "pandas", "scipy.stats")
 
 
 class _Nothing:
@@ -39,10 +40,15 @@ class _Absent(types.ModuleType):
 
 
 class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    def __init__(self, absent: Collection[str]):
+        self.absent = absent
+
+    def has(self, fullname: str) -> bool:
+        """Whether a module is one of the absent packages or lies in one."""
+        return any(fullname == name or fullname.startswith(f"{name}.") for name in self.absent)
+
     def find_spec(self, fullname: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        if fullname.partition(".")[0] not in ABSENT:
-            return None
-        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True) if self.has(fullname) else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
         return _Absent(spec.name)
@@ -52,21 +58,21 @@ class _Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 @contextlib.contextmanager
-def _without_point_clouds() -> Iterator[None]:
-    if "compressai" in sys.modules or not sys.modules.keys().isdisjoint(ABSENT):
-        yield
-        return
-    finder = _Finder()
+def _without_heavy_packages() -> Iterator[None]:
+    finder = _Finder([] if "compressai" in sys.modules else [name for name in ABSENT if name not in sys.modules])
     sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
         sys.meta_path.remove(finder)
-        for name in [name for name in sys.modules if name.partition(".")[0] in ABSENT]:
+        for name in filter(finder.has, list(sys.modules)):
+            parent, _, own = name.rpartition(".")
+            if vars(sys.modules.get(parent, types.ModuleType(""))).get(own) is sys.modules[name]:
+                delattr(sys.modules[parent], own)  # scipy imports its real one when it is asked for
             del sys.modules[name]
 
 
-with warnings.catch_warnings(), _without_point_clouds():
+with warnings.catch_warnings(), _without_heavy_packages():
     warnings.simplefilter("ignore")  # CompressAI decorates with torch.jit.script, which newer torch deprecates
     from compressai.layers import GDN
     from compressai.models import MeanScaleHyperprior

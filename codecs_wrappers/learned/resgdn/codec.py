@@ -80,6 +80,8 @@ class ResGdn(ResGdnBase):
     points = _points("points")
     parameters = (*ResGdnBase.parameters, Parameter("qp", int, (0, 51), "of the residual's BPG picture"))
 
+    copyleft = "x265 (GPL-2.0-or-later), in the wheel of PyAV: its residual layer is BPG"
+
     def available(self) -> tuple[bool, str]:
         missing = {"libx265", "hevc"} - av.codecs_available
         if missing:

@@ -74,6 +74,7 @@ class Stanh(LearnedCodec, VariableRate):
         """anchors: the rates of ``ladder`` with a network of their own, or how many of LADDER's six."""
         kept = ANCHORS[anchors] if isinstance(anchors, int) else anchors
         self.name, self.role, self.anchors = name, role, len(kept)
+        self.counterpart = "mean_scale" if prefix == "stanh" else ""
         self.description = f"learned quantizers, {len(kept)} of {len(ladder)} rates with a network of their own"
         wanted, manifest = quantizers_of(kept, prefix, ladder), set(weights.names())
         self.quantizers = tuple(entry for entry in wanted if entry in manifest)
