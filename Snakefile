@@ -151,7 +151,10 @@ rule figures:
         "figures.yaml",
         [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.timed],
         [RUN / "studies" / dataset / f"{study}.json" for study, dataset in PLAN.studied],
-        [RUN / "variable_rate" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.variable],
+        [
+            RUN / "variable_rate" / dataset / f"{codec}.parquet"
+            for codec, dataset in PLAN.variable
+        ],
     output:
         RUN / "figures" / "index.json",
     log:
