@@ -4,6 +4,9 @@ VENV   ?= .venv
 CORES  ?= all
 BIN     = $(VENV)/bin
 
+# Where it is set (in images of containers, for one), each of a hundred processes would compile every module again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Set-up. With torch and compressai, which the learned codecs need: 6 GB. LEARNED= leaves them out, and the learned codecs
 # are rows that say so. TORCH=cpu takes torch from its own index of builds without CUDA, 0.2 GB instead of 4.
 LEARNED ?= [learned]

@@ -15,6 +15,8 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -64,7 +66,14 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
     project.close()
 
 
-@pytest.mark.parametrize("page", RUN_PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def slow_or_not(page: Path) -> Any:
+    """The page as a parameter; marked slow where networks are trained or made on it."""
+    name = str(page.relative_to(ROOT))
+    slow = name in ("docs/learned.md", "docs/tutorial/your-network.md", "docs/tutorial/your-weights.md")
+    return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize("page", map(slow_or_not, RUN_PAGES))
 def test_the_commands_of_a_page_run_and_print_what_it_shows(page, project):
     for block in blocks(page):
         if not block.runs or (block.needs == LEARNED and not HAS_TORCH):

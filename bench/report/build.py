@@ -35,7 +35,8 @@ from bench.report.run import Run, read_run
 
 HERE = Path(__file__).parent
 EMBEDDED = "sample"  # the one dataset whose pictures may be committed
-STYLES = ("report.css", "result.css", "explore.css")
+BASE_STYLES = ("report.css", "tables.css", "controls.css")  # of every page, in this order
+STYLES = (*BASE_STYLES, "result.css", "claims.css", "explore.css", "viewer.css")
 SHARED_SCRIPTS = ("report.js", "result.js", "records.js")
 EXPLORER_SCRIPTS = (
     "bd.js",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from bench.errors import UsageError
 from bench.files import bare_name, remove_folder, to_json, write_if_changed
-from bench.report.build import HERE, build, identity, templates
+from bench.report.build import BASE_STYLES, HERE, build, identity, templates
 from bench.report.claims import MARKS, verdicts
 from bench.report.run import read_run
 
@@ -53,5 +53,6 @@ def _index(reports: Path) -> None:
     """``reports``/index.html: a line for each published report, from the report.json in its folder."""
     found = [json.loads(path.read_bytes()) for path in sorted(reports.glob("*/report.json"))]
     page = templates().get_template("published.html").render(reports=found, verdicts=tuple(MARKS))
-    write_if_changed(reports / "assets" / "report.css", (HERE / "assets" / "report.css").read_bytes())
+    for style in BASE_STYLES:
+        write_if_changed(reports / "assets" / style, (HERE / "assets" / style).read_bytes())
     write_if_changed(reports / "index.html", page)
