@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import json
 import re
 import sys
@@ -19,6 +20,7 @@ import pandas as pd
 import yaml
 
 from bench import records
+from bench.data.datasets import specification
 from bench.discovery import codecs
 from bench.rd.bd_table import compare
 from bench.rd.bjontegaard import bd_rate
@@ -111,7 +113,24 @@ def training() -> str:
     )
 
 
-FACTS: dict[str, Callable[[], str]] = {"kodak_bd": kodak_bd, "training": training}
+def sets() -> str:
+    """Size and cost of the image sets, from the CPU seconds of docs/cluster_cost.csv."""
+    sys.path.insert(0, str(ROOT / "docs"))
+    import cluster_cost
+
+    with open(cluster_cost.TABLE, newline="") as file:
+        per_megapixel = sum(float(row["cpu_s_per_mpixel"]) for row in csv.DictReader(file))
+    entries = specification()
+    lines = ["| Set | images | megapixels | core hours, every codec |", "|---|---|---|---|"]
+    for name, pixels in cluster_cost.sizes().items():
+        megapixels = sum(pixels) / 1e6
+        hours = megapixels * per_megapixel / 3600
+        title = entries[name]["title"]
+        lines.append(f"| `{name}`: {title} | {len(pixels)} | {megapixels:.1f} | {hours:.1f} |")
+    return "\n".join([*lines, ""])
+
+
+FACTS: dict[str, Callable[[], str]] = {"kodak_bd": kodak_bd, "training": training, "sets": sets}
 
 
 def filled(text: str) -> str:

@@ -73,7 +73,7 @@ def slow_or_not(page: Path) -> Any:
     return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
 
 
-@pytest.mark.parametrize("page", map(slow_or_not, RUN_PAGES))
+@pytest.mark.parametrize("page", [slow_or_not(page) for page in RUN_PAGES])
 def test_the_commands_of_a_page_run_and_print_what_it_shows(page, project):
     for block in blocks(page):
         if not block.runs or (block.needs == LEARNED and not HAS_TORCH):
