@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bench import __version__
-from bench.commands import author, claims, equal_rates, gate, rate, results, single, stages, studies
+from bench.commands import author, claims, equal_rates, gate, history, rate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.files import NOT_WRITABLE, check_output, printable
 from bench.progress import say
@@ -59,6 +59,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     equal_rates.add(commands)
     results.add(commands)
     gate.add(commands)
+    history.add(commands)
     studies.add(commands)
     claims.add(commands)
     if families:

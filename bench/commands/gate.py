@@ -8,12 +8,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.commands import Commands, add_command, argument, show
+from bench.commands import Commands, add_command, argument, count, show
 from bench.errors import RdbenchError, UsageError
 from bench.progress import say
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from bench.gate.worst import Worst
 
 BASELINES = Path("results", "baselines")
 
@@ -26,7 +28,8 @@ def _gate(args: argparse.Namespace) -> None:
     frame = _records(args.folder)
     stored = baseline.read(path)
     found = judge.judge(frame, stored, limits, args.codecs, args.folder)
-    lost = worst.worst_images(found, frame, stored)
+    lost = worst.worst_images(found, frame, stored, args.worst or worst.COUNT)
+    crops = _crops(lost, frame, args) if args.worst else {}
     text = render.as_text(found) + ("" if args.rows else worst.as_text(lost))
     if args.rows:
         for verdict in found:
@@ -42,7 +45,7 @@ def _gate(args: argparse.Namespace) -> None:
     if args.junit:
         write_atomically(args.junit, render.as_junit(found, args.folder, path))
     if args.summary:
-        text = render.as_markdown(found, args.folder, path, lost)
+        text = render.as_markdown(found, args.folder, path, lost, crops)
         with open(args.summary, "a", encoding="utf-8") as file:  # append, as other steps write to it too
             file.write(text)
     failed = [verdict.codec for verdict in found if verdict.verdict == "failed"]
@@ -51,6 +54,17 @@ def _gate(args: argparse.Namespace) -> None:
     if failed:
         raise RdbenchError(f"gate: {len(failed)} of {len(found)} failed: {', '.join(failed)}")
     say(f"gate: {render.headline(found)}")
+
+
+def _crops(lost: Worst, frame: pd.DataFrame, args: argparse.Namespace) -> dict[tuple[str, str, str], str]:
+    """The crops' addresses: relative to the summary, if there is one in a file of its own."""
+    from bench.gate.crops import write_crops
+
+    made = write_crops(lost, frame, args.folder)
+    for path in made.values():
+        say(f"gate: {path}")
+    root = args.summary.resolve().parent if args.summary else Path.cwd()
+    return {key: Path(os.path.relpath(path.resolve(), root)).as_posix() for key, path in made.items()}
 
 
 def _baseline(args: argparse.Namespace) -> None:
@@ -107,6 +121,9 @@ def add(commands: Commands) -> None:
             default=[],
             metavar="LIMIT",
             help="limits other than bd:0.5%% bpp:1%% psnr:0.05dB bits:on new:off; LAYER:off turns one off",
+        ),
+        argument(
+            "--worst", type=count, metavar="N", help="crops of the N images that lost most, as pictures in DIR/worst"
         ),
         argument("--rows", action="store_true", help="print each bitstream that differs, its bytes and PSNR"),
         argument("--junit", type=Path, metavar="FILE", help="write JUnit XML"),

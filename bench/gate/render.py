@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -56,14 +56,23 @@ def advice(verdicts: Sequence[Verdict], folder: Path, baseline: Path) -> list[tu
     return commands
 
 
-def as_markdown(verdicts: Sequence[Verdict], folder: Path, baseline: Path, worst: Worst) -> str:
-    """For a pull request: the headline, tables of what is not the same and of the worst images, commands to go on."""
+def as_markdown(
+    verdicts: Sequence[Verdict],
+    folder: Path,
+    baseline: Path,
+    worst: Worst,
+    crops: Mapping[tuple[str, str, str], str] | None = None,
+) -> str:
+    """For a pull request: the headline, tables of what is not the same and of the worst images, commands to go on.
+
+    crops: addresses of pictures of the worst images, see bench.gate.worst.as_markdown.
+    """
     lines = [f"### rdbench gate: {headline(verdicts)}", ""]
     unlike = [verdict for verdict in _sorted(verdicts) if verdict.verdict != "same"]
     if unlike:
         lines += ["| verdict | codec | dataset | what was found |", "|---|---|---|---|"]
         lines += [f"| {_bold(v.verdict)} | {v.codec} | {v.dataset} | {cell(v.detail)} |" for v in unlike]
-        lines += ["", *worst_as_markdown(worst)]
+        lines += ["", *worst_as_markdown(worst, crops)]
     if same := _codecs(verdict for verdict in verdicts if verdict.verdict == "same"):
         lines += [f"The same bitstreams and reconstructions: {same.replace(' ', ', ')}.", ""]
     if commands := advice(verdicts, folder, baseline):

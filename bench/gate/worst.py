@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pandas as pd
 
 from bench.gate import judge
@@ -64,8 +66,8 @@ def _lines(table: pd.DataFrame) -> str:
     return "".join(lines)
 
 
-def as_markdown(worst: Worst) -> list[str]:
-    """The lines of a table for each codec."""
+def as_markdown(worst: Worst, crops: Mapping[tuple[str, str, str], str] | None = None) -> list[str]:
+    """The lines of a table for each codec; crops: the address of a picture, by dataset, codec and image."""
     lines = []
     for (dataset, codec), table in worst.items():
         lines += [f"The images of {dataset} that lost most with {codec}:", ""]
@@ -74,6 +76,14 @@ def as_markdown(worst: Worst) -> list[str]:
             cells = f"{_bd(row.bd_rate_percent)} | {row.bytes_percent:+.2f} % | {row.psnr_db:+.3f} dB"
             lines.append(f"| {cell(row.image)} | {cells} | {row.point} |")
         lines.append("")
+        for row in table.itertuples():
+            if address := (crops or {}).get((dataset, codec, row.image)):
+                lines += [
+                    f"{cell(row.image)} at {row.point}, original left, now right:",
+                    "",
+                    f"![{cell(row.image)}]({address})",
+                    "",
+                ]
     return lines
 
 

@@ -53,7 +53,7 @@ def fewer_points(run: Run) -> str:
     fewer = [int(count) for codec, count in measured.items() if count < declared.get(codec, 0)]
     if not fewer:
         return ""
-    return f"At most {max(fewer)} operating points of each codec were measured: `points` in the configuration."
+    return f"At most {max(fewer)} operating points of each codec were measured; the configuration sets how many."
 
 
 def level(run: Run) -> list[str]:

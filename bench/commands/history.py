@@ -1,0 +1,68 @@
+"""Commands of the gate's memory."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from bench.commands import Commands, add_command, argument, show
+from bench.errors import UsageError
+
+HISTORY = Path("results", "history.jsonl")
+
+
+def _history(args: argparse.Namespace) -> None:
+    from bench.gate import history
+
+    if args.action == "add":
+        _add(args)
+        return
+    entries = history.read(args.history)
+    if not entries:
+        raise UsageError(f"{args.history} has no entries yet; after a run: rdbench history add --folder results/gate")
+    if args.action == "page":
+        from bench.report.history import build_history
+
+        page = build_history(entries, args.out or args.history.with_suffix(".html"))
+        show(args, [{"page": page.resolve()}], str(page.resolve()))
+        return
+    found = history.regressions(entries)
+    rows = [mark | {"series": " ".join(mark["series"])} for mark in found]
+    lines = [f"{r['commit']:14} {r['series']:40} {r['what']:20} {r['before']:.4g} -> {r['now']:.4g}\n" for r in rows]
+    show(args, rows, "".join(lines) or "no regressions\n", entries=len(entries), history=args.history)
+
+
+def _add(args: argparse.Namespace) -> None:
+    from bench import records
+    from bench.gate import history
+
+    if not args.folder and not args.benchmarks:
+        raise UsageError("history add: expected a run's --folder, a --benchmarks file, or both")
+    about = {"commit": args.commit, "date": None} if args.commit else history.commit_of()
+    entries = history.of_benchmarks(args.benchmarks, about) if args.benchmarks else []
+    if args.folder:
+        path = args.folder / "records.parquet"
+        if not path.is_file():
+            raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
+        entries += history.of_run(args.folder, records.read(path), args.anchor, about)
+    count = history.add(args.history, entries)
+    text = f"{args.history}: {len(entries)} entries of {about['commit']}, {count} in all\n"
+    show(args, entries, text, history=args.history)
+
+
+def add(commands: Commands) -> None:
+    """Adds the commands of this module."""
+    add_command(
+        commands,
+        "history",
+        _history,
+        "Keep what each commit gave (add), list what got worse (show), draw it (page). docs/gate.md.",
+        argument("action", choices=["add", "show", "page"]),
+        argument("--history", type=Path, default=HISTORY, metavar="FILE", help="the entries (%(default)s)"),
+        argument("--folder", type=Path, help="add: a run's folder, results/<config>"),
+        argument("--benchmarks", type=Path, metavar="FILE", help="add: what pytest --benchmark-json wrote"),
+        argument("--anchor", default="jpeg", metavar="CODEC", help="add: of the BD-rates (%(default)s)"),
+        argument("--commit", metavar="NAME", help="add: in place of git's"),
+        argument("--out", type=Path, metavar="FILE", help="page: (default: FILE.html beside the entries)"),
+        example="rdbench history add --folder results/gate",
+    )
