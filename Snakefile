@@ -149,6 +149,7 @@ rule figures:
         RUN / "bd.csv",
         RUN / "matched.parquet",
         "figures.yaml",
+        imported_files(),
         [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.timed],
         [RUN / "studies" / dataset / f"{study}.json" for study, dataset in PLAN.studied],
         [

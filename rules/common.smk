@@ -5,6 +5,8 @@ import sys
 
 from snakemake.settings.types import DeploymentMethod
 
+from bench.rd.published import imported_files
+
 if DeploymentMethod.APPTAINER not in workflow.deployment_settings.deployment_method:
     programs = (
         shlex.quote(f"{sys.prefix}/bin").replace("{", "{{").replace("}", "}}")
