@@ -3,8 +3,8 @@
 Our curve is computed again under each cause. The residual is the root mean square of the difference in quality at equal
 rates over the common range. A cause explains the gap if it takes away at least EXPLAINED of what the gap has above the
 noise floor: FLOOR_DB, which numbers rounded to two decimals need, or the error of interpolating our curve where theirs
-has other points. Of causes that leave equally little, the simpler one is named: one without a fitted number before one
-with, one cause before two.
+has other points under that cause. Of causes that leave equally little, the simpler one is named: one without a fitted
+number before one with, one cause before two.
 """
 
 from __future__ import annotations
@@ -30,13 +30,15 @@ NONE, EXPLAINS, UNEXPLAINED = "no gap", "explained", "unexplained"
 class Tried:
     """A cause, or two together, and the gap that is left. rank: of simplicity, 0 = one cause without a fitted number.
 
-    share: of the gap above the floor that it takes away, at most 1; below 0 it makes the gap larger.
+    floor_db: the noise floor under it. share: of the gap above that floor, what it takes away, at most 1; below 0 it
+    makes the gap larger.
     """
 
     key: str
     words: str
     rank: int
     left: Gap
+    floor_db: float
     share: float
     curve: Curve
 
@@ -66,7 +68,6 @@ def explain(theirs: Curve, as_measured: Cells, causes: Sequence[Cause], floor_db
             f"explaining: their rates ({theirs[0].min():.3g} to {theirs[0].max():.3g} bpp) and ours "
             f"({ours[0].min():.3g} to {ours[0].max():.3g}) have less than half of the shorter range in common"
         )
-    floor_db = max(floor_db, interpolation_error_db(theirs, ours))
     found = []
     for cause in [Cause("", "", base), *causes]:
         cells = cause.cells.finite()
@@ -74,20 +75,20 @@ def explain(theirs: Curve, as_measured: Cells, causes: Sequence[Cause], floor_db
             continue
         for way in ways:
             found += _tried(theirs, cause, cells, way, before, floor_db)
-    return _judged(before, floor_db, found)
+    return _judged(before, max(floor_db, interpolation_error_db(theirs, ours)), floor_db, found)
 
 
 def interpolation_error_db(theirs: Curve, ours: Curve) -> float:
     """What interpolating our curve at rates that are not its own may be wrong by; 0 if their points are ours.
 
-    A quarter of the difference that leaving out every second of our points makes: the error falls at least with the
-    square of the distance of points.
+    An eighth of the difference that leaving out every second of our points makes: the error of PCHIP falls with the
+    third power of the distance of points where the curve is smooth.
     """
     distance = np.abs(np.log(theirs[0][:, None] / ours[0][None, :])).min(axis=1)
     if (distance <= SAME_RATE).all() or len(ours[0]) < 5:
         return 0.0
     found = gap((ours[0][::2], ours[1][::2]), ours)
-    return found.rms_db / 4 if found else 0.0
+    return found.rms_db / 8 if found else 0.0
 
 
 def _tried(theirs: Curve, cause: Cause, cells: Cells, way: Averaging, before: Gap, floor_db: float) -> list[Tried]:
@@ -113,19 +114,23 @@ def _one(theirs: Curve, key: str, words: str, rank: int, curve: Curve, before: G
     left = gap(theirs, curve)
     if left is None:
         return None
-    above = before.rms_db - floor_db
+    own_floor = max(floor_db, interpolation_error_db(theirs, curve))
+    above = before.rms_db - own_floor
     share = min((before.rms_db - left.rms_db) / above, 1.0) if above > 0 else 0.0
-    return Tried(key, words, rank, left, share, curve)
+    return Tried(key, words, rank, left, own_floor, share, curve)
 
 
-def _judged(before: Gap, floor_db: float, found: Sequence[Tried]) -> Explanation:
+def _judged(before: Gap, noise_db: float, floor_db: float, found: Sequence[Tried]) -> Explanation:
     tried = sorted(found, key=lambda it: it.left.rms_db)
-    if before.rms_db <= floor_db:
-        said = f"no gap: the curves agree within the noise floor ({before.rms_db:.4f} dB of {floor_db:.4f} dB)"
-        return Explanation(NONE, said, before, floor_db, tuple(tried))
+    if before.rms_db <= noise_db:
+        said = f"no gap: the curves agree within the noise floor ({before.rms_db:.4f} dB of {noise_db:.4f} dB)"
+        return Explanation(NONE, said, before, noise_db, tuple(tried))
     if not tried:
-        return Explanation(UNEXPLAINED, "no known cause could be tried", before, floor_db, ())
-    close = [it for it in tried if it.left.rms_db <= max(tried[0].left.rms_db + floor_db / 2, floor_db)]
+        return Explanation(UNEXPLAINED, "no known cause could be tried", before, noise_db, ())
+    least = tried[0]
+    apart = least.floor_db if least.floor_db > floor_db else floor_db / 2  # only interpolation blurs that much
+    close = [it for it in tried if it.left.rms_db <= max(least.left.rms_db + apart, floor_db)]
+    close = [it for it in close if it.share >= EXPLAINED] or close
     best = min(close, key=lambda it: (it.rank, it.left.rms_db))
     tried = [best, *(it for it in tried if it is not best)]
     part = f"{100 * best.share:.0f} % of the gap above the noise floor"
@@ -133,11 +138,11 @@ def _judged(before: Gap, floor_db: float, found: Sequence[Tried]) -> Explanation
     if best.share < EXPLAINED:
         taken = f"{100 * max(best.share, 0):.0f} %"
         said = f"no known cause explains it: the best, {best.words}, takes away {taken} ({numbers})"
-        return Explanation(UNEXPLAINED, said, before, floor_db, tuple(tried))
+        return Explanation(UNEXPLAINED, said, before, noise_db, tuple(tried))
     said = f"{best.words}: explains {part} ({numbers})"
-    if equal := [it.words for it in close if it is not best and it.rank <= best.rank and it.share >= EXPLAINED]:
+    if equal := [it.words for it in close if it is not best and it.rank <= best.rank]:
         said += f"; these numbers cannot tell it from: {', or '.join(equal)}"
-    return Explanation(EXPLAINS, said, before, floor_db, tuple(tried))
+    return Explanation(EXPLAINS, said, before, noise_db, tuple(tried))
 
 
 def as_rows(found: Explanation) -> list[dict[str, Any]]:
