@@ -92,6 +92,7 @@ def test_a_bundle_has_the_records_bitstreams_hashes_and_environment_and_always_t
         main(["export", "bundle", "--folder", str(run), "--codecs", "jpeg", "--out", str(tmp_path / "jpeg.zip")]) == 0
     )
     fewer = members(tmp_path / "jpeg.zip")
+    assert open_bundle(tmp_path / "jpeg.zip", tmp_path / "jpeg").notes == ()
     assert not any(name.startswith("images/") for name in fewer) and len(fewer) < len(content)
 
 

@@ -21,8 +21,7 @@ from skimage import data
 import codecs_wrappers
 from bench import records
 from bench.cli import main
-from bench.exchange.explain import interpolation_error_db
-from bench.exchange.gap import Cells, averagings, fitted_bytes, gap
+from bench.exchange.gap import Cells, averagings, fitted_bytes, gap, interpolation_error_db
 
 WRAPPER = """
 import zlib
@@ -265,6 +264,9 @@ def test_the_gap_of_a_shift_is_the_shift_and_interpolation_has_an_error_only_bet
     found = gap((bpp, quality + 0.25), (bpp, quality))
     assert found.rms_db == pytest.approx(0.25) and found.mean_db == pytest.approx(0.25) and found.bd_rate_percent < 0
     assert gap((100 * bpp, quality), (bpp, quality)) is None
+    fewer = gap((bpp[::2], quality[::2] + 0.25), (bpp, quality))
+    assert fewer.rms_db == pytest.approx(0.25)  # whichever has more points, those that both have count
+    assert gap((bpp, quality), (bpp[::2], quality[::2])).rms_db == pytest.approx(0, abs=1e-12)
     assert interpolation_error_db((bpp, quality), (bpp, quality)) == 0
     between = np.sqrt(bpp[1:] * bpp[:-1])
     assert 0 < interpolation_error_db((between, quality[1:]), (bpp, quality)) < 0.1

@@ -12,6 +12,7 @@ The same run gives the same bytes.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
@@ -65,10 +66,12 @@ def write_bundle(folder: Path, path: Path, frame: pd.DataFrame, images: bool = F
     measured = records.measured(frame)
     if measured.empty:
         raise UsageError(f"bundling {folder}: none of the rows chosen has a measurement")
+    table = records.to_parquet(frame)
+    reread = pq.read_table(io.BytesIO(table)).to_pandas()  # the rows left out may have made floats of whole numbers
     members: dict[str, bytes | Path] = {
         "environment.json": environment.read_bytes(),
-        "records.csv": records.to_csv(frame).encode(),
-        TABLE: records.to_parquet(frame),
+        "records.csv": records.to_csv(reread).encode(),
+        TABLE: table,
         **_bitstreams(folder, measured),
         **(_images(folder, measured) if images else {}),
     }

@@ -1,10 +1,10 @@
 """Which known cause makes somebody's curve differ from ours, and how much of the gap is left once it is applied.
 
 Our curve is computed again under each cause. The residual is the root mean square of the difference in quality at equal
-rates over the common range. A cause explains the gap if it takes away at least EXPLAINED of what the gap has above the
-noise floor: FLOOR_DB, which numbers rounded to two decimals need, or the error of interpolating our curve where theirs
-has other points under that cause. Of causes that leave equally little, the simpler one is named: one without a fitted
-number before one with, one cause before two.
+rates. A cause explains the gap if it takes away at least EXPLAINED of what the gap has above the noise floor: FLOOR_DB,
+which numbers rounded to two decimals need, or the error of interpolation where the two have no points in common under
+that cause. Of causes that leave equally little, the simpler one is named: one without a fitted number before one with,
+one cause before two.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from bench.errors import UsageError
 from bench.exchange.causes import Cause
-from bench.exchange.gap import Averaging, Cells, Curve, Gap, averagings, fitted_bytes, gap
+from bench.exchange.gap import Averaging, Cells, Curve, Gap, averagings, fitted_bytes, gap, interpolation_error_db
 
 FLOOR_DB = 0.01
 EXPLAINED = 0.75  # of the gap above the floor
-SAME_RATE = 0.005  # relative: points this close count as the same
 SHOWN = 12  # causes in the terminal
 NONE, EXPLAINS, UNEXPLAINED = "no gap", "explained", "unexplained"
 
@@ -76,19 +73,6 @@ def explain(theirs: Curve, as_measured: Cells, causes: Sequence[Cause], floor_db
         for way in ways:
             found += _tried(theirs, cause, cells, way, before, floor_db)
     return _judged(before, max(floor_db, interpolation_error_db(theirs, ours)), floor_db, found)
-
-
-def interpolation_error_db(theirs: Curve, ours: Curve) -> float:
-    """What interpolating our curve at rates that are not its own may be wrong by; 0 if their points are ours.
-
-    An eighth of the difference that leaving out every second of our points makes: the error of PCHIP falls with the
-    third power of the distance of points where the curve is smooth.
-    """
-    distance = np.abs(np.log(theirs[0][:, None] / ours[0][None, :])).min(axis=1)
-    if (distance <= SAME_RATE).all() or len(ours[0]) < 5:
-        return 0.0
-    found = gap((ours[0][::2], ours[1][::2]), ours)
-    return found.rms_db / 8 if found else 0.0
 
 
 def _tried(theirs: Curve, cause: Cause, cells: Cells, way: Averaging, before: Gap, floor_db: float) -> list[Tried]:

@@ -7,15 +7,21 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from bench.rd.bjontegaard import bd_rate, quality_gains
+from bench.rd.bjontegaard import bd_rate
+from bench.rd.interpolate import pchip_values
 
 Curve = tuple[np.ndarray, np.ndarray]  # bpp and quality in dB at each point
 
 
+SAME_RATE = 0.005  # relative: points this close count as the same
+AT_THE_END = 1e-4  # in ln(bpp): a point this far beyond the other curve is taken for its end
+LEAST_OVERLAP = 0.5  # of the shorter range of rates, as for BD-rates
+
+
 @dataclass(frozen=True)
 class Gap:
-    """rms_db: root mean square of their quality minus ours, at equal rates evenly spaced in ln(bpp) over the range in
-    common; mean_db: its mean. bd_rate_percent: of their curve against ours, None where less than half overlaps.
+    """rms_db: root mean square of their quality minus ours at equal rate; mean_db: its mean; both over the points of
+    the curve that has fewer. bd_rate_percent: of their curve against ours, None where less than half overlaps.
     """
 
     rms_db: float
@@ -24,11 +30,52 @@ class Gap:
 
 
 def gap(theirs: Curve, ours: Curve) -> Gap | None:
-    """The gap between two curves; None where they share less than half of the shorter one's range of rates."""
-    gains = quality_gains(ours[0][None], ours[1][None], theirs[0][None], theirs[1][None])[0]
-    if not np.isfinite(gains).all():
+    """The gap between two curves; None where they share less than half of the shorter one's range of rates.
+
+    It is taken at the points of the curve with fewer points, where the other one is interpolated (PCHIP over ln(bpp)):
+    at points that both have nothing is.
+    """
+    difference = differences(theirs, ours)
+    if difference is None:
         return None
-    return Gap(float(np.sqrt((gains**2).mean())), float(gains.mean()), bd_rate(*ours, *theirs).value)
+    return Gap(float(np.sqrt((difference**2).mean())), float(difference.mean()), bd_rate(*ours, *theirs).value)
+
+
+def differences(theirs: Curve, ours: Curve) -> np.ndarray | None:
+    """Their quality minus ours at each common rate, in dB; None as :func:`gap`."""
+    (few, few_db), (many, many_db), sign = _few_and_many(theirs, ours)
+    if len(few) < 2:
+        return None
+    common = min(few[-1], many[-1]) - max(few[0], many[0])
+    inside = (few >= many[0] - AT_THE_END) & (few <= many[-1] + AT_THE_END)
+    if common < LEAST_OVERLAP * min(few[-1] - few[0], many[-1] - many[0]) or inside.sum() < max(2, len(few) / 2):
+        return None
+    at = np.clip(few[inside], many[0], many[-1])
+    return sign * (few_db[inside] - pchip_values(many, many_db, at))
+
+
+def interpolation_error_db(theirs: Curve, ours: Curve) -> float:
+    """What interpolating the curve with more points may be wrong by in :func:`gap`; 0 at points that both have.
+
+    A quarter of the difference that leaving out every second of its points makes: the error falls at least with the
+    square of the distance of points where the curve is smooth.
+    """
+    (few, _), (many, many_db), _ = _few_and_many(theirs, ours)
+    if (np.abs(few[:, None] - many[None, :]).min(axis=1) <= SAME_RATE).all() or len(many) < 5:
+        return 0.0
+    left_out = many[1::2][many[1::2] <= many[::2][-1]]
+    there = many_db[1::2][: len(left_out)]
+    error = there - pchip_values(many[::2], many_db[::2], left_out)
+    return float(np.sqrt((error**2).mean())) / 4
+
+
+def _few_and_many(theirs: Curve, ours: Curve) -> tuple[Curve, Curve, int]:
+    """The curve with fewer points and the other, as ln(bpp) and quality; 1 if the first is theirs, else -1."""
+    both = []
+    for bpp, quality in (theirs, ours):
+        log_rate, first = np.unique(np.log(bpp), return_index=True)
+        both.append((log_rate, quality[first]))
+    return (both[0], both[1], 1) if len(both[0][0]) <= len(both[1][0]) else (both[1], both[0], -1)
 
 
 @dataclass(frozen=True)
@@ -117,8 +164,8 @@ def fitted_bytes(theirs: Curve, ours: Curve, bpp_per_byte: float) -> int:
     least, most = -0.9 * ours[0].min() / bpp_per_byte, 65_536.0
 
     def residual(count: float) -> float:
-        found = gap(theirs, (ours[0] + count * bpp_per_byte, ours[1]))
-        return found.rms_db if found else np.inf
+        found = differences(theirs, (ours[0] + count * bpp_per_byte, ours[1]))
+        return np.inf if found is None else float((found**2).mean())
 
     steps = np.geomspace(1, most, 33)
     tried = np.concatenate([-np.geomspace(1, -least, 33)[::-1] if least < -1 else [], [0.0], steps])
