@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +67,9 @@ def test_there_is_no_formula_whatever_an_image_is_called_and_the_bytes_are_the_s
     for name in ("x.xlsx", "y.xlsx"):
         write_spreadsheet(frame, ["set"], "anchor", "test", tmp_path / name)
     assert (tmp_path / "x.xlsx").read_bytes() == (tmp_path / "y.xlsx").read_bytes()
+    with zipfile.ZipFile(tmp_path / "x.xlsx") as parts:
+        assert set(re.findall(rb"\d{4}-\d\d-\d\dT", parts.read("docProps/core.xml"))) == {b"1980-01-01T"}
+        assert {info.date_time[0] for info in parts.infolist()} == {1980}
     book = openpyxl.load_workbook(tmp_path / "x.xlsx")
     every = [cell for sheet in book for row in sheet.iter_rows() for cell in row if cell.value is not None]
     assert {cell.data_type for cell in every} == {"s", "n"}

@@ -32,7 +32,7 @@ def _import(args: argparse.Namespace) -> None:
         say(f"import: {note}")
     if facts["dataset"] not in specification():
         say(f"import: no set of datasets.yaml is called {facts['dataset']}; only runs with such a set show the curve")
-    rows, text = [], f"{user_folder() / name}.csv, claimed, {facts['averaging']}, on {facts['dataset']}:\n"
+    rows, text = [], f"{user_folder() / name}.csv, claimed, averaging {facts['averaging']}, on {facts['dataset']}:\n"
     for (codec, metric), part in drawn(frame).groupby(["codec", "metric"]):
         row = {"curve": f"{name}/{codec}", "dataset": facts["dataset"], "metric": metric, "points": len(part)}
         rows.append(row | {"bpp_low": part.bpp.min(), "bpp_high": part.bpp.max(), "kind": "claimed"})

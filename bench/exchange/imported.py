@@ -88,7 +88,7 @@ def import_files(
             if own in codecs:
                 raise UsageError(f"importing {path.name}: an earlier file has a curve called {own}; say --codec")
             about = {"file": path.name, "sha256": sha256_file(path), "format": curves.format}
-            codecs[own] = {"file": about | ({"layout": curves.layout} if curves.layout else {})}
+            codecs[own] = {"from": about | ({"layout": curves.layout} if curves.layout else {})}
         parts.append(points.assign(dataset=facts["dataset"]))
     frame = pd.concat(parts, ignore_index=True)[[*POINT, "point"]]
     frame = frame.sort_values(["dataset", "metric", "codec", "bpp", "point"], ignore_index=True)

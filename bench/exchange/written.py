@@ -33,7 +33,7 @@ def of_published(name: str, dataset: str = "") -> dict[str, Any]:
     curve that is not there, or whose metrics have different rates.
     """
     rows, about = stored(name, dataset)
-    own = about.get("codecs", {}).get(name.partition("/")[2], {}).get("file", {}).get("layout", {})
+    own = about.get("codecs", {}).get(name.partition("/")[2], {}).get("from", {}).get("layout", {})
     by_metric = dict(list(rows.groupby("metric", sort=False)))
     first = next(iter(by_metric.values()))
     if any(list(part.bpp) != list(first.bpp) for part in by_metric.values()):
