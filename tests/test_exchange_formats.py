@@ -208,6 +208,8 @@ def test_names_are_not_taken_twice_and_lead_nowhere_else(capsys):
     assert main([*import_it, "--replace"]) == 0
     assert main([*import_it, "--name", "more", "--codec", "=cmd/../x"]) == 0
     assert published.imported_curves() == ["mine/mbt-like", "more/cmd-..-x"]
+    names = [Path(path).name for path in published.imported_files()]  # what the figures' rule has among its inputs
+    assert names == ["mine.csv", "more.csv", "sources.yaml"]
     assert main([*import_it, "--name", "script", "--url", "javascript:alert(1)"]) == 2
     assert sorted(it.name for it in Path().iterdir() if it.name != "cache") == ["mine.json", "published"]
 
