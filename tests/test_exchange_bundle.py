@@ -245,6 +245,7 @@ HOSTILE: dict[str, tuple[Callable[[bytes], bytes], str]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Duplicate name")
 @pytest.mark.parametrize("case", HOSTILE)
 def test_a_hostile_bundle_is_one_sentence_and_nothing_outside(case, bundle, tmp_path, monkeypatch, capsys):
     make, says = HOSTILE[case]
