@@ -25,10 +25,6 @@ validate(config, "config/schema/config.schema.yaml")
 PLAN = plan(config, workflow.is_main_process, tuple(workflow.config_settings.config))
 RUN = PLAN.folder
 
-# A cluster's executor counts jobs, not cores: there a job that must run alone asks for one core, and profiles/slurm
-# gives it a whole node.
-ALL_CORES = 1 if workflow.remote_exec else workflow.resource_settings.cores or 1
-
 
 scattergather:
     part=config["scatter"],
@@ -149,6 +145,7 @@ rule figures:
         RUN / "bd.csv",
         RUN / "matched.parquet",
         "figures.yaml",
+        imported_files(),
         [RUN / "timing" / dataset / f"{codec}.parquet" for codec, dataset in PLAN.timed],
         [RUN / "studies" / dataset / f"{study}.json" for study, dataset in PLAN.studied],
         [

@@ -21,7 +21,7 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bench import __version__
-from bench.commands import author, claims, equal_rates, gate, history, rate, results, single, stages, studies
+from bench.commands import author, claims, equal_rates, exchange, gate, history, rate, results, single, stages, studies
 from bench.errors import RdbenchError, UsageError
 from bench.files import NOT_WRITABLE, check_output, printable
 from bench.progress import say
@@ -58,6 +58,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     stages.add(commands)
     equal_rates.add(commands)
     results.add(commands)
+    exchange.add(commands)
     gate.add(commands)
     history.add(commands)
     studies.add(commands)

@@ -108,11 +108,16 @@ def _storable(value: Any) -> Any:
 
 
 def write(frame: pd.DataFrame, path: str | Path, schema: pa.Schema | None = None) -> None:
-    """``frame`` as Parquet, atomically. Same rows, same bytes. schema: that of the records if absent."""
+    """``frame`` as a Parquet file, atomically. schema: that of the records if absent."""
+    write_atomically(path, to_parquet(frame, schema))
+
+
+def to_parquet(frame: pd.DataFrame, schema: pa.Schema | None = None) -> bytes:
+    """``frame`` as Parquet. Same rows, same bytes. schema: that of the records if absent."""
     buffer = io.BytesIO()
     table = pa.Table.from_pandas(frame, schema=schema or schema_of(frame.columns), preserve_index=False)
     pq.write_table(table.replace_schema_metadata(), buffer)
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def write_csv(frame: pd.DataFrame, path: str | Path) -> None:

@@ -49,6 +49,7 @@ rule figure:
     """One figure on each of its datasets; where it cannot be drawn, a picture gives the reason."""
     input:
         "figures.yaml",
+        imported_files(),
         lambda wildcards: [
             RUN / "studies" / dataset / f"{study}.json"
             for study, dataset in PLAN.needs(wildcards.figure).studies

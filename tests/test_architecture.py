@@ -20,6 +20,7 @@ ORDER += [
     "metrics",
     "run",
     "rd",
+    "exchange",
     "studies",
     "claims",
     "gate",

@@ -112,6 +112,14 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     assert [(row["codec"], row["rows"]) for row in counted] == [("flat", 8), ("rows", 8)]
     compared = rows("compare", "rows", "flat", "--dataset", "set", "--folder", run)
     assert {row["codec"] for row in compared} == {"flat"} and "bd_rate_percent" in compared[0]
+    of_rows = ["--folder", run, "--dataset", "set", "--codecs", "rows"]
+    assert rows("export", "compressai", *of_rows, "--out", "theirs.json")[0]["points"] == 4
+    whose = ["--source", "me", "--url", "https://example.org", "--dataset", "set", "--averaging", "mean-of-psnrs"]
+    assert {row["curve"] for row in rows("import", "theirs.json", *whose)} == {"theirs/rows"}
+    assert rows("explain", "theirs.json", "--codec", "rows", "--folder", run, "--dataset", "set")
+    assert seen["explain"]["about"]["verdict"] == "no gap"
+    rows("export", "bundle", *of_rows, "--out", "rows.zip")
+    assert {row["status"] for row in rows("verify", "rows.zip")} == {"witnessed"}
     assert {row["reason"] for row in rows("validate", "--folder", run, "--out", "validation.csv")} != {None}
     assert rows("time", "rows", "--manifest", manifest, "--out", "t.parquet", "--points", 1, "--repeats", 1)[0][
         "device"

@@ -111,7 +111,7 @@ def check(words: list[str], mention: bool = False) -> None:
     elif words[0] == "pytest":
         assert all((ROOT / word).exists() for word in words[1:] if word.startswith("tests/"))
     else:
-        written = words[0].endswith((".py", ".sh", ".yaml"))  # by a here-document
+        written = words[0].endswith((".py", ".sh", ".yaml", ".csv"))  # by a here-document
         assert written or words[0] in PROGRAMS, f"{words[0]} is none of {sorted(PROGRAMS)}"
         for target in words[1:] if words[0] == "make" else ():
             assert "=" in target or re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.M), target

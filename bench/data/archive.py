@@ -43,7 +43,7 @@ class ArchiveError(RdbenchError):
 
 
 @dataclass(frozen=True)
-class _Member:
+class Member:
     """One file of an archive. size: as the archive declares it, in bytes; open: a stream of its content."""
 
     name: str
@@ -95,7 +95,7 @@ def extract_images(archive: Path, into: Path, *, folder: str = "", limit: int | 
     written: dict[str, Path] = {}
     declared = used = 0
     try:
-        for number, member in enumerate(_members(archive)):
+        for number, member in enumerate(members(archive)):
             declared += member.size
             if declared > limit or number >= MEMBERS:
                 raise ArchiveError(_bomb(archive, limit))
@@ -115,7 +115,7 @@ def extract_images(archive: Path, into: Path, *, folder: str = "", limit: int | 
     return [written[name] for name in sorted(written)]
 
 
-def _members(archive: Path) -> Iterator[_Member]:
+def members(archive: Path) -> Iterator[Member]:
     """The regular files of a zip or tar archive, after checking that their names and types are harmless."""
     if zipfile.is_zipfile(archive):
         with zipfile.ZipFile(archive) as file:
@@ -125,13 +125,13 @@ def _members(archive: Path) -> Iterator[_Member]:
                 if info.flag_bits & 1:
                     raise ArchiveError(f"unpacking {archive.name}: {info.filename!r} is encrypted")
                 if not info.is_dir():
-                    yield _Member(info.filename, info.file_size, partial(file.open, info))
+                    yield Member(info.filename, info.file_size, partial(file.open, info))
     elif _is_tar(archive):
         with tarfile.open(archive, tarinfo=_Entry) as tar:
             for entry in tar:
                 _check(archive, entry.name, not (entry.isreg() or entry.isdir()))
                 if entry.isreg():
-                    yield _Member(entry.name, entry.size, partial(tar.extractfile, entry))
+                    yield Member(entry.name, entry.size, partial(tar.extractfile, entry))
     else:
         raise ArchiveError(f"unpacking {archive.name}: {archive_fault(archive)}")
 
@@ -156,11 +156,11 @@ def _wanted(name: PurePosixPath, folder: str) -> bool:
     return not wanted or name.parent.parts[-len(wanted) :] == wanted
 
 
-def _write(archive: Path, member: _Member, path: Path, left: int, limit: int) -> int:
+def _write(archive: Path, member: Member, path: Path, left: int, limit: int) -> int:
     """Writes a member; returns its number of bytes, which is limited as the declared size may be wrong."""
     written = 0
     source = member.open()
-    if source is None:  # for anything but a regular file, which _members has left out
+    if source is None:  # for anything but a regular file, which members has left out
         raise ArchiveError(f"unpacking {archive.name}: {member.name!r} is not a regular file")
     with source, path.open("wb") as target:
         while chunk := source.read(CHUNK):

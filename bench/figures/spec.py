@@ -11,6 +11,7 @@ import yaml
 
 from bench.errors import UsageError
 from bench.files import root_file
+from bench.rd.published import imported_curves
 
 SPECIFICATION = root_file("figures.yaml")
 NEEDED = {  # the fields of each kind, besides name and kind
@@ -33,13 +34,14 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
     """figures.yaml: ``figures`` (list), ``styles`` (codec or source/codec -> look), ``datasets`` (name -> title),
     ``remarks`` (dataset -> sentence), ``page`` (what the report's first screen shows).
 
-    Raises UsageError that names the figure for a missing field, an unknown kind, or a name used twice.
+    The user's own published curves are among the ``claimed`` of every plot of all codecs that shows some. Raises
+    UsageError that names the figure for a missing field, an unknown kind, or a name used twice.
     """
     with open(path, encoding="utf-8") as file:
         specification = {"figures": [], "styles": {}, "datasets": {}, "remarks": {}, "page": {}} | (
             yaml.safe_load(file) or {}
         )
-    seen = set()
+    seen, imported = set(), imported_curves()
     for number, spec in enumerate(specification["figures"], 1):
         where = f"{path}, figure {number} ({spec.get('name', 'without a name')})"
         if spec.get("kind") not in NEEDED:
@@ -49,6 +51,8 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
         if spec["name"] in seen:
             raise UsageError(f"{where}: an earlier figure has this name")
         seen.add(spec["name"])
+        if spec["kind"] == "rd" and "claimed" in spec and codecs_of(spec) is None:
+            spec["claimed"] = [*spec["claimed"], *(name for name in imported if name not in spec["claimed"])]
     return specification
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 import numpy as np
 
@@ -28,12 +28,14 @@ def conversion_ceiling_psnr_rgb_db(images: Iterable[Image], colour: Colour) -> f
     return sum(finite) / len(finite) if finite else math.inf
 
 
-def convert_and_back(image: Image, colour: Colour) -> Image:
+def convert_and_back(image: Image, colour: Colour, truncate: Collection[str] = ()) -> Image:
     """``image`` (uint8, H x W x 3) through rounded YCbCr samples of ``colour``: uint8, the same shape.
 
     Every step rounds to the nearest sample of the bit depth: conversion, chroma reduction (mean of 1 x 2 or 2 x 2, the
     edge repeated where the side is odd), chroma expansion (linear, 3:1, as libjpeg and libwebp decode), and RGB.
+    truncate: steps that cut the fraction off instead, a mistake that others make: "planes" (to YCbCr), "rgb" (back).
     """
+    to_planes, to_rgb = (_truncate if step in truncate else _round for step in ("planes", "rgb"))
     kr, kb = _look_up(_LUMA_WEIGHTS, colour.matrix, "matrix")
     rows, columns = _look_up(_SUBSAMPLING, colour.subsampling, "subsampling")
     y_scale, chroma_scale, y_offset = _sample_range(colour)
@@ -42,14 +44,14 @@ def convert_and_back(image: Image, colour: Colour) -> Image:
 
     red, green, blue = (image[:, :, channel] / 255.0 for channel in range(3))
     luma = kr * red + (1 - kr - kb) * green + kb * blue
-    cb = _round((blue - luma) / (2 * (1 - kb)) * chroma_scale + chroma_offset, top)
-    cr = _round((red - luma) / (2 * (1 - kr)) * chroma_scale + chroma_offset, top)
-    luma = (_round(luma * y_scale + y_offset, top) - y_offset) / y_scale
+    cb = to_planes((blue - luma) / (2 * (1 - kb)) * chroma_scale + chroma_offset, top)
+    cr = to_planes((red - luma) / (2 * (1 - kr)) * chroma_scale + chroma_offset, top)
+    luma = (to_planes(luma * y_scale + y_offset, top) - y_offset) / y_scale
     cb, cr = ((_through_subsampling(plane, rows, columns, top) - chroma_offset) / chroma_scale for plane in (cb, cr))
     red = luma + 2 * (1 - kr) * cr
     blue = luma + 2 * (1 - kb) * cb
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
-    return np.stack([_round(plane * 255.0, 255).astype(np.uint8) for plane in (red, green, blue)], axis=2)
+    return np.stack([to_rgb(plane * 255.0, 255).astype(np.uint8) for plane in (red, green, blue)], axis=2)
 
 
 def _look_up(table: dict[str, tuple], key: str, what: str) -> tuple:
@@ -72,6 +74,10 @@ def _sample_range(colour: Colour) -> tuple[float, float, float]:
 
 def _round(plane: np.ndarray, top: int) -> np.ndarray:
     return np.clip(np.floor(plane + 0.5), 0, top)
+
+
+def _truncate(plane: np.ndarray, top: int) -> np.ndarray:
+    return np.clip(np.floor(plane + 1e-6), 0, top)  # the sum of weights that make 1 may fall short of it
 
 
 def _through_subsampling(plane: np.ndarray, rows: int, columns: int, top: int) -> np.ndarray:

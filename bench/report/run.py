@@ -10,11 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 
 from bench import records
 from bench.errors import UsageError
-from bench.figures.spec import SPECIFICATION
+from bench.figures.spec import SPECIFICATION, read_specification
 from bench.files import sha256_file
 from bench.rd.variable_rate import summary
 from bench.run.contents import times_of, variable_rates_of
@@ -89,7 +88,7 @@ def read_run(folder: Path, figures_yaml: Path = SPECIFICATION) -> Run:
             f"building a report: {path} is missing; a run writes it: snakemake --cores all (or rdbench collect)"
         )
     figures, matched = folder / "figures" / "index.json", folder / "matched.parquet"
-    specification = yaml.safe_load(figures_yaml.read_text(encoding="utf-8")) if figures_yaml.is_file() else None
+    specification = read_specification(figures_yaml) if figures_yaml.is_file() else None
     return Run(
         folder=folder,
         records=records.read(path),
