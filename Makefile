@@ -41,10 +41,12 @@ environment: $(VENV)/.report
 report: $(VENV)/.report
 	$(BIN)/snakemake --cores $(CORES)
 
-# Codes small crops with every codec and holds them against results/baselines/gate.csv; docs/gate.md.
+# Codes small crops with every codec and holds them against results/baselines/gate.csv; docs/gate.md. SET=synthetic takes
+# images made by code.
+SET ?= gate
 gate: $(VENV)/.report
-	$(BIN)/snakemake --cores $(CORES) --configfile config/gate.yaml -- results/gate/records.parquet
-	$(BIN)/rdbench gate --folder results/gate $(GATE)
+	$(BIN)/snakemake --cores $(CORES) --configfile config/$(SET).yaml -- results/$(SET)/records.parquet
+	$(BIN)/rdbench gate --folder results/$(SET) $(GATE)
 
 # A process for each core, four at most: each may hold torch and a network. `test` leaves out what is marked slow, and says
 # how much that is; `test-all` leaves out nothing.
@@ -57,7 +59,7 @@ test-all: $(VENV)/.test
 	$(PYTEST)
 
 bench: $(VENV)/.test
-	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts=
+	$(BIN)/python -m pytest benchmarks --benchmark-only -o addopts= $(BENCH)
 
 lint: $(VENV)/.test
 	$(BIN)/ruff check .

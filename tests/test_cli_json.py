@@ -124,6 +124,10 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     assert rows("time", "rows", "--manifest", manifest, "--out", "t.parquet", "--points", 1, "--repeats", 1)[0][
         "device"
     ]
+    (freedom,) = rows("variable-rate", "rows", "--manifest", manifest, "--images", 1, "--targets", 3)
+    assert freedom["targets"] == 3 and freedom["bitstreams_per_target"] == 1
+    entries = rows("history", "add", "--folder", run, "--anchor", "flat", "--commit", "c1", "--history", "h.jsonl")
+    assert [row["codec"] for row in entries] == ["flat", "rows"]
     assert [row["mean"] for row in rows("study", "brightness", "--manifest", manifest, "--out", "study.json")]
     assert seen["study"]["about"]["status"] == "ok"
     pairs = rows("decode-matrix", "rows", "--manifest", manifest, "--images", 1, "--points", 1)
