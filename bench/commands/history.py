@@ -63,6 +63,6 @@ def add(commands: Commands) -> None:
         argument("--benchmarks", type=Path, metavar="FILE", help="add: what pytest --benchmark-json wrote"),
         argument("--anchor", default="jpeg", metavar="CODEC", help="add: of the BD-rates (%(default)s)"),
         argument("--commit", metavar="NAME", help="add: in place of git's"),
-        argument("--out", type=Path, metavar="FILE", help="page: (default: FILE.html beside the entries)"),
+        argument("--out", type=Path, metavar="FILE", help="page: (default: next to the entries, as HTML)"),
         example="rdbench history add --folder results/gate",
     )
