@@ -27,7 +27,7 @@ from bench import records
 from bench.errors import Missing, RdbenchError, UsageError
 from bench.figures.colour import apart_in_grey
 from bench.figures.context import Context
-from bench.figures.kinds import absent, bd_rates, gain, panels, per_image, pictures, rd, speed, study, tables
+from bench.figures.kinds import absent, bd_rates, gain, lossless, panels, per_image, pictures, rd, speed, study, tables
 from bench.figures.layout import PAGE, PAPER, Layout
 from bench.figures.spec import SPECIFICATION, anchors_of, codecs_of, datasets_of, read_specification, subjects_of
 from bench.figures.style import styles
@@ -38,6 +38,7 @@ from bench.run.contents import studies_of, times_of
 KINDS: dict[str, Any] = {
     **{"rd": rd, "panels": panels, "gain": gain, "per_image": per_image, "speed": speed, "bd": bd_rates},
     **{"pictures": pictures, "lines": study.Lines, "parts": study.Parts, "table": tables, "absent": absent},
+    "lossless": lossless,
 }
 MOST_IN_GREY = 8  # codecs of a figure that are all given a lightness of their own for print
 PACKAGE = Path(__file__).parents[1]  # bench/
@@ -178,7 +179,7 @@ def _entry(spec: dict[str, Any], dataset: str, context: Context) -> dict[str, An
     codecs, caption = codecs_of(spec), context.fill(spec.get("caption", ""), spec, dataset)
     entry |= {
         "caption": " ".join(filter(None, (caption, context.remarks.get(dataset, "")))),
-        "left_out": context.left_out({"codecs": "all" if codecs is None else codecs}, dataset),
+        "left_out": context.left_out({**spec, "codecs": "all" if codecs is None else codecs}, dataset),
     }
     try:
         rows = context.records[context.records.dataset == dataset]

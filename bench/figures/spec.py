@@ -20,6 +20,7 @@ NEEDED = {  # the fields of each kind, besides name and kind
     "per_image": {"metric", "anchor"},
     "speed": {"metric", "anchor"},
     "bd": {"metrics", "pairs"},
+    "lossless": {"codecs"},
     "pictures": {"codecs"},
     "lines": {"study", "series", "at", "x_column", "y_column", "x_label", "y_label"},
     "parts": {"study", "series", "part", "value", "x_label"},
@@ -118,4 +119,4 @@ def needs(
         return tuple((codec, name) for codec, name in every if name in datasets and (wanted is None or codec in wanted))
 
     studies = tuple((study, name) for study, name in studied if study == spec.get("study") and name in datasets)
-    return Needs(of_figure(pairs), studies, of_figure(timed) if spec["kind"] == "speed" else ())
+    return Needs(of_figure(pairs), studies, of_figure(timed) if spec["kind"] in ("speed", "lossless") else ())
