@@ -38,8 +38,8 @@ class Jpeg2000Embedded(Embedded):
         height, width = image.shape[:2]
         if max(height, width) > codestream.MAX_SIDE or height * width > max_pixels(DEFAULT):
             raise UsageError(
-                f"encoding embedded JPEG 2000: expected sides of at most {codestream.MAX_SIDE} and {max_pixels(DEFAULT)} "
-                f"pixels in all, got {width} x {height}; tile it"
+                f"encoding embedded JPEG 2000: expected sides of at most {codestream.MAX_SIDE} and at most "
+                f"{max_pixels(DEFAULT)} pixels, got {width} x {height}; tile it"
             )
         return openjpeg.encode(image, LAYERS, irreversible=True)
 

@@ -18,8 +18,7 @@ _WIDTH, _HEIGHT, _OFFSET = 0xBC80, 0xBC81, 0xBCC0  # tags
 
 
 class JpegXr(Codec):
-    """JPEG XR at jxrlib's quality levels. No Colour is stated: YCoCg is computed without loss, 4:2:0 below 0.5.
-    """
+    """JPEG XR at jxrlib's quality levels. No Colour is stated: YCoCg is computed without loss, 4:2:0 below 0.5."""
 
     name = "jpegxr"
     extension = ".jxr"
@@ -36,7 +35,7 @@ class JpegXr(Codec):
         return f"{imagecodecs.jpegxr_version()}, imagecodecs {imagecodecs.__version__}"
 
     def encode(self, image: Image, point: Point) -> bytes:
-        """The file. jxrlib refuses to halve the chroma of 16 columns and fewer, so that these have level 0.5 or more."""
+        """The file. jxrlib refuses to halve the chroma of 16 columns and fewer: these have level 0.5 or more."""
         level = point["level"] if image.shape[1] > NARROW else max(FULL_CHROMA, point["level"])
         return bytes(imagecodecs.jpegxr_encode(image, level=level))
 

@@ -1,4 +1,7 @@
-"""The anchors beyond the papers: heic, HTJ2K, JPEG XR, vvc420, VTM's command wrapper. What all codecs promise: test_contract."""
+"""The anchors beyond the papers: heic, HTJ2K, JPEG XR, vvc420, VTM's command wrapper.
+
+What all codecs promise is in test_contract.
+"""
 
 import os
 import random

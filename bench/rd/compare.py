@@ -26,8 +26,8 @@ def compare_all(
 ) -> pd.DataFrame:
     """The rows of :func:`bench.rd.bd_table.compare` for every dataset, metric and anchor, in that order.
 
-    codecs: None for every codec with measurements except controls and lossless ones. If they are given, a codec or anchor without
-    measurements raises a UsageError; otherwise an anchor that did not run is left out and logged.
+    codecs: None for every codec with measurements except controls and lossless ones. If they are given, a codec
+    or anchor without measurements raises a UsageError; otherwise an anchor that did not run is left out and logged.
     """
     tables = []
     for dataset in datasets:

@@ -43,7 +43,10 @@ def as_text(table: pd.DataFrame) -> str:
         lines.append(f"lossless coding on {dataset}")
         lines.append(f"{'codec':20} {'bit/pixel':>9} {'of 24 bit':>9} {'encode MB/s':>12} {'decode MB/s':>12} images")
         for row in part.itertuples():
-            speeds = [f"{speed:12.1f}" if pd.notna(speed) else f"{'-':>12}" for speed in (row.encode_mb_per_s, row.decode_mb_per_s)]
+            speeds = [
+                f"{speed:12.1f}" if pd.notna(speed) else f"{'-':>12}"
+                for speed in (row.encode_mb_per_s, row.decode_mb_per_s)
+            ]
             percent = f"{row.raw_percent:7.1f} %"
             lines.append(f"{row.codec:20} {row.bpp:9.3f} {percent} {speeds[0]} {speeds[1]} {row.n_images:6d}")
         timed = part[part.n_timed.notna()]

@@ -69,10 +69,13 @@ def pillow(format: str, **options: Any) -> Coding:
 
 
 def decode_jpegls(bitstream: bytes) -> Image:
-    """The picture in a JPEG-LS file, by CharLS."""
+    """The picture in a JPEG-LS file, by CharLS, which can take seconds for a cut one: the end marker is checked first."""
+    if not bitstream.endswith(b"\xff\xd9"):
+        raise BitstreamError("decoding JPEG-LS: no marker ends the file; it is cut, corrupt, or another format")
     for marker, start, _ in segments(bitstream, 2, SOF55):
         if marker == SOF55:
-            within_limits(*struct.unpack_from(">HH", bitstream, start + 1), len(bitstream), "JPEG-LS")
+            height, width = struct.unpack_from(">HH", bitstream, start + 1)
+            within_limits(height, width, len(bitstream), "JPEG-LS")
     return rgb(imagecodecs.jpegls_decode(bitstream), "JPEG-LS")
 
 

@@ -19,8 +19,10 @@ class Precinct:
 
     def __init__(self, height: int, width: int, levels: int, resolution: int):
         halvings = levels - max(resolution - 1, 0)
-        kinds = [(0, 0)] if resolution == 0 else [(0, 1), (1, 0), (1, 1)]  # LL, or HL, LH, HH: high-pass down, across
-        self.bands = [_Band(_samples(height, halvings, down), _samples(width, halvings, across)) for down, across in kinds]
+        kinds = [(0, 0)] if resolution == 0 else [(0, 1), (1, 0), (1, 1)]  # high-pass down, across
+        self.bands = [
+            _Band(_samples(height, halvings, down), _samples(width, halvings, across)) for down, across in kinds
+        ]
 
     def skip(self, data: bytes, at: int, layer: int) -> int | None:
         """Where the packet of ``layer`` that begins at byte ``at`` ends; None where ``data`` ends before."""

@@ -1,4 +1,4 @@
-"""Progressive JPEG files cut at any byte (ITU-T T.81): the size at the front, and prefixes as whole files."""
+"""Progressive JPEG files cut at any byte (ITU-T T.81): the size at the front, and prefixes as files that end."""
 
 from __future__ import annotations
 
@@ -44,8 +44,12 @@ def size(data: bytes) -> tuple[int, int]:
     )
 
 
-def whole(data: bytes) -> bytes | None:
-    """A prefix as a file that ends: all of its last scan, without tables behind it that are cut. None without a scan."""
+def files(data: bytes) -> list[bytes]:
+    """A prefix as files that end: none before the first scan, one where its last scan is whole, else three.
+
+    These are the prefix itself, the same without the last scan's data, and without that scan (empty for the first).
+    Tables behind a scan that are cut are dropped.
+    """
     at, kept = len(START), 0
     while True:
         for marker, _, end in segments(data, at, SOS):
@@ -53,10 +57,10 @@ def whole(data: bytes) -> bytes | None:
             if marker == SOS:
                 break
         else:
-            return data[:kept] + END if kept else None
+            return [data[:kept] + END] if kept else []
         behind = _BEHIND_A_SCAN.search(data, at)
         if behind is None:
-            return data + END
+            return [data + END, data[:at] + END, data[:kept] + END if kept else b""]
         at = kept = behind.start()
         if data.startswith(END, at):
-            return data[:at] + END
+            return [data[:at] + END]
