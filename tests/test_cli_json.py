@@ -111,6 +111,7 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     assert [(row["codec"], row["rows"]) for row in counted] == [("flat", 8), ("rows", 8)]
     compared = rows("compare", "rows", "flat", "--dataset", "set", "--folder", run)
     assert {row["codec"] for row in compared} == {"flat"} and "bd_rate_percent" in compared[0]
+    assert rows("lossless", "--folder", run) == [], "none of the two is lossless"
     assert {row["reason"] for row in rows("validate", "--folder", run, "--out", "validation.csv")} != {None}
     assert rows("time", "rows", "--manifest", manifest, "--out", "t.parquet", "--points", 1, "--repeats", 1)[0][
         "device"
