@@ -79,9 +79,11 @@ class Codec:
     points: tuple[Point, ...]  # of its RD curve, by increasing rate
     label: str = ""  # its name in figures; ``name`` if empty
     description: str = ""  # one line for tables and `rdbench list`
-    role: str = "codec"  # or "control" (has a known answer), "validation" (reproduces a published setting)
+    # Or "lossless" (every pixel comes back: a table of its own), "control" (has a known answer), "validation"
+    # (reproduces a published setting)
+    role: str = "codec"
     colour: Colour | None = None  # None if it codes RGB, or converts it without loss
-    lossless: bool = False
+    lossless: bool = False  # decoding always restores the pixels; if not, the row is a failure
     monotone: bool = True  # the rate increases from each point to the next
     detects_corruption: bool = False  # decode raises BitstreamError if any byte has changed
     copyleft: str = ""  # what of it is under a copyleft licence: "x265 (GPL-2.0-or-later)"; see docs/licences.md

@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
         ("width", _I),
         ("height", _I),
         ("codec", _S),
-        ("role", _S),  # codec, control, validation
+        ("role", _S),  # codec, lossless, control, validation
         ("point", _S),
         ("point_index", _I),  # place on the RD curve, 0 = lowest rate
         ("parameters", _S),  # of the point, canonical JSON

@@ -1,4 +1,7 @@
-"""The anchors beyond the papers: heic, vvc420, VTM's command wrapper. What all codecs promise: test_contract."""
+"""The anchors beyond the papers: heic, HTJ2K, JPEG XR, vvc420, VTM's command wrapper.
+
+What all codecs promise is in test_contract.
+"""
 
 import os
 import random
@@ -96,13 +99,16 @@ for index in range(int(sys.argv[2])):
 """
 
 
-@pytest.mark.parametrize(("name", "count"), [("heic", 200), ("vvc420", 12)])
+STANDARD = ("heic", "htj2k", "jpegxr", "jpegls", "jpegxl_lossless", "jpeg2000_embedded", "jpeg_progressive")
+
+
+@pytest.mark.parametrize(("name", "count"), [*((name, 200) for name in STANDARD), ("vvc420", 12)])
 def test_damaged_files_crash_nothing(name, count):
     """In a process of its own with 4 GB: a crash or a memory blow-up is a failure. vvc420 starts ffmpeg each time."""
     codec = load(name)
     if not codec.available()[0]:
         pytest.skip(codec.available()[1])
-    stream = codec.encode(picture(33, 47), codec.points[3])
+    stream = codec.encode(picture(33, 47), codec.points[len(codec.points) // 2])
     limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))\n"
     result = subprocess.run(
         [sys.executable, "-c", limit + FUZZ, name, str(count)], input=stream, capture_output=True, timeout=120, cwd=ROOT

@@ -120,6 +120,7 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     assert seen["explain"]["about"]["verdict"] == "no gap"
     rows("export", "bundle", *of_rows, "--out", "rows.zip")
     assert {row["status"] for row in rows("verify", "rows.zip")} == {"witnessed"}
+    assert rows("lossless", "--folder", run) == [], "none of the two is lossless"
     assert {row["reason"] for row in rows("validate", "--folder", run, "--out", "validation.csv")} != {None}
     assert rows("time", "rows", "--manifest", manifest, "--out", "t.parquet", "--points", 1, "--repeats", 1)[0][
         "device"

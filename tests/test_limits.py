@@ -21,6 +21,7 @@ from codecs_wrappers.native import codemap
 from codecs_wrappers.native.bpg import container
 from codecs_wrappers.native.spiht.header import Header, levels_for
 
+EMBEDDED = ["spiht", "spiht_bu", "plonq", "nested_dropout", "jpeg2000_embedded", "jpeg_progressive"]
 DECODE = """
 import json, resource, sys, time
 from bench.discovery import load
@@ -39,6 +40,15 @@ print(json.dumps({"told": told, "mib": after - before, "s": time.perf_counter() 
 
 def forged(name: str, height: int, width: int) -> bytes:
     """The first bytes of a bitstream of ``name`` whose header, in order in itself, claims that size."""
+    if name == "jpeg2000_embedded":
+        stream = bytearray(load(name).encode_full(np.zeros((16, 16, 3), np.uint8))[:400])
+        struct.pack_into(">II", stream, 8, width, height)
+        struct.pack_into(">II", stream, 24, width, height)  # the tile
+        return bytes(stream)
+    if name == "jpeg_progressive":
+        stream = bytearray(load(name).encode_full(np.zeros((16, 16, 3), np.uint8))[:300])
+        struct.pack_into(">HH", stream, 25, height, width)
+        return bytes(stream)
     if name.startswith("spiht"):
         return Header(height, width, levels_for(height, width), 12, name == "spiht").pack() + b"\x55"
     from codecs_wrappers.learned import bitstream as stream
@@ -59,12 +69,18 @@ def decoded(name: str, data: bytes, **environment: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-@pytest.mark.parametrize("name", ["spiht", "spiht_bu", "plonq", "nested_dropout", "mean_scale", "stanh", "resgdn_base"])
+@pytest.mark.parametrize("name", EMBEDDED + ["mean_scale", "stanh", "resgdn_base"])
 @pytest.mark.parametrize(("height", "width"), [(8192, 8192), (1 << 13, (1 << 11) + 1)])
 def test_a_few_bytes_that_claim_many_pixels_are_refused_at_once(name, height, width):
     told = rf"{height * width} pixels; expected 1 to {1 << 24} for \d+ bytes .*MAX_PIXELS"
     with pytest.raises(BitstreamError, match=told):
         load(name).decode(forged(name, height, width))
+
+
+@pytest.mark.parametrize("name", ["jpeg2000_embedded", "jpeg_progressive"])
+def test_the_largest_picture_that_a_few_bytes_may_claim_takes_bounded_memory_and_time(name):
+    found = decoded(name, forged(name, 4096, 4096))
+    assert found["mib"] < 1200 and found["s"] < 20, found
 
 
 def test_the_narrowest_picture_that_a_prefix_may_claim_costs_no_more_memory_than_a_square_one():
@@ -119,6 +135,6 @@ def test_a_picture_without_pixels_is_refused_by_every_format_of_ours():
 
 
 def test_every_embedded_codec_is_among_those_tried():
-    tried = {"spiht", "spiht_bu", "plonq", "nested_dropout"}
+    tried = set(EMBEDDED)
     tried |= {"plonq_best"}  # plonq's decoder
     assert {c.name for c in codecs().values() if isinstance(c, Embedded) and c.role == "codec"} - tried <= {"plonq_zoo"}

@@ -31,6 +31,24 @@ def _compare(args: argparse.Namespace) -> None:
     show(args, table_rows(table), "" if args.out else text, folder=args.folder)
 
 
+def _lossless(args: argparse.Namespace) -> None:
+    import pandas as pd
+
+    from bench import records
+    from bench.rd import lossless
+    from bench.run.contents import times_of
+
+    frame = records.read(args.folder / "records.parquet")
+    times = [pd.read_parquet(path) for path in times_of(args.folder)]
+    timing = pd.concat(times, ignore_index=True) if times else None
+    table = pd.concat(
+        [lossless.lossless_table(frame, timing, dataset) for dataset in sorted(frame.dataset.unique())],
+        ignore_index=True,
+    )
+    text = records.to_csv(table) if args.csv else lossless.as_text(table)
+    show(args, table_rows(table), text, folder=args.folder)
+
+
 def _validate(args: argparse.Namespace) -> None:
     from bench import records
     from bench.claims import validation
@@ -108,6 +126,15 @@ def add(commands: Commands) -> None:
         argument("--csv", action="store_true", help="CSV on standard output"),
         log,
         example="rdbench compare jpeg webp avif --dataset kodak",
+    )
+    add_command(
+        commands,
+        "lossless",
+        _lossless,
+        "Bits per pixel and speed of the lossless codecs of a run.",
+        folder,
+        argument("--csv", action="store_true", help="CSV on standard output"),
+        example="rdbench lossless --folder results/sample",
     )
     add_command(
         commands,

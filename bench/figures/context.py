@@ -59,18 +59,18 @@ class Context:
         return ({*self.bold} | (codecs - self.known)) & codecs or None
 
     def codecs(self, spec: Mapping[str, Any], dataset: str) -> list[str]:
-        """The measured codecs to draw, in order: those the specification names, or all whose role is `codec`."""
+        """The measured codecs to draw, in order: those the specification names, or all of its `role`, else `codec`."""
         rows = self.records[(self.records.dataset == dataset) & (self.records.status == "ok")]
         wanted = spec.get("codecs", "all")
         if wanted == "all":
-            return sorted(set(rows[rows.role == "codec"].codec))
+            return sorted(set(rows[rows.role == spec.get("role", "codec")].codec))
         return [codec for codec in wanted if codec in set(rows.codec)]
 
     def left_out(self, spec: Mapping[str, Any], dataset: str) -> dict[str, str]:
         """Codecs the figure asks for that have no measurement, with the reason."""
         rows = self.records[self.records.dataset == dataset]
         wanted = spec.get("codecs", "all")
-        asked = sorted(set(rows[rows.role == "codec"].codec)) if wanted == "all" else wanted
+        asked = sorted(set(rows[rows.role == spec.get("role", "codec")].codec)) if wanted == "all" else wanted
         reasons = {}
         for codec in asked:
             of_codec = rows[rows.codec == codec]

@@ -30,6 +30,7 @@ from bench.figures.kinds import (
     absent,
     bd_rates,
     gain,
+    lossless,
     panels,
     per_image,
     pictures,
@@ -50,6 +51,7 @@ KINDS: dict[str, Any] = {
     "gain": gain,
     "per_image": per_image,
     "speed": speed,
+    "lossless": lossless,
     "variable_rate": variable_rate,
     "bd": bd_rates,
     "pictures": pictures,
@@ -159,7 +161,7 @@ def _entry(spec: dict[str, Any], dataset: str, context: Context) -> dict[str, An
     codecs, caption = codecs_of(spec), context.fill(spec.get("caption", ""), spec, dataset)
     entry |= {
         "caption": " ".join(filter(None, (caption, context.remarks.get(dataset, "")))),
-        "left_out": context.left_out({"codecs": "all" if codecs is None else codecs}, dataset),
+        "left_out": context.left_out({**spec, "codecs": "all" if codecs is None else codecs}, dataset),
     }
     try:
         rows = context.records[context.records.dataset == dataset]

@@ -22,6 +22,7 @@ NEEDED = {  # the fields of each kind, besides name and kind
     "speed": {"metric", "anchor"},
     "variable_rate": {"codecs"},
     "bd": {"metrics", "pairs"},
+    "lossless": {"codecs"},
     "pictures": {"codecs"},
     "lines": {"study", "series", "at", "x_column", "y_column", "x_label", "y_label"},
     "parts": {"study", "series", "part", "value", "x_label"},
@@ -128,6 +129,6 @@ def needs(
         return tuple((codec, name) for codec, name in every if name in datasets and (wanted is None or codec in wanted))
 
     studies = tuple((study, name) for study, name in studied if study == spec.get("study") and name in datasets)
-    times = of_figure(timed) if spec["kind"] == "speed" else ()
+    times = of_figure(timed) if spec["kind"] in ("speed", "lossless") else ()
     rates = of_figure(variable) if spec["kind"] == "variable_rate" else ()
     return Needs(of_figure(pairs), studies, times, rates)

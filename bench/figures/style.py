@@ -41,7 +41,7 @@ RC: dict[Any, Any] = {
     "pdf.fonttype": 42,
 }
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#332288", "#882255", "#44AA99", "#7A5C00")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")  # figures.yaml has *, h, d and 8 besides
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")  # figures.yaml has *, h, H, d, 8 and + besides
 DASHES = ((4, 1.6), (1.4, 1.4), (6, 1.6, 1.4, 1.6), (8, 2), (3, 1.2, 1.2, 1.2, 1.2, 1.2))
 GREY = "#666666"
 PALE = "#c4c4bf"  # of curves that are there for comparison only

@@ -26,8 +26,8 @@ def compare_all(
 ) -> pd.DataFrame:
     """The rows of :func:`bench.rd.bd_table.compare` for every dataset, metric and anchor, in that order.
 
-    codecs: None for every codec with measurements except controls. If they are given, a codec or anchor without
-    measurements raises a UsageError; otherwise an anchor that did not run is left out and logged.
+    codecs: None for every codec with measurements except controls and lossless ones. If they are given, a codec
+    or anchor without measurements raises a UsageError; otherwise an anchor that did not run is left out and logged.
     """
     tables = []
     for dataset in datasets:
@@ -37,7 +37,7 @@ def compare_all(
         if missing := [name for name in named if name not in present]:
             there = ", ".join(present) or f"none; the run has the datasets {', '.join(frame.dataset.unique())}"
             raise UsageError(f"no measurements of {', '.join(missing)} on {dataset}; measured there: {there}")
-        tests = list(codecs or measured[measured.role != "control"].codec.unique())
+        tests = list(codecs or measured[~measured.role.isin(("control", "lossless"))].codec.unique())
         for metric in metrics:
             for anchor in anchors:
                 if anchor not in present:

@@ -50,7 +50,7 @@ def curves_data(run: Run) -> dict[str, Any]:
     published = load_published()
     claimed = {dataset: _claimed(run, dataset, keys, published) for dataset in run.measured_datasets}
     names = {curve["name"] for curves in claimed.values() for curve in curves}
-    drawn = [codec for codec in run.codecs if run.role_of(codec) != "control"]
+    drawn = [codec for codec in run.codecs if run.role_of(codec) not in ("control", "lossless")]
     looks = styles({*run.records.codec, *names}, run.specification["styles"], {c: run.label_of(c) for c in run.codecs})
     return {
         "metrics": metrics,

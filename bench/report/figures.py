@@ -24,6 +24,7 @@ WHAT = {  # a picture's text alternative begins with it
     "lines": "Lines of a study",
     "parts": "Stacked bars of a study",
     "table": "Table",
+    "lossless": "Table of rates and times",
 }
 
 
@@ -75,7 +76,7 @@ def _grouped(run: Run, drawn: Sequence[dict[str, Any]]) -> dict[str, list[dict[s
         paper = next((name for name in papers if spec.startswith(f"{name}_")), None)
         if entry["kind"] == "pictures":
             pictures.append(entry)
-        elif entry["kind"] == "speed":
+        elif entry["kind"] in ("speed", "lossless"):
             cost.append(entry)
         else:
             curves[paper or ("" if spec in OPEN else "more")].append(entry)

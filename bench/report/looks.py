@@ -25,7 +25,9 @@ PLOTLY_MARKERS = {
     "X": "x",
     "p": "pentagon",
     "h": "hexagon",
+    "H": "hexagon2",
     "8": "octagon",
+    "+": "cross-thin",  # plotly draws thin marks only where they are open
     "*": "star",
     "<": "triangle-left",
     ">": "triangle-right",
@@ -43,6 +45,8 @@ MARKS = {  # SVG paths around 0, about 7 wide
     "x": "M-3.4-1.8-1.8-3.4 0-1.6 1.8-3.4 3.4-1.8 1.6 0 3.4 1.8 1.8 3.4 0 1.6-1.8 3.4-3.4 1.8-1.6 0Z",
     "pentagon": "M0-3.8 3.6-1.2 2.2 3.1H-2.2L-3.6-1.2Z",
     "hexagon": "M0-3.9 3.4-2V2L0 3.9-3.4 2V-2Z",
+    "hexagon2": "M-2-3.4H2L3.9 0 2 3.4H-2L-3.9 0Z",
+    "cross-thin": "M-.6-3.8H.6V-.6H3.8V.6H.6V3.8H-.6V.6H-3.8V-.6H-.6Z",
     "octagon": "M-1.5-3.6H1.5L3.6-1.5V1.5L1.5 3.6H-1.5L-3.6 1.5V-1.5Z",
     "star": "M0-4.6 1.1-1.5 4.4-1.4 1.8.6 2.7 3.7 0 1.9-2.7 3.7-1.8.6-4.4-1.4-1.1-1.5Z",
 }

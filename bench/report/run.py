@@ -69,14 +69,14 @@ class Run:
         return self.statuses.get(codec, {}).get("label") or codec
 
     def role_of(self, codec: str) -> str:
-        """codec, control or validation. A codec that could not even be loaded counts as a codec."""
+        """codec, lossless, validation or control. A codec that could not even be loaded counts as a codec."""
         roles = self.records.loc[self.records.codec == codec, "role"].dropna()
         return roles.iloc[0] if len(roles) else self.statuses.get(codec, {}).get("role", "codec")
 
     @cached_property
     def codecs(self) -> list[str]:
-        """Every codec that has a measurement, codecs before validation settings before controls."""
-        order = {"codec": 0, "validation": 1, "control": 2}
+        """Every codec that has a measurement, by role, controls last."""
+        order = {"codec": 0, "validation": 1, "lossless": 2, "control": 3}
         return sorted(set(self.measured.codec), key=lambda name: (order.get(self.role_of(name), 0), name))
 
 

@@ -158,6 +158,11 @@ class Pieces:
         }
         try:
             piece, bitstream = self._piece(image, point)
+            if self.codec.lossless and not piece["identical"]:
+                raise WorkerError(
+                    f"{self.codec.name}, which is lossless, decoded other pixels than it was given (PSNR "
+                    f"{piece['psnr_rgb_db']:.2f} dB); its encoder or decoder is at fault"
+                )
             link = self.job.folder / "bitstreams" / self.job.manifest.name / self.codec.name
             link /= file_name(image.name, f".{point.name}{self.codec.extension}")
             _link(bitstream, link)

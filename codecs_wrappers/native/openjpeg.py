@@ -6,6 +6,7 @@ import importlib.util
 import io
 import os
 import tempfile
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,14 @@ import PIL.Image
 from PIL import features
 
 
-def encode(image: np.ndarray, bpp: float, irreversible: bool) -> bytes:
+def encode(image: np.ndarray, bpp: float | Sequence[float], irreversible: bool) -> bytes:
     """A JPEG 2000 codestream of ``image`` (uint8, H x W x 3), of at most ``bpp`` bits per pixel, headers included.
 
-    irreversible: the 9/7 wavelet and the irreversible colour transform; otherwise 5/3 and the reversible one,
-    truncated.
+    bpp: several rising rates give a quality layer each; math.inf is a layer with all that is left. irreversible: the
+    9/7 wavelet and the irreversible colour transform; otherwise 5/3 and the reversible one, truncated.
     """
     resolutions = min(6, min(image.shape[:2]).bit_length())  # OpenJPEG refuses more halvings than the short side allows
-    ratio = 24 / bpp
+    ratios = [24 / rate for rate in ([bpp] if isinstance(bpp, float | int) else bpp)]  # 0: no limit
     glymur = _glymur()
     if glymur is None:
         buffer = io.BytesIO()
@@ -33,13 +34,13 @@ def encode(image: np.ndarray, bpp: float, irreversible: bool) -> bytes:
             mct=1,
             no_jp2=True,
             quality_mode="rates",
-            quality_layers=[ratio],
+            quality_layers=ratios,
             num_resolutions=resolutions,
         )
         return buffer.getvalue()
     with tempfile.TemporaryDirectory(prefix="rdbench-j2k-") as folder:
         path = Path(folder) / "image.j2k"
-        glymur.Jp2k(path, data=image, cratios=[ratio], irreversible=irreversible, mct=True, numres=resolutions)
+        glymur.Jp2k(path, data=image, cratios=ratios, irreversible=irreversible, mct=True, numres=resolutions)
         return path.read_bytes()
 
 

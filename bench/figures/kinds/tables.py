@@ -127,6 +127,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
         top -= tall
     _rule(figure, top / height, edges[-1])
     counts = f"{count_images(frame.n_images)}; means over images" if frame.n_images.max() > 1 else spec.get("note", "")
+    counts = "; ".join(filter(None, (counts, spec.get("how"))))
     context.layout.titles(figure, context.title(spec, dataset), counts or " ")
     return figure
 
