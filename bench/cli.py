@@ -21,7 +21,20 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from bench import __version__
-from bench.commands import author, claims, equal_rates, exchange, gate, history, rate, results, single, stages, studies
+from bench.commands import (
+    author,
+    blind,
+    claims,
+    equal_rates,
+    exchange,
+    gate,
+    history,
+    rate,
+    results,
+    single,
+    stages,
+    studies,
+)
 from bench.errors import RdbenchError, UsageError
 from bench.files import NOT_WRITABLE, check_output, printable
 from bench.progress import say
@@ -62,6 +75,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     gate.add(commands)
     history.add(commands)
     studies.add(commands)
+    blind.add(commands)
     claims.add(commands)
     if families:
         from bench.discovery import family_commands

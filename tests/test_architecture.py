@@ -20,6 +20,7 @@ ORDER += [
     "metrics",
     "run",
     "rd",
+    "blind",
     "exchange",
     "studies",
     "claims",
