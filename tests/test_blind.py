@@ -89,7 +89,7 @@ def test_the_pictures_are_the_records_reconstructions_and_originals(run, page, k
 
 def test_nothing_in_the_page_names_a_codec_an_image_or_a_point(run, page):
     frame = records.read(run / "records.parquet")
-    secrets = {*frame.codec, *frame.image, *frame.dataset, *frame.reconstruction_sha256} - {None}
+    secrets = {*frame.codec, *frame.image, *frame.reconstruction_sha256} - {None}
     for path in page.rglob("*"):
         content = path.read_bytes() if path.is_file() and path.suffix != ".png" else b""
         for secret in secrets:

@@ -136,6 +136,17 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     wanted = rows("match", "--folder", run, "--out", run / "matched.parquet", "--gallery-bpp", 5, "--gallery-count", 1)
     assert ("rows", 5.0) in {(row["codec"], row["wanted_bpp"]) for row in wanted}
     assert Path(seen["match"]["about"]["out"]).is_file()
+    blind = ["--folder", run, "--codecs", "rows", "flat", "--rates", 3, 9, "--questions", 20]
+    assert rows("study-page", *blind, "--out", "blind")[0]["traps"] == 2
+    answers = Path("answers.csv")
+    answers.write_text("study,participant,order,question,left,right,answer,seconds,mode\n")
+    key = json.loads(Path("blind.key.json").read_bytes())
+    for question in key["questions"]:
+        left, right = question["names"][:2]
+        line = (key["study"], "p1", "1", question["id"], left, right, "right", "1.5", "flicker")
+        answers.write_text(answers.read_text() + ",".join(line) + "\n")
+    scaled = rows("study-scale", answers, "--key", "blind.key.json", "--out", "jnd.csv", "--draws", 20)
+    assert {row["scope"] for row in scaled} == {"image", "all"} and seen["study-scale"]["about"]["participants"]
     assert rows("figures", "--folder", run, "--spec", ROOT / "figures.yaml", "--only", "rd_psnr")[0]["name"]
     assert rows("baseline", "update", *gated, "--reason", "a first one")[0]["codec"] == "flat"
     assert rows("baseline", "show", *gated)[0]["reason"] == "a first one"
