@@ -160,6 +160,26 @@ def test_what_the_run_lacks_is_one_sentence(run, tmp_path, capsys):
     assert "expected a new or empty folder" in capsys.readouterr().err
 
 
+def test_the_key_of_another_study_is_not_overwritten(run, page, tmp_path, capsys):
+    before = page.with_name("page.key.json").read_bytes()
+    (tmp_path / "page.key.json").write_bytes(before)
+    assert main(["study-page", *options(run, tmp_path / "page", "--seed", "9")]) == 2
+    assert "it is the key of another study" in capsys.readouterr().err
+    assert (tmp_path / "page.key.json").read_bytes() == before and not (tmp_path / "page").exists()
+    assert main(["study-page", *options(run, tmp_path / "page")]) == 0, "the same study again"
+
+
+def test_a_bitstream_coded_at_the_rate_is_taken_and_joined(run, tmp_path):
+    frame = records.measured(records.read(run / "records.parquet"))
+    own = frame[(frame.codec == "jpeg") & (frame.image == "coffee")].sort_values("bpp")
+    kept, moved = frame.drop(index=own.index[1]), own.iloc[[1]]
+    rate = float(moved.bpp.iloc[0])
+    conditions, notes = design.choose(kept, moved.assign(wanted_bpp=rate), ["jpeg"], ["coffee"], [rate])
+    assert conditions[1].reconstruction_sha256 == moved.reconstruction_sha256.iloc[0] and not notes
+    _, notes = design.choose(kept, None, ["jpeg"], ["coffee"], [rate, rate * 1.01])
+    assert any("one bitstream is nearest to" in note for note in notes) and len(notes) == 2
+
+
 def test_pixels_that_are_not_the_records_stop_the_page_and_leave_nothing(run, tmp_path, capsys):
     frame = records.read(run / "records.parquet")
     frame.loc[frame.codec == "webp", "reconstruction_sha256"] = "0" * 64
@@ -276,6 +296,12 @@ def test_without_a_participant_who_looked_there_is_no_scale(page, key, tmp_path,
     beside = str(page.with_name("page.key.json"))
     assert main(["study-scale", str(path), "--key", beside, "--out", str(tmp_path / "jnd.csv")]) == 2
     assert "of 1 participants none is left" in capsys.readouterr().err
-    for other in (path, tmp_path / "absent.json"):
+    assert main(["study-scale", str(path), "--key", beside, "--out", str(tmp_path / "x"), "--mode", "by hand"]) == 2
+    assert "no answer was given in the mode 'by hand'" in capsys.readouterr().err
+    cut, wild = dict(key), dict(key)
+    cut["conditions"], wild["questions"] = key["conditions"][:2], [key["questions"][0] | {"id": ["x"]}]
+    for name, content in (("cut.json", cut), ("wild.json", wild)):
+        (tmp_path / name).write_text(json.dumps(content))
+    for other in (path, tmp_path / "absent.json", tmp_path / "cut.json", tmp_path / "wild.json"):
         assert main(["study-scale", str(path), "--key", str(other), "--out", str(tmp_path / "jnd.csv")]) == 2
         assert "expected the .key.json that `rdbench study-page` wrote" in capsys.readouterr().err

@@ -134,6 +134,9 @@ def test_a_pixel_of_the_picture_is_one_of_the_screen_and_small_windows_scroll_to
     assert page.evaluate(size)[0] == natural / ratio
     page.evaluate("document.querySelector('.pane').scrollLeft = 25")
     page.wait_for_function("[...document.querySelectorAll('.pane')].every((pane) => pane.scrollLeft === 25)")
+    page.keyboard.press("Shift+ArrowLeft")
+    page.wait_for_function("[...document.querySelectorAll('.pane')].every((pane) => pane.scrollLeft === 0)")
+    assert page.inner_text("#which").startswith("Question 1 "), "with shift an arrow answers nothing"
 
 
 def test_what_the_page_holds_tells_no_codec(study: Path, page: Any) -> None:

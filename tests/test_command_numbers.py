@@ -12,6 +12,8 @@ COUNTS = [
     ("run", ["webp", "--out", "r.parquet"], ("--threads", "--timeout")),
     ("figures", ["--folder", "."], ("--processes",)),
     ("report", ["--folder", "."], ("--processes",)),
+    ("study-page", ["--folder", ".", "--codecs", "jpeg", "--out", "page"], ("--questions", "--rates")),
+    ("study-scale", ["a.csv", "--key", "k.json", "--out", "jnd.csv"], ("--draws",)),
     ("plonq-levels", [], ("--images", "--crop")),
 ]
 

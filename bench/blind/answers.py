@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 
+from bench.blind.design import Condition
 from bench.blind.page import FORMAT
 from bench.errors import UsageError
 from bench.records import plain_texts
@@ -37,7 +38,20 @@ def read_key(path: Path) -> dict[str, Any]:
         key = json.loads(path.read_bytes())
         if key["format"] != FORMAT or not all(key[part] for part in ("study", "conditions", "questions")):
             raise ValueError(f"format {key['format']!r}")
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        for condition in key["conditions"]:
+            Condition(**{name: condition[name] for name in Condition.__annotations__})
+        for question in key["questions"]:
+            one, two, _ = question["names"]
+            named = {
+                question["id"],
+                question["kind"],
+                one,
+                two,
+                *(key["conditions"][it]["codec"] for it in question["pictures"]),
+            }
+            if not all(isinstance(it, str) for it in named):
+                raise ValueError("a question's names are not texts")
+    except (OSError, ValueError, TypeError, LookupError) as error:
         raise UsageError(
             f"reading {path}: expected the .key.json that `rdbench study-page` wrote beside the page ({error})"
         ) from error

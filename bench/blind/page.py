@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -64,6 +65,7 @@ def make_page(wanted: Wanted, out: Path, log: Path, progress: Progress) -> tuple
     asked = design.questions(conditions, traps, wanted.questions, wanted.seed, wanted.traps)
     every = [*conditions, *traps]
     key = _key(wanted, every, asked)
+    _check_key(key_path(out), key)
     used = {index for question in asked for index in question.pictures}
     used |= {index for index, condition in enumerate(conditions) if not condition.codec}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -82,6 +84,21 @@ def make_page(wanted: Wanted, out: Path, log: Path, progress: Progress) -> tuple
     finally:
         remove_folder(part, out.parent)
     return key, notes
+
+
+def _check_key(path: Path, key: dict[str, Any]) -> None:
+    """Raises UsageError where the key of another page would be lost, and with it what its answers mean."""
+    try:
+        before = json.loads(path.read_bytes())["study"]
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError, TypeError, KeyError):
+        before = "unknown"
+    if before != key["study"]:
+        raise UsageError(
+            f"writing {path}: it is the key of another study ({before}), without which its answers mean nothing; "
+            f"choose another --out, or move it"
+        )
 
 
 def _rows(wanted: Wanted) -> tuple[pd.DataFrame, pd.DataFrame | None]:

@@ -54,6 +54,8 @@ def _scale(args: argparse.Namespace) -> None:
     modes = table["mode"].value_counts().to_dict()
     if args.mode:
         table = table[table["mode"] == args.mode]
+        if table.empty:
+            raise UsageError(f"study-scale: no answer was given in the mode {args.mode!r}; there are {modes}")
     elif len(modes) > 1:
         say(f"study-scale: answers of two ways of looking are mixed: {modes}; --mode takes one of them")
     people = screen(table, any(question["kind"] == "trap" for question in key["questions"]), args.least)

@@ -5,6 +5,7 @@
 (() => {
   const COLUMNS = ["study", "participant", "order", "question", "left", "right", "answer", "seconds", "mode", "changes",
     "visible", "pixel_ratio", "window"];
+  const SCROLL = { ArrowLeft: [-40, 0], ArrowRight: [40, 0], ArrowUp: [0, -40], ArrowDown: [0, 40] }; // with shift
   const FASTEST_MS = 300; // what comes sooner is the last answer's key
   const study = JSON.parse(document.getElementById("study").textContent);
   const $ = (id) => document.getElementById(id);
@@ -171,7 +172,14 @@
     prepare();
   });
   document.addEventListener("keydown", (event) => {
-    if ($("stage").hidden || event.repeat || event.ctrlKey || event.altKey || event.metaKey || event.shiftKey) return;
+    if ($("stage").hidden || event.ctrlKey || event.altKey || event.metaKey) return;
+    const way = SCROLL[event.key];
+    if (event.shiftKey && way) {
+      panes[0].scrollBy(...way);
+      event.preventDefault();
+      return;
+    }
+    if (event.repeat || event.shiftKey) return;
     const said = { ArrowLeft: "left", ArrowRight: "right", ArrowDown: "not sure" }[event.key];
     if (said) answer(said);
     else if (event.key === " " && !event.target.closest("button")) {
