@@ -64,10 +64,6 @@ class Worker:
         self._stop(at_once=kind is not None)
         self.folder.cleanup()
 
-    def start(self) -> None:
-        """Starts the process, which loads the codec; it is asked nothing."""
-        self._start()
-
     def ask(self, **request: Any) -> dict[str, Any]:
         """The answer to a request. Raises WorkerError with the reason if there is none.
 

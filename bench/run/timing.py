@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -110,14 +111,16 @@ def time_codec(
 
 def _load_both(*workers: Worker) -> None:
     """Has the codec loaded and prepared in all the processes; an error is left for the first request to tell."""
-    for worker in workers:
-        worker.start()
-    for worker in workers:
+
+    def load_one(worker: Worker) -> None:
         try:
             worker.ask(do="prepare")
         except WorkerError as error:
             if is_transient(error):
                 raise
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        list(pool.map(load_one, workers))
 
 
 def _time_point(

@@ -9,6 +9,7 @@ The process leads its own process group. When the harness dies, standard input e
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import queue
@@ -108,8 +109,8 @@ class Encoder:
     def cost(self, image: str, image_sha256: str, point: str, parameters: dict[str, Any]) -> dict[str, Any]:
         """What encoding takes apart from time, and what weights the codec needs: see :func:`_cost`."""
         at, pixels = Point(point, **parameters), self.image(image, image_sha256)
-        cost = _cost(self.codec, lambda: self.codec.encode(pixels, at), pixels.shape[0] * pixels.shape[1])
-        return cost | {"weights": dict(self.codec.weights_size())}
+        cost, _ = _cost(self.codec, lambda: self.codec.encode(pixels, at))
+        return _per_pixel(cost, pixels) | {"weights": dict(self.codec.weights_size())}
 
 
 class Decoder:
@@ -137,8 +138,7 @@ class Decoder:
     def cost(self, bitstream: str) -> dict[str, Any]:
         """What decoding takes apart from time: see :func:`_cost`."""
         data = Path(bitstream).read_bytes()
-        height, width = self.codec.decode(data).shape[:2]
-        return _cost(self.codec, lambda: self.codec.decode(data), height * width)
+        return _per_pixel(*_cost(self.codec, lambda: self.codec.decode(data)))
 
 
 def _load_image(path: str, pixels_sha256: str) -> Image:
@@ -160,20 +160,27 @@ def _times(codec: Codec, call: Any, repeats: int) -> tuple[dict[str, Any], Any]:
     return {"first_s": seconds[0], "seconds": seconds[1:]}, result
 
 
-def _cost(codec: Codec, call: Any, pixels: int) -> dict[str, Any]:
-    """``mac_per_pixel``: the multiplications with addition of one call's networks, as torch counts them;
-    ``peak_gpu_mib``: the most memory that torch had taken on the GPU. None where no network ran, or no GPU is there.
+def _cost(codec: Codec, call: Any) -> tuple[dict[str, Any], Any]:
+    """What one call takes, and its result. ``macs``: the multiplications with addition of its networks, as torch
+    counts them; ``peak_gpu_mib``: the most memory that torch had taken on the GPU. None where no network
+    ran, or no GPU is there.
     """
+    codec.forget()
     torch = sys.modules.get("torch")  # a codec without networks does not import it
     if torch is None:
-        return {"mac_per_pixel": None, "peak_gpu_mib": None}
+        return {"macs": None, "peak_gpu_mib": None}, call()
     from torch.utils.flop_counter import FlopCounterMode
 
-    codec.forget()
     with FlopCounterMode(display=False) as counter:
-        call()
+        result = call()
     gpu_mib = torch.cuda.max_memory_allocated() / 2**20 if torch.cuda.is_available() else 0
-    return {"mac_per_pixel": counter.get_total_flops() / 2 / pixels or None, "peak_gpu_mib": gpu_mib or None}
+    return {"macs": counter.get_total_flops() / 2 or None, "peak_gpu_mib": gpu_mib or None}, result
+
+
+def _per_pixel(cost: dict[str, Any], picture: Image) -> dict[str, Any]:
+    """``cost`` with ``mac_per_pixel`` in place of ``macs``."""
+    macs = cost.pop("macs")
+    return cost | {"mac_per_pixel": macs and macs / (picture.shape[0] * picture.shape[1])}
 
 
 def _peak_rss_mib() -> float:
@@ -231,6 +238,9 @@ def main(side: str, name: str) -> None:
             answer = {"error": f"{type(error).__name__}: {error}", "transient": is_transient(error)}
         answer = {**answer, "id": number, "load_s": load_s, "peak_rss_mib": _peak_rss_mib()}
         print(json.dumps(answer), file=answers, flush=True)
+    atexit._run_exitfuncs()
+    sys.stderr.flush()
+    os._exit(0)  # nothing is left to do, and taking torch apart takes over a second
 
 
 if __name__ == "__main__":
