@@ -16,7 +16,6 @@ import sys
 import threading
 import traceback
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
@@ -24,6 +23,7 @@ from bench import __version__
 from bench.commands import (
     author,
     blind,
+    check_outputs,
     claims,
     equal_rates,
     exchange,
@@ -36,7 +36,7 @@ from bench.commands import (
     studies,
 )
 from bench.errors import RdbenchError, UsageError
-from bench.files import NOT_WRITABLE, check_output, printable
+from bench.files import NOT_WRITABLE, printable
 from bench.progress import say
 
 DESCRIPTION = """Benchmark and reproduction harness for variable-rate image compression.
@@ -110,6 +110,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _as_document(arguments[0], args) if args.json else _call(args)[0]
 
 
+RESUMING = {"fetch", "fetch-weights", "run", "match", "train"}  # commands that keep their finished pieces
+
+
 class _Stopped(BaseException):
     """A signal asked the program to stop. No `except Exception` catches it, so workers and folders are cleaned up."""
 
@@ -142,8 +145,7 @@ def _stopped_by_signals() -> Iterator[None]:
 def _call(args: argparse.Namespace) -> tuple[int, str]:
     """Runs the command; returns its exit code and the error message, empty if there is none."""
     try:
-        if isinstance(out := getattr(args, "out", None), Path):  # the output file, in every command that has one
-            check_output(out)
+        check_outputs(args)
         args.call(args)
     except RdbenchError as error:
         logging.getLogger(__name__).info("failed: %s", error)
@@ -153,7 +155,9 @@ def _call(args: argparse.Namespace) -> tuple[int, str]:
         return 1, "the program reading the output has closed it"
     except (KeyboardInterrupt, _Stopped) as stopped:
         number = stopped.number if isinstance(stopped, _Stopped) else signal.SIGINT
-        reason = f"stopped by {signal.Signals(number).name}; finished work is kept, and the same command resumes there"
+        reason = f"stopped by {signal.Signals(number).name}"
+        if getattr(args, "command_name", "") in RESUMING:
+            reason += "; finished work is kept, and the same command resumes there"
         say(f"rdbench: {reason}")
         return 128 + number, reason
     except OSError as error:
@@ -177,7 +181,11 @@ def _as_document(command: str, args: argparse.Namespace) -> int:
     lines = printed.getvalue().splitlines()
     result: dict[str, Any] = getattr(args, "result", {"rows": [{"text": line} for line in lines], "about": {}})
     head = {"command": command, "rdbench": __version__, "exit_code": code, "error": error}
-    print(json.dumps(head | result, indent=1, ensure_ascii=False, allow_nan=False))
+    try:
+        print(json.dumps(head | result, indent=1, ensure_ascii=False, allow_nan=False), flush=True)
+    except BrokenPipeError:  # the program reading the output has closed it, and Python would write it once more
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or 1
     return code
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import socket
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -85,9 +86,8 @@ def check_output(path: Path | None, *inputs: Path) -> None:
     """Raises UsageError if ``path`` cannot be written or is one of the ``inputs``, before any work is done."""
     if path is None:
         return
+    refuse_input(path, inputs)
     shown = printable(str(path))
-    if any(given.exists() and path.exists() and given.samefile(path) for given in inputs):
-        raise UsageError(f"writing {shown}: this is also the input, which would be lost; choose another name")
     if path.is_dir():
         raise UsageError(f"writing {shown}: expected a file, got a folder; name a file in it")
     home = path if path.exists() else next((it for it in path.absolute().parents if it.exists()), path)
@@ -95,6 +95,14 @@ def check_output(path: Path | None, *inputs: Path) -> None:
         path.exists() or home.is_dir()
     ):
         raise UsageError(f"writing {shown}: {printable(str(home))} is not a writable folder; choose another place")
+
+
+def refuse_input(path: Path, inputs: Iterable[Path]) -> None:
+    """Raises UsageError if ``path`` is one of the ``inputs``."""
+    if any(given.exists() and path.exists() and given.samefile(path) for given in inputs):
+        raise UsageError(
+            f"writing {printable(str(path))}: this is also the input, which would be lost; choose another name"
+        )
 
 
 def temp_path(path: Path) -> Path:

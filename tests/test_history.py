@@ -130,7 +130,8 @@ def test_the_commands_add_a_commits_entries_list_what_got_worse_and_draw_it(chec
     assert main(["history", "add", "--folder", "run", "--anchor", "anchor", "--history", "h.jsonl"]) == 0
     capsys.readouterr()
     assert main(["history", "show", "--history", "h.jsonl"]) == 0
-    line = capsys.readouterr().out
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.startswith("commit ")
     assert line.startswith(f"{first['commit']}+") and "codec set mine" in line and "0 -> 2" in line
     assert main(["history", "page", "--history", "h.jsonl"]) == 0
     page = (checkout / "h.html").read_text()

@@ -16,6 +16,7 @@ from bench.errors import UsageError
 from bench.run.equal_rates import nearest_row
 
 OFF_RATE = 0.1  # a rate further off than this, as a share of the wanted one, is said
+MOST_QUESTIONS = 2000
 TRAP_PSNR_DB = 30.0  # a trap's compressed picture has at most this, so that its difference can be seen
 SHARE = 10  # one question in so many is a trap, and one a repeat
 
@@ -127,6 +128,8 @@ def questions(
     others are spread over the images; the first of each image link all its pictures to the original. With more
     questions than pairs the pairs come again. Raises UsageError where the questions are too few for that.
     """
+    if count > MOST_QUESTIONS:
+        raise UsageError(f"choosing questions: expected at most {MOST_QUESTIONS}, which take hours, got {count}")
     rng = np.random.default_rng(seed)
     if want_traps and not traps:
         raise UsageError(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 import PIL.Image
+from filelock import FileLock
 
 from bench import records
 from bench.blind import design
@@ -79,8 +80,13 @@ def make_page(wanted: Wanted, out: Path, log: Path, progress: Progress) -> tuple
             entry["crop"] = files[index][1] if index in files else None
         _write_page(part, key)
         part.chmod(0o755)
-        write_atomically(key_path(out), to_json(key))
-        os.replace(part, out)
+        with FileLock(out.with_name(f".{out.name[:100]}.lock")):  # of two processes one has both the page and its key
+            _check_key(key_path(out), key)
+            if out.exists() and any(out.iterdir()):
+                raise UsageError(f"writing {out}: another process has made it meanwhile; choose another folder")
+            write_atomically(key_path(out), to_json(key))
+            os.replace(part, out)
+        out.with_name(f".{out.name[:100]}.lock").unlink(missing_ok=True)
     finally:
         remove_folder(part, out.parent)
     return key, notes

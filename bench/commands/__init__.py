@@ -10,18 +10,20 @@ from __future__ import annotations
 import argparse
 import contextlib
 import math
+import os
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from bench.device import check_device
 from bench.errors import UsageError
-from bench.files import printable
+from bench.files import check_output, printable, refuse_input
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Commands = Any  # what argparse's add_subparsers() returns; it has no public name
+PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pnm", ".pgm"}
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 
@@ -39,7 +41,24 @@ def count(text: str) -> int:
 
 def threads(text: str) -> int:
     """An option's value as a number of threads, with 0 for "all"; argparse reports any other with the option's name."""
-    return 0 if text == "all" else count(text)
+    if text == "all":
+        return 0
+    if count(text) > (most := os.cpu_count() or 1):
+        raise argparse.ArgumentTypeError(f"expected at most {most}, the cores of this machine, got {text}")
+    return count(text)
+
+
+def seed(text: str) -> int:
+    """An option's value as a whole number of at least 0; argparse reports any other with the option's name."""
+    return 0 if text == "0" else count(text)
+
+
+def decibels(text: str) -> float:
+    """An option's value in dB, finite and at least 0; argparse reports any other with the option's name."""
+    with contextlib.suppress(ValueError):
+        if 0 <= float(text) < math.inf:
+            return float(text)
+    raise argparse.ArgumentTypeError(f"expected dB of 0 or more, got {text!r}")
 
 
 def duration(text: str) -> float:
@@ -84,8 +103,44 @@ def add_command(
     )
     for flags, options in arguments:
         command.add_argument(*flags, **options)
-    command.set_defaults(call=call)
+    command.set_defaults(call=call, command_name=name)
     return command
+
+
+OUTPUTS = ("out", "log", "index", "junit", "summary")  # the arguments that are files to write
+
+
+def check_outputs(args: argparse.Namespace) -> None:
+    """Raises UsageError for an output that cannot be written, or that would replace what the command reads.
+
+    That is a file among the other arguments, the records or a bitstream of a run named by its folder, or a picture in
+    a folder that is the dataset.
+    """
+    given = vars(args)
+    values = [value for name, value in given.items() if name not in OUTPUTS]
+    paths = [path for value in values for path in (value if isinstance(value, list) else [value])]
+    inputs = [path for path in paths if isinstance(path, Path) and path.is_file()]
+    runs = [path for path in paths if isinstance(path, Path) and (path / "records.parquet").is_file()]
+    if given.get("command_name") == "run":  # it makes the records
+        runs = []
+    inputs += [run / "records.parquet" for run in runs]
+    for name in OUTPUTS:
+        path = given.get(name)
+        if not isinstance(path, Path):
+            continue
+        if name == "out":
+            check_output(path, *inputs)
+        elif path.exists():
+            refuse_input(path, inputs)
+        if path.is_file():
+            kept = [run / "bitstreams" for run in runs]
+            dataset = given.get("dataset")
+            if isinstance(dataset, str) and dataset.startswith("folder:") and path.suffix.lower() in PICTURES:
+                kept.append(Path(dataset.removeprefix("folder:")))
+            if any(path.resolve().is_relative_to(folder.resolve()) for folder in kept):
+                raise UsageError(
+                    f"writing {path}: this is a part of what is read, and would be lost; choose another name"
+                )
 
 
 def show(args: argparse.Namespace, rows: Iterable[Mapping[str, Any]], text: str = "", **about: Any) -> None:

@@ -6,7 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from bench.commands import Commands, add_command, argument, count, show, table_rows
+from bench.commands import Commands, add_command, argument, count, seed, show, table_rows
 from bench.progress import Progress, log_to, say
 
 SAID = 5  # the rows left out that are said one by one
@@ -127,7 +127,7 @@ def add(commands: Commands) -> None:
             metavar=("WIDTH", "HEIGHT"),
             help="the middle of an image that is larger (default: 620 800)",
         ),
-        argument("--seed", type=int, default=0, help="of the choice and order of questions (%(default)s)"),
+        argument("--seed", type=seed, default=0, help="of the choice and order of questions (%(default)s)"),
         argument("--no-traps", action="store_true", help="without questions whose answer is known"),
         log,
         example="rdbench study-page --folder results/sample --codecs jpeg webp --rates 0.5 --questions 40 --out page",

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.commands import DEVICE, Commands, add_command, argument, duration, show, table_rows
+from bench.commands import DEVICE, Commands, add_command, argument, decibels, duration, show, table_rows
 from bench.errors import RdbenchError, UsageError
 from bench.progress import Progress, log_to, say
 
@@ -88,6 +88,8 @@ def _export(args: argparse.Namespace) -> None:
 
         make = written.averaged_table if args.averaged else written.per_image_table
         table = pd.concat([make(frame, dataset, codecs) for dataset in datasets], ignore_index=True)
+        if table.empty:
+            raise UsageError(f"exporting {folder}: it has no measured row of what was named; nothing is written")
         records.write_csv(table, args.out)
         about["rows"] = len(table)
     elif args.format == "jvet":
@@ -239,7 +241,7 @@ def add(commands: Commands) -> None:
         argument("--folder", type=Path, help="our run's folder (default: the newest with the dataset)"),
         argument("--curve", default="", help="which curve of a file with several"),
         argument("--metric", default="", help="psnr_rgb_db or ms_ssim, of a file with several or an unnamed column"),
-        argument("--floor", type=float, default=0.01, metavar="DB", help="a gap this small is noise (%(default)g)"),
+        argument("--floor", type=decibels, default=0.01, metavar="DB", help="a gap this small is noise (%(default)g)"),
         argument("--quick", action="store_true", help="without decoding: causes in averaging and rate only"),
         DEVICE,
         log,

@@ -21,15 +21,27 @@ def _history(args: argparse.Namespace) -> None:
     if not entries:
         raise UsageError(f"{args.history} has no entries yet; after a run: rdbench history add --folder results/gate")
     if args.action == "page":
+        from bench.files import check_output
         from bench.report.history import build_history
 
-        page = build_history(entries, args.out or args.history.with_suffix(".html"))
+        out = args.out or args.history.with_suffix(".html")
+        check_output(out, args.history)
+        page = build_history(entries, out)
         show(args, [{"page": page.resolve()}], str(page.resolve()))
         return
     found = history.regressions(entries)
     rows = [mark | {"series": " ".join(mark["series"])} for mark in found]
-    lines = [f"{r['commit']:14} {r['series']:40} {r['what']:20} {r['before']:.4g} -> {r['now']:.4g}\n" for r in rows]
-    show(args, rows, "".join(lines) or "no regressions\n", entries=len(entries), history=args.history)
+    names = {"bd_rate_percent": "BD-rate [%]", "median_s": "median [s]"}
+    names |= {f"{side}_s_per_mpixel": f"{side} [s/MP]" for side in ("encode", "decode")}
+    head = f"{'commit':14} {'what got worse':40} {'measure':16} before -> now\n"
+    lines = [
+        f"{r['commit']:14} {r['series']:40} {names[r['what']]:16} {r['before']:.4g} -> "
+        f"{'none' if r['now'] is None else format(r['now'], '.4g')}\n"
+        for r in rows
+    ]
+    commits = len({entry["commit"] for entry in entries})
+    nothing = f"nothing got worse over {commits} commits\n" if commits > 1 else "one commit: nothing to compare yet\n"
+    show(args, rows, head + "".join(lines) if rows else nothing, entries=len(entries), history=args.history)
 
 
 def _add(args: argparse.Namespace) -> None:
@@ -38,12 +50,12 @@ def _add(args: argparse.Namespace) -> None:
 
     if not args.folder and not args.benchmarks:
         raise UsageError("history add: expected a run's --folder, a --benchmarks file, or both")
+    path = args.folder / "records.parquet" if args.folder else None
+    if path and not path.is_file():
+        raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
     about = {"commit": args.commit, "date": None} if args.commit else history.commit_of()
     entries = history.of_benchmarks(args.benchmarks, about) if args.benchmarks else []
-    if args.folder:
-        path = args.folder / "records.parquet"
-        if not path.is_file():
-            raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
+    if path:
         entries += history.of_run(args.folder, records.read(path), args.anchor, about)
     count = history.add(args.history, entries)
     text = f"{args.history}: {len(entries)} entries of {about['commit']}, {count} in all\n"

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.commands import DEVICE, Commands, add_command, argument, show
 from bench.errors import RdbenchError, UsageError, describe_error, explain_errors
+from bench.progress import say
 
 
 def _list(args: argparse.Namespace) -> None:
@@ -122,9 +123,12 @@ def _extension_hint(bitstream: Path, codec: Any) -> str:
 
 
 def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, Any]]:
-    from bench.run.progressive import write_frames
+    from bench.run.progressive import PERCENT, write_frames
 
     frames = write_frames(codec, bitstream, folder)
+    if len(frames) < len(PERCENT):
+        refused = ", ".join(f"{percent} %" for percent in PERCENT[: len(PERCENT) - len(frames)])
+        say(f"{refused} of the bytes: shorter than the header, so there is no picture")
     return [{"codec": codec.name, "image": path, "bytes": f.length, "bpp": f.bpp} for path, f in frames]
 
 

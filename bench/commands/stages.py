@@ -107,14 +107,23 @@ def _time(args: argparse.Namespace) -> None:
     frame = timing.time_codec(
         args.codec,
         manifest,
-        args.log or Path("time.log"),
+        args.log or Path(os.devnull),
         images=args.images,
         points=args.points,
         repeats=args.repeats,
         threads=args.threads,
     )
     records.write(frame, args.out, timing.SCHEMA)
-    show(args, table_rows(frame), out=args.out)
+    lines = [
+        f"{row.image} at {row.point}, {row.threads} thread{'s' * (row.threads != 1)}: "
+        + (
+            f"encode {row.encode_s_median:.4f} s, decode {row.decode_s_median:.4f} s\n"
+            if row.status == "ok"
+            else f"{row.reason}\n"
+        )
+        for row in frame.itertuples()
+    ]
+    show(args, table_rows(frame), "".join(lines), out=args.out)
 
 
 def _variable_rate(args: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ images with the highest BD-rates, sums over all bitstreams, and times where the 
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -29,18 +30,39 @@ Entry = dict[str, Any]
 
 def read(path: Path) -> list[Entry]:
     """The entries, oldest first; none if there is no file. Raises UsageError that names the line which is none."""
+    if path.is_dir():
+        raise UsageError(f"reading {path}: expected a file, got a folder")
     entries = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.is_file() else [], 1):
+    for number, line in enumerate(path.read_bytes().splitlines() if path.is_file() else [], 1):
         try:
             entry = json.loads(line)
-            if not isinstance(entry, dict) or not isinstance(entry["commit"], str) or entry["kind"] not in KINDS:
-                raise ValueError(line[:60])
-        except (ValueError, KeyError, TypeError) as error:
+        except ValueError:
+            entry = None
+        if not _is_entry(entry):
             raise UsageError(
-                f"reading {path}, line {number}: expected a JSON object with kind and commit ({error!r}); remove it"
-            ) from None
+                f"reading {path}, line {number}: expected a JSON object with kind and commit, and times of at least 0; "
+                "remove the line"
+            )
         entries.append(entry)
     return entries
+
+
+NUMBERS = ("bd_rate_percent", "ci_low", "ci_high", "encode_s_per_mpixel", "decode_s_per_mpixel", "median_s")
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether what a line holds can be drawn and compared."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("commit"), str) or entry.get("kind") not in KINDS:
+        return False
+    numbers = {name: entry[name] for name in NUMBERS if entry.get(name) is not None}
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers.values()):
+        return False
+    worst = entry.get("worst") or []
+    rows = isinstance(worst, list) and all(
+        isinstance(row, dict) and {"image", "bd_rate_percent"} <= set(row) for row in worst
+    )
+    times = all(value >= 0 for name, value in numbers.items() if name.endswith(("_s", "_mpixel")))
+    return rows and times and all(math.isfinite(value) for value in numbers.values())
 
 
 KINDS = {"codec": ("dataset", "codec"), "benchmark": ("name",)}  # what tells entries of one commit apart
@@ -169,8 +191,10 @@ def regressions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
         for number, entry in enumerate(series[1:], 1):
             before, at = series[number - 1], {"series": name, "commit": entry["commit"]}
             old, new = before.get("bd_rate_percent"), entry.get("bd_rate_percent")
+            if old is not None and new is None:
+                found.append(at | {"what": "bd_rate_percent", "before": old, "now": None})
             rise = 0.0 if old is None or new is None else new - old
-            if rise > MORE_RATE and before["anchor"] == entry["anchor"]:
+            if rise > MORE_RATE and before.get("anchor") == entry.get("anchor"):
                 found.append(at | {"what": "bd_rate_percent", "before": old, "now": new})
             for what in ("encode_s_per_mpixel", "decode_s_per_mpixel", "median_s"):
                 earlier = [e[what] for e in series[:number] if e.get(what) and e.get("machine") == entry.get("machine")]

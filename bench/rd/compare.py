@@ -56,7 +56,11 @@ def find_run(dataset: str, results: Path = Path("results")) -> tuple[Path, str]:
     """
     for path in sorted(results.glob("*/records.parquet"), key=lambda path: -path.stat().st_mtime):
         name = name_in_run(dataset, path.parent)
-        if name in set(pd.read_parquet(path, columns=["dataset"]).dataset):
+        try:
+            names = set(pd.read_parquet(path, columns=["dataset"]).dataset)
+        except (OSError, ValueError, KeyError):  # another run's file is damaged, or no table of records
+            continue
+        if name in names:
             return path.parent, name
     raise UsageError(
         f"no run under {results.resolve()} has dataset {dataset!r}; make one with: "

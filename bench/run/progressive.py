@@ -48,11 +48,16 @@ def frames(codec: Codec, bitstream: bytes, at: Sequence[int]) -> Iterator[Frame]
 
 
 def write_frames(codec: Codec, bitstream: bytes, folder: Path) -> list[tuple[Path, Frame]]:
-    """PNG files in ``folder``, one per percentage in PERCENT: `010.png` is the picture from 10 % of the bytes."""
+    """PNG files in ``folder``, one per percentage in PERCENT: `010.png` is the picture from 10 % of the bytes.
+
+    Files of that kind that an earlier call left and this one does not write are removed.
+    """
     at = dict(zip(lengths(len(bitstream)), PERCENT, strict=True))
     written = []
     for frame in frames(codec, bitstream, list(at)):
         png = io.BytesIO()
         PillowImage.fromarray(frame.image).save(png, "PNG")
         written.append((write_atomically(folder / f"{at[frame.length]:03}.png", png.getvalue()), frame))
+    for percent in set(PERCENT) - {at[frame.length] for _, frame in written}:
+        (folder / f"{percent:03}.png").unlink(missing_ok=True)
     return written

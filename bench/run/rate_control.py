@@ -175,6 +175,8 @@ class _Search:
         if met := [coded for _, coded in ends if self.target.met_by(coded)]:
             return self.target.best(met)
         f_a, f_b = (self.target.off(coded) for _, coded in (ends[0], ends[-1]))
+        if f_a >= 0 and isinstance(self.target, QualityTarget):  # even the worst is good enough
+            return self.target.best([coded for _, coded in ends])
         if not f_a < 0 < f_b:
             reached = sorted([*(coded for _, coded in ends), *others()], key=lambda coded: coded.bpp)
             raise self._out_of_reach(reached[0], reached[-1])

@@ -106,8 +106,10 @@ class QualityTarget(Target):
         most = {"psnr_rgb_db": math.inf, "ms_ssim": 1.0, "ssimulacra2": 100.0}[column]
         if not (math.isfinite(value) and 0 < value < most and self.tolerance > 0):
             below = f" and below {most:g}" if math.isfinite(most) else ""
+            article = "a" if self.label == "PSNR" else "an"
             raise UsageError(
-                f"expected a {self.label} above 0{below} and a tolerance above 0, got {value:g} and {self.tolerance:g}"
+                f"expected {article} {self.label} above 0{below} and a tolerance above 0, got {value:g} and "
+                f"{self.tolerance:g}"
             )
         self.metric = next(metric for metric in DEFAULT if column in metric.columns)
         if reason := self.metric.missing() or self.metric.refusal(*original.shape[:2]):
