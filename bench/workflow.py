@@ -133,7 +133,7 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
             _refresh(folder / "datasets", dataset, name)
     device = config["device"] if config["device"] != "auto" else requested_device()
     figures = {spec["name"]: spec for spec in specification["figures"]}
-    images = config["variable_rate"]["images"]
+    images = config["variable_rate"].get("images", 0)
     made = Plan(folder, names, pairs, left_out, statuses, _studies(config), figures, device, images)
     if refresh:
         write_contents(folder, made.studied, made.timed, made.variable)

@@ -188,7 +188,7 @@ def test_the_player_shows_embedded_codecs_at_equal_bytes(folder: Path, page: Any
         assert f"{row.psnr_rgb_db:.2f} dB" in text and row.bitstream_sha256[:12] in text
         assert row.reconstruction_sha256[:12] in src
         assert (folder / "report" / src).is_file()
-    assert f"bytes={own.bytes.iloc[-1]}" in address(page, "bytes=")
+    assert f"bytes={own.bytes.iloc[-1]}" in address(page, f"bytes={own.bytes.iloc[-1]}")
     page.click("#play-bytes")
     page.wait_for_function("document.getElementById('bytes').value === '1'")
     page.wait_for_function("document.getElementById('play-bytes').textContent === 'Play'")
