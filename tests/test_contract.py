@@ -58,7 +58,7 @@ def is_slow(name: str) -> bool:
 
 
 def each(names: list[str]) -> list[Any]:
-    """Parameters for ``codec``. All tests of one codec run in one process (conftest.py), which keeps what they share."""
+    """Parameters for ``codec``. All tests of one codec run in one process (conftest.py), which keeps what is shared."""
     return [pytest.param(name, marks=[pytest.mark.slow] if is_slow(name) else []) for name in names]
 
 

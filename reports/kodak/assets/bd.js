@@ -1,5 +1,5 @@
-/* Curves out of the records and Bjontegaard numbers of them, as bench/curves.py, bench/interpolate.py, bench/bjontegaard.py
-   and bench/bd.py compute them (PCHIP only). Nothing here touches the page. */
+/* Curves out of the records and Bjontegaard numbers of them, as bench/rd/curves.py, bench/rd/interpolate.py, bench/rd/bjontegaard.py
+   and bench/rd/bd_table.py compute them (PCHIP only). Nothing here touches the page. */
 "use strict";
 
 rdbench.bd = (() => {
@@ -185,7 +185,7 @@ rdbench.bd = (() => {
     if (!common.length) {
       const reason = !anchor.images.length ? "anchor_missing" : !codec.images.length ? "codec_missing" : "no_common_images";
       const none = { rate: null, low: null, high: null, quality: null, overlap: null, note: "withheld", reason, images: 0, without: 0, repaired: 0 };
-      return { perImage: { ...none, ofImages: {} }, averaged: none };
+      return { perImage: { ...none, ofImages: rdbench.table([]) }, averaged: none };
     }
     const pairs = common.map((image) => pair(imageCurve(anchor, image), imageCurve(codec, image)));
     const rates = pairs.map(({ rate }) => rate).filter((rate) => rate !== null);
@@ -202,7 +202,7 @@ rdbench.bd = (() => {
       reason: enough ? "" : reasons.length === 1 ? reasons[0] : "most_images_without_value",
       images: rates.length,
       repaired: sum(pairs.map(({ repaired }) => repaired)),
-      ofImages: Object.fromEntries(common.map((image, index) => [image, pairs[index]])),
+      ofImages: rdbench.table(common.map((image, index) => [image, pairs[index]])),
     };
     const whole = pair(averaged(only(anchor, common)), averaged(only(codec, common)));
     return { perImage, averaged: { ...whole, note: overlapNote(whole.overlap), images: common.length, without: 0 } };

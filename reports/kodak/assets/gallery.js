@@ -6,10 +6,10 @@
   const place = document.getElementById("cards");
 
   const fill = () => {
-    const thumbs = page.thumbs[get("dataset")] ?? {};
+    const thumbs = page.thumbs[get("dataset")] ?? rdbench.table([]);
     place.replaceChildren(...Object.entries(page.sizes[get("dataset")]).map(([image, [width, height]]) => {
       const picture = thumbs[image]
-        ? rdbench.element("img", { src: encodeURI(thumbs[image]), loading: "lazy", decoding: "async", width: 160, height: Math.round((160 * height) / width), alt: "" })
+        ? rdbench.element("img", { src: rdbench.href(thumbs[image]), loading: "lazy", decoding: "async", width: 160, height: Math.round((160 * height) / width), alt: "" })
         : rdbench.element("span", { class: "blank" }, `${width} × ${height}`);
       const card = rdbench.element("button", { type: "button", class: "card", "data-image": image }, picture, rdbench.element("span", { class: "name" }, image), rdbench.element("span", { class: "numbers" }));
       card.addEventListener("click", () => set({ image }));

@@ -46,11 +46,11 @@ rdbench.player = (() => {
       const caption = pane.querySelector("figcaption");
       const quality = (one) => (one.identical ? "identical" : `${rdbench.number(one.psnr_rgb_db, 2)} dB`);
       if (step?.src) {
-        if (image.getAttribute("src") !== encodeURI(step.src)) image.src = encodeURI(step.src);
+        if (image.getAttribute("src") !== rdbench.href(step.src)) image.src = rdbench.href(step.src);
         image.alt = `${here().image}, first ${step.bytes} bytes of ${label(pane.dataset.codec)}`;
       } else image.removeAttribute("src");
       const hash = step && element("code", { title: step.sha256 }, step.sha256.slice(0, 12));
-      const told = step ? [`${rdbench.bytes(step.bytes)} bytes, ${quality(step)} `, step.bitstream ? element("a", { href: encodeURI(step.bitstream) }, hash) : hash] : ["no step with so few bytes"];
+      const told = step ? [`${rdbench.bytes(step.bytes)} bytes, ${quality(step)} `, step.bitstream ? element("a", { href: rdbench.href(step.bitstream) }, hash) : hash] : ["no step with so few bytes"];
       if (step && !step.src) told.push(` (${step.reason})`);
       caption.replaceChildren(element("strong", {}, label(pane.dataset.codec)), " ", ...told);
     }

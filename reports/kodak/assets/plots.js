@@ -57,7 +57,7 @@
       x: values.bpp,
       y: values.value,
       line: { color: colourOf(look), width: 1.5, dash: look.dash === "solid" ? "6px,3px" : look.dash },
-      hovertemplate: `<b>${escapeText(look.label)}</b> (claimed)<br>%{x:.4f} bpp, %{y:.3f}${unit()}<br>${escapeText(curve.source)}<extra></extra>`,
+      hovertemplate: `<b>${escapeText(look.label)}</b> (published)<br>%{x:.4f} bpp, %{y:.3f}${unit()}<br>${escapeText(curve.source)}<extra></extra>`,
     };
   };
   /* Rings around the bitstreams whose pictures are compared below. */
@@ -130,7 +130,7 @@
     const drawn = traces();
     Plotly.react(target, drawn, layout(drawn), settings);
     const claimed = get("average") !== "image" && claimedHere().some(({ name }) => visible(name));
-    document.getElementById("plot-note").textContent = NOTES[get("average")] + (claimed ? " Dashed curves are claimed: published by others, measured with their tools, in no BD-rate here." : "");
+    document.getElementById("plot-note").textContent = NOTES[get("average")] + (claimed ? " Dashed curves were published by others and measured with their tools; no BD-rate here uses them." : "");
     drawLegend();
   };
 
@@ -171,14 +171,16 @@
     };
     const parts = [group("Measured", of("codec").map((name) => entry(name, false)))];
     if (of("validation").length) parts.push(group("Measured, published settings", of("validation").map((name) => entry(name, false))));
-    const tools = [tool("all", () => show(here(), true)), tool("none", () => show(here(), false)), tool("as at first", () => set({ on: "", off: "" }))];
+    const only = (codecs) => set({ on: codecs.join(","), off: here().filter((name) => !codecs.includes(name)).join(",") });
+    const presets = page.presets.map(({ title, codecs }) => tool(title.toLowerCase(), () => only(codecs.filter((name) => here().includes(name)))));
+    const tools = [...presets, tool("none", () => show(here(), false)), tool("reset", () => set({ on: "", off: "" }))];
     parts.unshift(rdbench.element("div", { class: "tools" }, ...tools));
     const claimed = get("average") === "image" ? [] : claimedHere();
     const usual = claimed.filter((curve) => curve.on.includes(metric().key));
-    if (usual.length) parts.push(group("Claimed", usual.map(({ name }) => entry(name, true))));
+    if (usual.length) parts.push(group("Published elsewhere", usual.map(({ name }) => entry(name, true))));
     const others = claimed.filter((curve) => !usual.includes(curve));
     if (others.length) {
-      const details = rdbench.element("details", {}, rdbench.element("summary", {}, `${usual.length ? "More claimed" : "Claimed"} curves (${others.length})`));
+      const details = rdbench.element("details", {}, rdbench.element("summary", {}, `${usual.length ? "More published" : "Published"} curves (${others.length})`));
       details.open = open;
       for (const source of new Set(others.map((curve) => curve.source))) {
         const own = others.filter((curve) => curve.source === source);

@@ -18,10 +18,15 @@
   ];
   const SEARCHED = ["bitstream_sha256", "reconstruction_sha256", "image_sha256", "reason", "parameters", "codec_version"];
 
+  /* The rows come in pieces of `size` rows: the first is in the page, the others follow it. */
   const table = rdbench.data("records-data");
-  const columns = new Map(table.columns.map((column) => [column.name, column]));
+  const byName = (piece) => new Map(piece.columns.map((column) => [column.name, column]));
+  const columns = byName(table);
+  const pieces = [columns];
   const value = (name, row) => {
-    const column = columns.get(name);
+    const place = Math.floor(row / table.size);
+    const column = pieces[place].get(name);
+    row -= place * table.size;
     if (!column.codes) return column.values[row];
     return column.codes[row] === null ? null : column.values[column.codes[row]];
   };
@@ -86,13 +91,29 @@
     });
   };
 
-  const update = (state) => {
+  const update = (state, more = false) => {
     offer(state);
     form.elements.text.value = state.text;
     rows = order(matches(state));
-    page = 0;
-    opened = rows.length === 1 ? rows[0] : null;
+    if (!more) page = 0;
+    if (!more || opened === null) opened = rows.length === 1 ? rows[0] : null;
     draw();
+  };
+
+  /* A script and not a fetch: a page that is opened as a file may read no other. */
+  rdbench.piece = (number, piece) => {
+    pieces[number] = byName(rdbench.bare(piece));
+    table.rows += piece.rows;
+  };
+  const load = () => {
+    const number = pieces.length;
+    if (table.rows >= table.total) return;
+    const script = rdbench.element("script", { src: `records/${number}.js` });
+    script.addEventListener("load", () => {
+      update(read(), true);
+      load();
+    });
+    document.head.append(script);
   };
 
   const cell = (row, [name, , digits]) => {
@@ -112,7 +133,7 @@
     const hash = value("bitstream_sha256", row);
     const code = rdbench.element("code", { title: hash }, hash.slice(0, length));
     const path = value("bitstream", row);
-    return table.base !== null && path ? rdbench.element("a", { href: encodeURI(table.base + path) }, code) : code;
+    return table.base !== null && path ? rdbench.element("a", { href: rdbench.href(table.base + path) }, code) : code;
   };
 
   const details = (row) => {
@@ -122,7 +143,7 @@
       if (item === null) continue;
       let content = String(item);
       if (name === "bitstream_sha256") content = bitstream(row, 64);
-      else if ((name === "log" || name === "bitstream") && table.base !== null) content = rdbench.element("a", { href: encodeURI(table.base + item) }, item);
+      else if ((name === "log" || name === "bitstream") && table.base !== null) content = rdbench.element("a", { href: rdbench.href(table.base + item) }, item);
       else if (name.endsWith("sha256")) content = rdbench.element("code", {}, item);
       list.append(rdbench.element("dt", {}, name), rdbench.element("dd", {}, content));
     }
@@ -136,7 +157,8 @@
       return row === opened ? [line, details(row)] : [line];
     });
     body.replaceChildren(...drawn);
-    document.getElementById("found").textContent = `${rows.length} of ${table.rows} rows`;
+    const loaded = table.rows < table.total ? `, ${table.rows} of them read so far` : "";
+    document.getElementById("found").textContent = `${rows.length} of ${table.total} rows${loaded}`;
     document.getElementById("page").textContent = `page ${page + 1} of ${pages}`;
     document.getElementById("previous").disabled = page === 0;
     document.getElementById("next").disabled = page >= pages - 1;
@@ -175,7 +197,10 @@
   document.getElementById("previous").addEventListener("click", turn(-1));
   document.getElementById("next").addEventListener("click", turn(1));
   document.getElementById("save").addEventListener("click", () => {
-    const quoted = (item) => (/[",\n]/.test(item) ? `"${item.replaceAll('"', '""')}"` : item);
+    const quoted = (item) => {
+      const text = /^'*[=+\-@\t\r]/.test(item) && Number.isNaN(Number(item)) ? `'${item}` : item; // no formula in a spreadsheet
+      return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    };
     const names = table.columns.map((column) => column.name);
     const lines = rows.map((row) => names.map((name) => quoted(String(value(name, row) ?? ""))).join(","));
     const blob = new Blob([[names.join(","), ...lines, ""].join("\n")], { type: "text/csv" });
@@ -194,4 +219,5 @@
   });
   addEventListener("hashchange", () => update(read()));
   update(read());
+  load();
 })();

@@ -3,7 +3,26 @@
 
 const rdbench = {
   data(id) {
-    return JSON.parse(document.getElementById(id).textContent);
+    return rdbench.bare(JSON.parse(document.getElementById(id).textContent));
+  },
+
+  /** The same with objects that inherit nothing: an image may be called "constructor" or "__proto__". */
+  bare(value) {
+    if (Array.isArray(value)) return value.some((item) => item !== null && typeof item === "object") ? value.map((item) => rdbench.bare(item)) : value;
+    if (value === null || typeof value !== "object") return value;
+    return rdbench.table(Object.entries(value).map(([key, item]) => [key, rdbench.bare(item)]));
+  },
+
+  /** [key, value] pairs as an object that inherits nothing. */
+  table(entries) {
+    const found = Object.create(null);
+    for (const [key, item] of entries) found[key] = item;
+    return found;
+  },
+
+  /** The address of a relative path, whose names may have a # or a ? in them. */
+  href(path) {
+    return path.split("/").map(encodeURIComponent).join("/");
   },
 
   /** An element with attributes and children; text is never read as HTML. */
@@ -115,17 +134,27 @@ const rdbench = {
       select.addEventListener("change", () => apply(group));
     }
   }
-  addEventListener("beforeprint", () => document.querySelectorAll("section > details, [data-panel] > details").forEach((details) => (details.open = true)));
+  rdbench.showPanel = (panel) => {
+    for (const select of document.querySelectorAll(`select[data-switch="${panel.dataset.panel}"]`)) {
+      if (select.name in panel.dataset) select.value = panel.dataset[select.name];
+    }
+    apply(panel.dataset.panel);
+  };
 })();
 
-/** The headline: a row and its curve stand out together under the mouse and the keyboard. */
-(() => {
-  const headline = document.querySelector(".headline");
-  const hold = (event) => {
-    const codec = event.target.closest?.("[data-codec]")?.dataset.codec;
-    headline.classList.toggle("held", Boolean(codec));
-    for (const part of headline.querySelectorAll("[data-codec]")) part.classList.toggle("on", part.dataset.codec === codec);
-  };
-  for (const kind of ["mouseover", "focusin"]) headline?.addEventListener(kind, hold);
-  for (const kind of ["mouseleave", "focusout"]) headline?.addEventListener(kind, hold);
-})();
+/** Single keys and the list of them behind `?`. keys: [key, what it does, action]; the list is made from them. */
+rdbench.keys = (keys) => {
+  const help = document.getElementById("help");
+  const all = [...keys, ["?", "this list", () => (help.open ? help.close() : help.showModal())]];
+  const entry = ([key, meaning]) => [rdbench.element("dt", {}, rdbench.element("kbd", {}, key)), rdbench.element("dd", {}, meaning)];
+  document.getElementById("keys").replaceChildren(...all.flatMap(entry));
+  document.querySelector("[data-help]").addEventListener("click", () => help.showModal());
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input:not([type=range]):not([type=checkbox]), select, textarea")) return;
+    if (!document.getElementById("single-keys").checked && event.key !== "?") return;
+    const [, , act] = all.find(([key]) => key === event.key || (key === "+" && event.key === "=")) ?? [];
+    if (!act) return;
+    act();
+    event.preventDefault();
+  });
+};

@@ -8,7 +8,7 @@ rdbench.explorer = (() => {
   const VIEWS = ["side", "swipe", "flicker", "difference"];
 
   const measured = (dataset) => page.codecs.map(({ name }) => name).filter((name) => page.measured[dataset]?.[name]);
-  const group = (dataset) => page.gallery[dataset] ?? { rates: [], images: {} };
+  const group = (dataset) => page.gallery[dataset] ?? { rates: [], images: rdbench.table([]) };
   const compared = (dataset) => measured(dataset).filter((name) => page.codecs.find((codec) => codec.name === name).role === "codec");
   const embedded = (now) => Object.keys(page.player[now.dataset]?.codecs ?? {});
   const firstImage = (dataset) => Object.keys(group(dataset).images)[0] ?? Object.keys(page.sizes[dataset])[0];
@@ -45,6 +45,7 @@ rdbench.explorer = (() => {
   const texts = new Map(); // as in the address
   let values = {};
   const listeners = [];
+  const followers = [];
 
   const resolve = () => {
     const before = values;
@@ -69,7 +70,9 @@ rdbench.explorer = (() => {
   };
   const writeNow = () => {
     const parts = Object.keys(READERS).filter((key) => texts.has(key)).map((key) => `${key}=${encodeURIComponent(texts.get(key)).replaceAll("%2C", ",").replaceAll("%2F", "/")}`);
-    history.replaceState(null, "", parts.length ? `#${parts.join("&")}` : location.pathname + location.search);
+    const hash = parts.length ? `#${parts.join("&")}` : "";
+    history.replaceState(null, "", hash || location.pathname + location.search);
+    followers.forEach((follow) => follow(hash));
   };
 
   /** Changes settings and redraws what depends on them; what equals its default leaves the address. */
@@ -96,7 +99,12 @@ rdbench.explorer = (() => {
     page,
     set,
     get: (key) => values[key],
-    start: read,
+    start: () => {
+      read();
+      followers.forEach((follow) => follow(location.hash));
+    },
+    /** Calls `follow` with the part of the address that stores the selection, whenever that changes. */
+    onAddress: (follow) => followers.push(follow),
     /** Calls `draw` whenever one of `keys` changes, and once at the start. */
     on: (keys, draw) => listeners.push({ keys, draw }),
     measured,
@@ -121,7 +129,7 @@ rdbench.explorer = (() => {
       const { dataset, metric } = values;
       const key = [dataset, codec, metric].join("\n");
       if (!tables.has(key)) {
-        const pixels = Object.fromEntries(Object.entries(page.sizes[dataset]).map(([image, [width, height]]) => [image, width * height]));
+        const pixels = rdbench.table(Object.entries(page.sizes[dataset]).map(([image, [width, height]]) => [image, width * height]));
         tables.set(key, rdbench.bd.curveTable(page.measured[dataset][codec], metrics[metric], pixels));
       }
       return tables.get(key);

@@ -28,14 +28,29 @@ rdbench.viewer = (() => {
   const shown = () => ["a", "b", "c"].map((slot) => ({ slot, codec: get(slot) })).filter(({ codec }) => codec !== "none").map((entry) => ({ ...entry, facts: facts(entry.codec) }));
   const name = ({ slot, codec, facts: { bpp } }) => `${slot.toUpperCase()}: ${label(codec)}${bpp ? `, ${rdbench.number(bpp, 3)} bpp` : ""}`;
 
+  /** Below a picture: what it cost and how good it is, and in amber how far its rate is from the chosen one. */
+  const TOLERANCE = 0.05;
+  const caption = (entry) => {
+    const { facts: { bytes, deviation, psnr_rgb_db: psnr, ms_ssim_db: ssim, identical } } = entry;
+    const parts = [element("span", {}, name(entry))];
+    if (bytes !== undefined) parts.push(`, ${rdbench.bytes(bytes)} bytes`);
+    if (identical) parts.push(", lossless");
+    else if (psnr !== undefined && psnr !== null) parts.push(`, PSNR ${rdbench.number(psnr, 2)} dB${ssim === null || ssim === undefined ? "" : `, MS-SSIM ${rdbench.number(ssim, 2)} dB`}`);
+    if (Math.abs(deviation ?? 0) > TOLERANCE) {
+      const percent = `${deviation > 0 ? "+" : "−"}${rdbench.number(100 * Math.abs(deviation), 0)} %`;
+      parts.push(" ", element("span", { class: "mark amber", title: "This codec cannot code the image nearer to the chosen rate" }, `${percent} rate`));
+    }
+    return parts;
+  };
+
   const picture = (entry, className = "") =>
-    element("img", { src: encodeURI(entry.facts.src), class: className, alt: `${get("image")}, ${name(entry)}`, draggable: "false", decoding: "async" });
-  const pane = (entries, caption, className = "") => {
+    element("img", { src: rdbench.href(entry.facts.src), class: className, alt: `${get("image")}, ${name(entry)}`, draggable: "false", decoding: "async" });
+  const pane = (entries, text, className = "") => {
     const lacking = entries.filter(({ facts: { src } }) => !src);
     const content = lacking.length
       ? lacking.map((entry) => element("p", { class: "missing" }, `No picture of ${label(entry.codec)}: ${entry.facts.reason}.`))
       : entries.map((entry) => element("div", { class: "layer", "data-slot": entry.slot }, picture(entry)));
-    return element("figure", { class: `pane ${className}` }, element("div", { class: "frame" }, ...content), element("figcaption", {}, caption));
+    return element("figure", { class: `pane ${className}` }, element("div", { class: "frame" }, ...content), element("figcaption", {}, ...[text].flat()));
   };
   const difference = (entry) => {
     const original = { slot: entry.slot, codec: "original", facts: facts("original") };
@@ -46,7 +61,7 @@ rdbench.viewer = (() => {
   };
 
   const VIEWS = {
-    side: (entries) => entries.map((entry) => pane([entry], name(entry))),
+    side: (entries) => entries.map((entry) => pane([entry], caption(entry))),
     difference: (entries) => entries.map(difference),
     swipe: (entries) => {
       const [left, right] = [entries[0], entries[1] ?? entries[0]];
@@ -210,8 +225,8 @@ rdbench.viewer = (() => {
         number(rdbench.number(found.bpp, 4)),
         number(decibels(found, "psnr_rgb_db")),
         number(decibels(found, "ms_ssim_db")),
-        element("td", {}, found.bitstream ? element("a", { href: encodeURI(found.bitstream) }, hash) : hash),
-        element("td", {}, element("a", { href: rdbench.recordsLink(filters) }, "record")));
+        element("td", {}, found.bitstream ? element("a", { href: rdbench.href(found.bitstream) }, hash) : hash),
+        element("td", {}, found.matched ? "coded for this rate" : element("a", { href: rdbench.recordsLink(filters) }, "record")));
     });
     document.querySelector("#facts tbody").replaceChildren(...rows);
   };
