@@ -388,16 +388,16 @@ def prefixes(codec: Embedded) -> dict[str, bytes]:
 
 
 CHILD_PROGRAM = """
-import importlib, json, resource, sys, time
+import importlib, json, sys, time
 from pathlib import Path
 import numpy as np
 from bench.files import sha256, sha256_pixels
+from bench.run.worker import _peak_rss_mib  # this program's own, where ru_maxrss has the parent's
 folder, module, name, encode = Path(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4:]
 codec = next(c for c in importlib.import_module(module).CODECS if c.name == name)
 codec.prepare()  # loading is not what the time below is for
 def say(key, **outcome):
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"key": key, "peak_rss_mib": peak, **outcome}), flush=True)
+    print(json.dumps({"key": key, "peak_rss_mib": _peak_rss_mib(), **outcome}), flush=True)
 for point in encode:
     say(f"encoded/{point}", bytes=sha256(codec.encode(np.load(folder / "image.npy"), codec.point(point))))
 for group in ("whole", "damaged", "prefixes"):
