@@ -23,18 +23,18 @@ from codecs_wrappers.native.spiht.header import Header, levels_for
 
 EMBEDDED = ["spiht", "spiht_bu", "plonq", "nested_dropout", "jpeg2000_embedded", "jpeg_progressive"]
 DECODE = """
-import json, resource, sys, time
+import json, sys, time
 from bench.discovery import load
+from bench.run.worker import _peak_rss_mib  # this program's own, where ru_maxrss begins with the parent's
 codec, data = load(sys.argv[1]), bytes.fromhex(sys.argv[2])
 codec.prepare()
 codec.decode(codec.encode(__import__("numpy").zeros((16, 16, 3), "uint8"), codec.points[0]))  # compiled and loaded
-before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, time.perf_counter()
+before, start = _peak_rss_mib(), time.perf_counter()
 try:
     told = str(codec.decode(data).shape)
 except ValueError as error:
     told = str(error)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps({"told": told, "mib": after - before, "s": time.perf_counter() - start}))
+print(json.dumps({"told": told, "mib": _peak_rss_mib() - before, "s": time.perf_counter() - start}))
 """
 
 
