@@ -15,7 +15,7 @@ from bench.figures.style import count_images, plain_log
 AXES = {
     "encode": ("encode_s_median", "s_per_mpixel", "Encoding time [s/megapixel], log scale"),
     "decode": ("decode_s_median", "s_per_mpixel", "Decoding time [s/megapixel], log scale"),
-    "decode_kmac": ("decode_kmac_per_pixel", "kmac_per_pixel", "Decoder's networks [kMAC/pixel], log scale"),
+    "decode_kmac": ("decode_kmac_per_pixel", "kmac_per_pixel", "Networks [kMAC/pixel], log scale"),
 }
 COLUMNS = ["kind", "codec", "label", "side", "unit", "x", "x_low", "x_high"]
 COLUMNS += ["bd_rate_percent", "ci_low", "ci_high", "n_images", "n_points", "threads", "device"]
@@ -76,7 +76,8 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
     looks = [(row.label, context.style(row.codec).line(linestyle="", markersize=5.5)) for row in order.itertuples()]
     context.layout.legend(figure, {"Measured": looks})
     points, threads = int(frame.n_points.max()), int(frame.threads.max())
-    how = f"{count_images(frame.n_images)}, {points} operating points: median, bar from fastest to slowest"
+    plural = "s" * (points != 1)
+    how = f"{count_images(frame.n_images)}, {points} operating point{plural}: median, bar from fastest to slowest"
     where = f"{threads} thread{'' if threads == 1 else 's'}, {'; '.join(dict.fromkeys(frame.device))}"
     context.layout.titles(figure, context.title(spec, dataset), f"{how}; {where}")
     return figure

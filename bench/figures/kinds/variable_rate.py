@@ -42,7 +42,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
         panels[1].plot(rows.bpp, rows.off_curve_db, **line)
     words = (
         ("Wanted rate [bit/pixel], log scale", "Rate above the wanted one [%]"),
-        ("Rate [bit/pixel], log scale", "PSNR above the curve through the points [dB]"),
+        ("Rate [bit/pixel], log scale", "PSNR above the points' curve [dB]"),
     )
     for axes, (across, up) in zip(panels, words, strict=True):
         axes.axhline(0, color="#888888", linewidth=0.8, zorder=0)
