@@ -263,10 +263,14 @@ class VariableRate(Codec):
         return f"{super()._point_names()}, and {self.parameter}<value> from {low:g} to {high:g}"
 
 
+def is_cut_at_rate(codec: Codec) -> bool:
+    """Whether a codec's prefixes are cut at a rate, and not at a share of its bytes."""
+    return isinstance(codec, Embedded) and any(parameter.name == "bpp" for parameter in codec.parameters)
+
+
 def is_variable(codec: Codec) -> bool:
     """Whether any rate can be asked of a codec: it has one real parameter, or its prefixes are cut at a rate."""
-    embedded = isinstance(codec, Embedded) and any(parameter.name == "bpp" for parameter in codec.parameters)
-    return embedded or isinstance(codec, VariableRate)
+    return is_cut_at_rate(codec) or isinstance(codec, VariableRate)
 
 
 def __getattr__(name: str) -> Any:

@@ -191,6 +191,14 @@ def read(*paths: str | Path) -> pd.DataFrame:
     return whole.to_pandas().sort_values(KEY, ignore_index=True)
 
 
+def read_run(folder: Path) -> pd.DataFrame:
+    """The records of the run in ``folder``. Raises UsageError, saying how to make them, if there are none."""
+    path = folder / "records.parquet"
+    if not path.is_file():
+        raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
+    return read(path)
+
+
 def measured(frame: pd.DataFrame) -> pd.DataFrame:
     """The rows with a measurement."""
     return frame[frame.status == "ok"]

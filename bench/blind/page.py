@@ -19,7 +19,7 @@ from bench import records
 from bench.blind import design
 from bench.blind.design import Condition, Question
 from bench.data.images import load_verified
-from bench.data.manifest import read_manifest
+from bench.data.manifest import images_of_run
 from bench.errors import UsageError
 from bench.files import remove_folder, sha256, sha256_pixels, to_json, write_atomically
 from bench.run.job import decode_files
@@ -110,10 +110,8 @@ def _check_key(path: Path, key: dict[str, Any]) -> None:
 def _rows(wanted: Wanted) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """The run's measured rows of the dataset, and its rows at equal rates if it has any."""
     folder = wanted.folder
-    path, extra = folder / "records.parquet", folder / "matched.parquet"
-    if not path.is_file():
-        raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
-    measured = records.measured(records.read(path))
+    extra = folder / "matched.parquet"
+    measured = records.measured(records.read_run(folder))
     datasets = sorted(set(measured.dataset))
     if wanted.dataset:
         datasets = [name for name in datasets if name == wanted.dataset]
@@ -166,7 +164,7 @@ def _pictures(
 def _pixels(wanted: Wanted, conditions: dict[int, Condition], log: Path) -> Iterator[tuple[int, Any]]:
     """(index, uint8 H x W x 3) of every condition, codec by codec, each with the hash of the records."""
     dataset = next(iter(conditions.values())).dataset
-    listed = {image.name: image for image in read_manifest(wanted.folder / "datasets" / f"{dataset}.json").images}
+    listed = images_of_run(wanted.folder, dataset)
     by_codec: dict[str, list[int]] = {}
     for index, condition in conditions.items():
         by_codec.setdefault(condition.codec, []).append(index)

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Commands = Any  # what argparse's add_subparsers() returns; it has no public name
-PICTURES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".ppm", ".pnm", ".pgm"}
 Argument = tuple[tuple[str, ...], dict[str, Any]]
 
 
@@ -135,8 +134,10 @@ def check_outputs(args: argparse.Namespace) -> None:
         if path.is_file():
             kept = [run / "bitstreams" for run in runs]
             dataset = given.get("dataset")
-            if isinstance(dataset, str) and dataset.startswith("folder:") and path.suffix.lower() in PICTURES:
-                kept.append(Path(dataset.removeprefix("folder:")))
+            if isinstance(dataset, str) and dataset.startswith("folder:"):
+                from bench.data.images import SUFFIXES
+
+                kept += [Path(dataset.removeprefix("folder:"))] if path.suffix.lower() in SUFFIXES else []
             if any(path.resolve().is_relative_to(folder.resolve()) for folder in kept):
                 raise UsageError(
                     f"writing {path}: this is a part of what is read, and would be lost; choose another name"

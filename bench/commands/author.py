@@ -40,12 +40,10 @@ def _new_codec(args: argparse.Namespace) -> None:
 def _try(args: argparse.Namespace) -> None:
     from bench.author import tryout
     from bench.errors import Missing
-    from bench.files import check_output
     from bench.rd.curves import CURVE_METRICS, column_of, why_null
 
     if args.metric not in CURVE_METRICS:
         raise UsageError(f"try --metric: expected {', '.join(CURVE_METRICS)}, got {args.metric!r}")
-    check_output(args.out, args.image)
     anchors = [name for name in dict.fromkeys(args.against.split(",")) if name not in ("", args.codec)]
     frame = tryout.measure([args.codec, *anchors], args.image, args.metric)
     failed = frame[frame.status == "failed"]

@@ -64,6 +64,7 @@ def _export(args: argparse.Namespace) -> None:
     from bench import records
     from bench.exchange import written
     from bench.files import write_atomically
+    from bench.run.contents import joined, times_of
 
     about: dict[str, Any] = {"out": args.out}
     if args.curve:
@@ -80,7 +81,7 @@ def _export(args: argparse.Namespace) -> None:
                 f"export compressai: one file has one codec on one dataset; choose with --codecs "
                 f"({', '.join(codecs)}) and --dataset ({', '.join(datasets)})"
             )
-        document = written.of_run(frame, codecs[0], datasets[0], written.times_table(folder))
+        document = written.of_run(frame, codecs[0], datasets[0], joined(times_of(folder)))
         write_atomically(args.out, written.compressai(document))
         about["points"] = len(document["results"]["bpp"])
     elif args.format == "csv":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.commands import Commands, add_command, argument, count, show
-from bench.errors import RdbenchError, UsageError
+from bench.errors import RdbenchError
 from bench.progress import say
 
 if TYPE_CHECKING:
@@ -21,11 +21,12 @@ BASELINES = Path("results", "baselines")
 
 
 def _gate(args: argparse.Namespace) -> None:
+    from bench import records
     from bench.files import write_atomically
     from bench.gate import baseline, judge, render, worst
 
     limits, path = judge.limits(args.fail), _path(args)
-    frame = _records(args.folder)
+    frame = records.read_run(args.folder)
     stored = baseline.read(path)
     found = judge.judge(frame, stored, limits, args.codecs, args.folder)
     lost = worst.worst_images(found, frame, stored, args.worst or worst.COUNT)
@@ -68,6 +69,7 @@ def _crops(lost: Worst, frame: pd.DataFrame, args: argparse.Namespace) -> dict[t
 
 
 def _baseline(args: argparse.Namespace) -> None:
+    from bench import records
     from bench.gate import baseline
 
     path = _path(args)
@@ -77,7 +79,7 @@ def _baseline(args: argparse.Namespace) -> None:
         rows = [{"dataset": key[0], "codec": key[1], **asdict(origin)} for key, origin in origins]
         show(args, rows, "".join(lines), baseline=path)
         return
-    frame = _records(args.folder)
+    frame = records.read_run(args.folder)
     done = baseline.update(frame, path, args.reason or "", args.codecs, inexact=args.inexact, remove=args.remove)
     lines = [f"{what:10} {codec:20} {dataset}\n" for (dataset, codec), what in done.items()]
     rows = [{"dataset": dataset, "codec": codec, "action": what} for (dataset, codec), what in done.items()]
@@ -87,16 +89,6 @@ def _baseline(args: argparse.Namespace) -> None:
 
 def _path(args: argparse.Namespace) -> Path:
     return args.baseline or BASELINES / f"{args.folder.resolve().name}.csv"
-
-
-def _records(folder: Path) -> pd.DataFrame:
-    """The records of a run. Raises UsageError, saying how to make them, if there are none."""
-    from bench import records
-
-    path = folder / "records.parquet"
-    if not path.is_file():
-        raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
-    return records.read(path)
 
 
 def add(commands: Commands) -> None:

@@ -50,13 +50,11 @@ def _add(args: argparse.Namespace) -> None:
 
     if not args.folder and not args.benchmarks:
         raise UsageError("history add: expected a run's --folder, a --benchmarks file, or both")
-    path = args.folder / "records.parquet" if args.folder else None
-    if path and not path.is_file():
-        raise UsageError(f"no records at {path}; make them with: snakemake --cores all {path}")
+    frame = records.read_run(args.folder) if args.folder else None
     about = {"commit": args.commit, "date": None} if args.commit else history.commit_of()
     entries = history.of_benchmarks(args.benchmarks, about) if args.benchmarks else []
-    if path:
-        entries += history.of_run(args.folder, records.read(path), args.anchor, about)
+    if frame is not None:
+        entries += history.of_run(args.folder, frame, args.anchor, about)
     count = history.add(args.history, entries)
     text = f"{args.history}: {len(entries)} entries of {about['commit']}, {count} in all\n"
     show(args, entries, text, history=args.history)

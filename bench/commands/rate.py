@@ -25,12 +25,11 @@ def _rate(args: argparse.Namespace) -> None:
     from bench.codec import check_image
     from bench.data.datasets import load_image
     from bench.discovery import load_available
-    from bench.files import check_output, write_atomically
+    from bench.files import write_atomically
     from bench.metrics import psnr_rgb_db
     from bench.run.rate_control import encode_to_quality, encode_to_rate
 
     codec = load_available(args.codec)
-    check_output(args.out, args.image)
     image = check_image(load_image(args.image))
     codec.prepare()
     start = time.perf_counter()

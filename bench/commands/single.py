@@ -135,10 +135,9 @@ def _write_frames(codec: Any, bitstream: bytes, folder: Path) -> list[dict[str, 
 def _convert(args: argparse.Namespace) -> None:
     from bench.data.convert import convert
     from bench.data.picture_file import as_file, format_of
-    from bench.files import check_output, sha256_pixels, write_atomically
+    from bench.files import sha256_pixels, write_atomically
 
     format_of(args.out)
-    check_output(args.out, args.image)
     pixels, done = convert(args.image, args.background, args.frame, args.as_srgb)
     write_atomically(args.out, as_file(pixels, args.out))
     facts = {"image": args.image, "out": args.out, "height": pixels.shape[0], "width": pixels.shape[1]}

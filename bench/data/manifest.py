@@ -44,6 +44,11 @@ def read_manifest(path: str | Path) -> Manifest:
         raise UsageError(f"reading {path}: expected a file written by `rdbench fetch --manifest` ({error})") from error
 
 
+def images_of_run(folder: Path, dataset: str) -> dict[str, ImageFile]:
+    """The images of a dataset of the run in ``folder``, by name. Raises UsageError as :func:`read_manifest`."""
+    return {image.name: image for image in read_manifest(folder / "datasets" / f"{dataset}.json").images}
+
+
 def write_manifest(manifest: Manifest, path: str | Path) -> Path:
     """Writes ``manifest`` as JSON, atomically."""
     return write_atomically(path, to_json(asdict(manifest)))

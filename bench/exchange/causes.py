@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from bench.data.images import load_verified
-from bench.data.manifest import ImageFile, read_manifest
+from bench.data.manifest import ImageFile, images_of_run
 from bench.discovery import codecs, load, module_of
 from bench.errors import RdbenchError, UsageError
 from bench.exchange.gap import Cells
@@ -142,7 +142,7 @@ def from_pixels(
     """
     codec = load(subject.codec)
     causes = pixel_causes(codec.colour, subject.sizes)
-    originals = _originals(subject)
+    originals = images_of_run(subject.folder, subject.dataset)
     files, hashes = subject.grid("bitstream"), subject.grid("bitstream_sha256")
     pixels = subject.grid("reconstruction_sha256")
     values = np.full((len(causes), *subject.cells.bpp.shape), np.nan)
@@ -164,11 +164,6 @@ def from_pixels(
                 on_progress(row * len(subject.points) + column + 1, total)
     cells = [replace(subject.cells, quality=quality) for quality in values]
     return [Cause(cause.key, cause.words, own) for cause, own in zip(causes, cells, strict=True)]
-
-
-def _originals(subject: Subject) -> dict[str, ImageFile]:
-    manifest = read_manifest(subject.folder / "datasets" / f"{subject.dataset}.json")
-    return {image.name: image for image in manifest.images}
 
 
 def _pixels_of(originals: dict[str, ImageFile], name: str) -> np.ndarray:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -100,12 +99,3 @@ def averaged_table(records: pd.DataFrame, dataset: str, codecs: list[str]) -> pd
             parts.append(curve[np.isfinite(curve.value)].assign(**named)[AVERAGED])
     parts = [part for part in parts if len(part)]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=AVERAGED)
-
-
-def times_table(folder: Path) -> pd.DataFrame | None:
-    """The run's times; None without any."""
-    from bench.run.contents import times_of
-
-    tables = [pd.read_parquet(path) for path in times_of(folder)]
-    tables = [table for table in tables if len(table)]
-    return pd.concat(tables, ignore_index=True) if tables else None

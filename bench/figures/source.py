@@ -15,12 +15,7 @@ from bench.figures.context import Context
 from bench.figures.spec import anchors_of, codecs_of, read_specification
 from bench.figures.style import styles
 from bench.rd.published import load_published
-from bench.run.contents import studies_of, times_of, variable_rates_of
-
-
-def _joined(paths: list[Path]) -> pd.DataFrame | None:
-    """The tables of several files as one; None where there is none."""
-    return pd.concat([pd.read_parquet(path) for path in paths], ignore_index=True) if paths else None
+from bench.run.contents import joined, studies_of, times_of, variable_rates_of
 
 
 @cache
@@ -41,8 +36,8 @@ def read_source(
     use_compared = parts is None and compared.is_file()
     context = Context(
         records=frame,
-        timing=_joined(times_of(folder)),
-        variable_rate=_joined(variable_rates_of(folder)),
+        timing=joined(times_of(folder)),
+        variable_rate=joined(variable_rates_of(folder)),
         compared=records.plain_texts(pd.read_csv(compared, float_precision="round_trip")) if use_compared else None,
         published=load_published(),
         folder=folder,

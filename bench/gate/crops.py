@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from bench.data.datasets import load_image
-from bench.data.manifest import read_manifest
+from bench.data.manifest import images_of_run
 from bench.data.picture_file import as_file
 from bench.errors import RdbenchError
 from bench.files import file_name, write_atomically
@@ -42,7 +42,7 @@ def write_crops(worst: Worst, frame: pd.DataFrame, folder: Path) -> dict[tuple[s
 
 
 def _crops(table: pd.DataFrame, rows: pd.DataFrame, folder: Path, dataset: str) -> Iterator[tuple[str, np.ndarray]]:
-    images = {image.name: image for image in read_manifest(folder / "datasets" / f"{dataset}.json").images}
+    images = images_of_run(folder, dataset)
     for row in table.itertuples():
         found = rows[(rows.image == row.image) & (rows.point == row.point) & rows.bitstream.notna()]
         if row.image in images and len(found):

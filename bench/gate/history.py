@@ -20,7 +20,7 @@ from bench.errors import UsageError
 from bench.files import write_atomically
 from bench.rd.bd_table import bd_rate, compare
 from bench.rd.curves import curve_table
-from bench.run.contents import times_of
+from bench.run.contents import joined, times_of
 
 WORST = 5  # images that an entry names
 MORE_RATE = 0.5  # percentage points of BD-rate: more is a regression
@@ -47,21 +47,28 @@ def read(path: Path) -> list[Entry]:
     return entries
 
 
-NUMBERS = ("bd_rate_percent", "ci_low", "ci_high", "encode_s_per_mpixel", "decode_s_per_mpixel", "median_s")
+# What is compared from one entry to the next: its title, and factor, unit and digits for people.
+MEASURES = {
+    "bd_rate_percent": ("BD-rate", 1, "%", 2),
+    "encode_s_per_mpixel": ("encoding", 1, "s/MP", 3),
+    "decode_s_per_mpixel": ("decoding", 1, "s/MP", 3),
+    "median_s": ("median", 1000, "ms", 3),
+}
+TIMES = tuple(name for name in MEASURES if name != "bd_rate_percent")
 
 
 def _is_entry(entry: Any) -> bool:
     """Whether what a line holds can be drawn and compared."""
     if not isinstance(entry, dict) or not isinstance(entry.get("commit"), str) or entry.get("kind") not in KINDS:
         return False
-    numbers = {name: entry[name] for name in NUMBERS if entry.get(name) is not None}
+    numbers = {name: entry[name] for name in (*MEASURES, "ci_low", "ci_high") if entry.get(name) is not None}
     if any(isinstance(value, bool) or not isinstance(value, int | float) for value in numbers.values()):
         return False
     worst = entry.get("worst") or []
     rows = isinstance(worst, list) and all(
         isinstance(row, dict) and {"image", "bd_rate_percent"} <= set(row) for row in worst
     )
-    times = all(value >= 0 for name, value in numbers.items() if name.endswith(("_s", "_mpixel")))
+    times = all(numbers.get(name, 0) >= 0 for name in TIMES)
     return rows and times and all(math.isfinite(value) for value in numbers.values())
 
 
@@ -111,8 +118,8 @@ def of_run(folder: Path, frame: pd.DataFrame, anchor: str, about: dict[str, Any]
     Raises UsageError if the run has no measurement of the anchor.
     """
     measured = frame[(frame.status == "ok") & (frame.role != "control")]
-    times = [pd.read_parquet(path) for path in times_of(folder)]
-    timed = pd.concat(times, ignore_index=True) if times else pd.DataFrame(columns=["dataset", "codec", "status"])
+    times = joined(times_of(folder))
+    timed = pd.DataFrame(columns=["dataset", "codec", "status"]) if times is None else times
     entries = []
     for dataset, rows in measured.groupby("dataset"):
         codecs = sorted(set(rows.codec))
@@ -196,7 +203,7 @@ def regressions(entries: Iterable[Entry]) -> list[dict[str, Any]]:
             rise = 0.0 if old is None or new is None else new - old
             if rise > MORE_RATE and before.get("anchor") == entry.get("anchor"):
                 found.append(at | {"what": "bd_rate_percent", "before": old, "now": new})
-            for what in ("encode_s_per_mpixel", "decode_s_per_mpixel", "median_s"):
+            for what in TIMES:
                 earlier = [e[what] for e in series[:number] if e.get(what) and e.get("machine") == entry.get("machine")]
                 if entry.get(what) and earlier:
                     usual = float(pd.Series(earlier[-OF_THE_LAST:]).median())

@@ -56,12 +56,9 @@ def targets(frame: pd.DataFrame) -> pd.DataFrame:
 def summary(frame: pd.DataFrame) -> pd.DataFrame:
     """COLUMNS: a row per dataset and codec. What does not apply (prefixes of a codec without) is null."""
     asked = targets(frame)
-    rows = [_row(part, asked[(asked.dataset == d) & (asked.codec == c)]) for (d, c), part in _groups(frame)]
+    groups = frame.groupby(["dataset", "codec"], sort=True)
+    rows = [_row(part, asked[(asked.dataset == d) & (asked.codec == c)]) for (d, c), part in groups]
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _groups(frame: pd.DataFrame) -> Any:
-    return frame.groupby(["dataset", "codec"], sort=True)
 
 
 def _row(rows: pd.DataFrame, asked: pd.DataFrame) -> dict[str, Any]:

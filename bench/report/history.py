@@ -7,16 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.files import write_atomically
-from bench.gate.history import Entry, by_series, regressions
+from bench.gate.history import MEASURES, Entry, by_series, regressions
 from bench.report.build import BASE_STYLES, HERE, templates
 
 WIDTH, HEIGHT, MARGIN = 220, 44, 5  # px of one line's drawing
-MEASURES = {  # of an entry: title, factor, unit, digits
-    "bd_rate_percent": ("BD-rate", 1, "%", 2),
-    "encode_s_per_mpixel": ("encoding", 1, "s/MP", 3),
-    "decode_s_per_mpixel": ("decoding", 1, "s/MP", 3),
-    "median_s": ("median", 1000, "ms", 3),
-}
 
 
 def build_history(entries: Sequence[Entry], out: Path) -> Path:

@@ -16,7 +16,7 @@ from bench.errors import UsageError
 from bench.figures.spec import SPECIFICATION, read_specification
 from bench.files import sha256_file
 from bench.rd.variable_rate import summary
-from bench.run.contents import times_of, variable_rates_of
+from bench.run.contents import joined, times_of, variable_rates_of
 
 
 @dataclass(frozen=True)
@@ -128,13 +128,11 @@ def _jsons(paths: Iterable[Path]) -> dict[str, dict[str, Any]]:
 
 
 def _variable_rate(folder: Path) -> pd.DataFrame | None:
-    frames = [frame for frame in map(pd.read_parquet, variable_rates_of(folder)) if len(frame)]
-    return summary(pd.concat(frames, ignore_index=True)) if frames else None
+    rows = joined(variable_rates_of(folder))
+    return None if rows is None else summary(rows)
 
 
 def _timing(folder: Path) -> pd.DataFrame | None:
     """Times in one file, or in one per dataset and codec as the Snakefile's jobs write them."""
     whole = folder / "timing.parquet"
-    paths = [whole] if whole.is_file() else times_of(folder)
-    frames = [frame for frame in map(pd.read_parquet, paths) if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else None
+    return joined([whole] if whole.is_file() else times_of(folder))

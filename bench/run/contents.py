@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from bench.files import to_json, write_if_changed
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FILE = "contents.json"
 Pairs = Iterable[tuple[str, str]]
@@ -33,6 +37,14 @@ def times_of(folder: Path) -> list[Path]:
 def variable_rates_of(folder: Path) -> list[Path]:
     """The files of the variable-rate condition, variable_rate/<dataset>/<codec>.parquet, as :func:`times_of`."""
     return _select(folder, "variable", "*/*.parquet", "variable_rate")
+
+
+def joined(paths: Iterable[Path]) -> pd.DataFrame | None:
+    """The tables of several Parquet files as one, without empty ones; None where nothing is left."""
+    import pandas as pd
+
+    tables = [table for table in map(pd.read_parquet, paths) if len(table)]
+    return pd.concat(tables, ignore_index=True) if tables else None
 
 
 def _select(folder: Path, key: str, pattern: str, below: str = "studies") -> list[Path]:

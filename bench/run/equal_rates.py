@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from bench.codec import Embedded, Parameter, Point
+from bench.codec import Parameter, Point, is_cut_at_rate
 from bench.data.manifest import ImageFile
 from bench.discovery import load
 from bench.records import SCHEMA
@@ -68,7 +68,7 @@ def _nearer(pieces: Pieces, image: ImageFile, bpp: float, measured: pd.DataFrame
     """A row nearer to ``bpp`` than all ``measured`` ones of this codec and image, or None."""
     codec = pieces.codec
     made: Iterable[dict[str, Any]] = ()
-    if isinstance(codec, Embedded) and any(parameter.name == "bpp" for parameter in codec.parameters):
+    if is_cut_at_rate(codec):
         made = [pieces.row(image, Point(f"bpp{bpp:g}", bpp=bpp), None)]
     elif varied := varied_parameter(codec, measured.parameters):
         made = _search(pieces, image, bpp, measured, varied)

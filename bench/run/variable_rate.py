@@ -24,10 +24,11 @@ from bench.metrics import psnr_rgb_db
 from bench.run.client import Worker, WorkerError
 from bench.run.devices import acquire_device
 from bench.run.job import decode_file
+from bench.run.targets import TOLERANCE
 from bench.sampling import evenly_spaced
 
 VERSION = 1  # of the protocol
-TARGETS, TOLERANCE = 20, 0.02
+TARGETS = 20
 LISTED, PREFIXES, SWITCHES = 8, 24, 5
 _S, _F, _I = pa.string(), pa.float64(), pa.int64()
 
@@ -149,7 +150,7 @@ def _request(point: Point) -> dict[str, Any]:
 
 
 def _target(of: _Measured, image: ImageFile, bpp: float) -> dict[str, Any]:
-    answer = of.ask("rate", image, target_bpp=bpp, tolerance=TOLERANCE, out=str(of.bitstream))
+    answer = of.ask("rate", image, target_bpp=bpp, tolerance=TOLERANCE["bpp"], out=str(of.bitstream))
     found = answer if "reason" in answer else answer | of.quality(image, of.bitstream)
     kept = ("point", "evaluations", "bpp", "psnr_rgb_db", "reason")
     return {"test": "target", "target_bpp": bpp} | {key: found[key] for key in kept if key in found}
