@@ -83,6 +83,7 @@ rule code:
         RUN / "parts" / "{dataset}" / "{codec}" / "{scatteritem}.parquet",
     log:
         RUN / "logs" / "code" / "{dataset}" / "{codec}.{scatteritem}.log",
+    priority: lambda wildcards: int(wildcards.codec in PLAN.with_weights)  # the longest jobs first
     resources:
         mem_mb=lambda wildcards, attempt: attempt * config["mem_mb"],
         gpu=lambda wildcards: PLAN.gpus_of(wildcards.codec),
@@ -93,13 +94,38 @@ rule code:
         extra=extra(config["metrics"]),
         points=config["points"],
         timeout=config["timeout_s"],
-        leave_out=lambda wildcards: PLAN.left_out.get(wildcards.codec, ""),
         accept=["--accept-failures"] if config["accept_failures"] else [],
     shell:
         "rdbench run {wildcards.codec:q} --manifest {input.manifest:q} --out {output:q} --folder {params.run:q}"
-        " --part {wildcards.scatteritem:q} --leave-out={params.leave_out:q} --points {params.points:q}"
+        " --part {wildcards.scatteritem:q} --points {params.points:q}"
         " --metrics {params.extra:q} --timeout {params.timeout:q} --device {params.device:q} {params.accept:q}"
         " --log {log:q}"
+
+
+if PLAN.not_run:
+
+    ruleorder: leave_out > code
+
+    rule leave_out:
+        """The rows of the codecs that the configuration leaves out: each is the reason alone."""
+        input:
+            manifest=RUN / "datasets" / "{dataset}.json",
+            status=[RUN / "status" / f"{codec}.json" for codec in PLAN.not_run],
+        output:
+            [
+                RUN / "parts" / "{dataset}" / codec / f"{part}.parquet"
+                for codec in PLAN.not_run
+                for part in PARTS
+            ],
+        log:
+            RUN / "logs" / "leave_out" / "{dataset}.log",
+        params:
+            folder=lambda wildcards: RUN / "parts" / wildcards.dataset,
+            parts=PARTS,
+            codecs=lambda _: [f"{codec}={why}" for codec, why in PLAN.not_run.items()],
+        shell:
+            "rdbench leave-out {params.codecs:q} --manifest {input.manifest:q} --folder {params.folder:q}"
+            " --parts {params.parts:q} --log {log:q}"
 
 
 rule collect:

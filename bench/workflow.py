@@ -49,6 +49,11 @@ class Plan:
     variable_rate_images: int = 0  # how many are measured under the variable-rate condition
 
     @property
+    def not_run(self) -> dict[str, str]:
+        """The codecs of the run that the configuration leaves out, with its reason."""
+        return {codec: self.left_out[codec] for codec in sorted({c for c, _ in self.pairs} & set(self.left_out))}
+
+    @property
     def with_weights(self) -> list[str]:
         """The codecs of the run that have weights."""
         return sorted({codec for codec, _ in self.pairs if self.statuses[codec].weights_sha256} - set(self.left_out))

@@ -17,7 +17,7 @@ from bench.blind.answers import read_answers, read_key
 from bench.cli import main
 
 pytest_plugins = ["browser"]
-pytestmark = MARKS
+pytestmark = [*MARKS, pytest.mark.slow]
 TURNED = "() => [...document.querySelectorAll('.pane')].map((pane) => pane.classList.contains('turned'))"
 
 

@@ -149,6 +149,7 @@ def test_a_kubernetes_job_has_the_limits_of_the_rule():
     assert [job.state(text) for text in ("", "{}", '{"status": {"active": 1}}')] == ["failed", "running", "running"]
 
 
+@pytest.mark.slow
 def test_a_job_on_another_machine_leaves_the_files_that_decide_what_runs_again(tmp_path, image_folder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     config = settings(image_folder)

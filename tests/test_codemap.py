@@ -103,6 +103,7 @@ def test_what_is_no_code_map_is_refused():
         codemap.encode(maps, 8, "zip")
 
 
+@pytest.mark.slow
 def test_damaged_streams_give_an_error_or_maps_of_the_stated_shape():
     maps = smooth_maps(12, 16, 3, 4)
     streams = [codemap.encode(smooth_maps(12, 16, 3, 4, seed), 4, "context") for seed in range(4)]

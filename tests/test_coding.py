@@ -149,7 +149,7 @@ BAD_DAY = "if image.shape[0] == 176 and Path(os.environ['CALLS']).with_name('bad
     [
         ("os.kill(os.getpid(), signal.SIGKILL)", "killed by SIGKILL"),
         ("os.kill(os.getpid(), signal.SIGTERM)", "killed by SIGTERM"),
-        ("time.sleep(60)", "no answer within 4 s"),
+        pytest.param("time.sleep(60)", "no answer within 4 s", marks=pytest.mark.slow),
         ("raise OSError(28, os.strerror(28))", "No space left on device"),
         ("raise OSError(122, os.strerror(122))", "quota exceeded"),
         ("raise MemoryError", "MemoryError"),
@@ -281,6 +281,7 @@ def gone(text: str, within_s: float = 10.0) -> bool:
     return not processes_with(text)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes run")
 def test_a_timeout_ends_the_programs_that_the_codec_started(tested, image_folder, tmp_path):
     length = f"6{os.getpid()}.5"
@@ -296,6 +297,7 @@ def _heed_signals():
         signal.signal(number, signal.SIG_DFL)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="asks Linux which processes run")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGKILL])
 def test_a_run_that_is_stopped_leaves_no_process_and_no_folder_behind(tested, image_folder, tmp_path, number):
@@ -388,6 +390,7 @@ def test_a_damaged_cache_entry_is_named_and_redone(tested, image_folder, tmp_pat
     assert "damaged" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_the_middle_gives_the_same_file_as_one_that_was_not(tested, image_folder, tmp_path):
     tested(encode="time.sleep(0.15)")
 

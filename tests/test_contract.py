@@ -53,8 +53,10 @@ def _first_of_its_kind(name: str) -> bool:
 
 
 def is_slow(name: str) -> bool:
-    """Whether a codec's tests take minutes and are left to `make test-all`: of the networks all but one of a family."""
-    return name == "vvc420" or bool(CODECS[name].weights_digest() and name not in NETWORKS)
+    """Whether a codec's tests are left to `make test-all`: all but one of a family of networks or of another class."""
+    if CODECS[name].weights_digest():
+        return name not in NETWORKS
+    return name == "vvc420" or name != next(other for other in AVAILABLE if type(CODECS[other]) is type(CODECS[name]))
 
 
 def each(names: list[str]) -> list[Any]:
@@ -274,6 +276,7 @@ def test_the_same_bytes_give_the_same_pixels_as_the_encoder_says(codec):
     assert own is None or np.array_equal(own, pixels)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", each(WITH_WEIGHTS), indirect=True)
 def test_a_codec_with_a_network_gives_its_own_reconstruction_of_images_larger_than_its_tiles(codec):
     """1100 pixels: two tiles. Tiles that lie differently in memory were once rounded differently."""
@@ -326,6 +329,7 @@ def test_every_prefix_of_an_embedded_bitstream_decodes(codec):
     assert {o["error"] for o in found.values() if "error" in o} <= {"BitstreamError"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("codec", each(CHECKED), indirect=True)
 def test_every_single_bit_flip_in_a_bitstream_of_a_checked_format_is_found(codec):
     """All of them: random ones missed those in the last bytes, whose change may leave every symbol as it was."""
@@ -503,6 +507,7 @@ def test_a_new_codec_is_found_and_keeps_the_whole_contract(tmp_path):
     assert int(re.search(r"(\d+) passed", done.stdout)[1]) == 17, "every test that takes a codec, once"
 
 
+@pytest.mark.slow
 def test_a_folder_of_wrappers_may_be_named_from_where_one_stands(tmp_path):
     """Workers stand elsewhere."""
     create("near", tmp_path / "wrappers")

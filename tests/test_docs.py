@@ -34,6 +34,8 @@ REPORT, COSTS = DOCS / "tutorial" / "first-report.md", DOCS / "reproduce" / "ind
 LATE = {block.page: None for block in ALL_BLOCKS if block.runs and "sample" in block.text}
 EARLY = {block.page: None for block in ALL_BLOCKS if block.runs and block.page not in {*LATE, COSTS}}
 RUN_PAGES = [*EARLY, REPORT, *(page for page in LATE if page != REPORT)]
+SLOW = {f"docs/tutorial/your-{name}.md" for name in ("network", "weights")}
+SLOW |= {f"docs/{name}.md" for name in ("learned", "anchors", "exchange", "metrics", "json")}
 PROGRAMS = {
     "python",
     "python3",
@@ -67,10 +69,9 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Project]:
 
 
 def slow_or_not(page: Path) -> Any:
-    """The page as a parameter; marked slow where networks are trained or made on it."""
+    """The page as a parameter; marked slow where networks are trained on it, or its codecs are many."""
     name = str(page.relative_to(ROOT))
-    slow = name in ("docs/learned.md", "docs/tutorial/your-network.md", "docs/tutorial/your-weights.md")
-    return pytest.param(page, id=name, marks=[pytest.mark.slow] if slow else [])
+    return pytest.param(page, id=name, marks=[pytest.mark.slow] if name in SLOW else [])
 
 
 @pytest.mark.parametrize("page", [slow_or_not(page) for page in RUN_PAGES])
@@ -171,6 +172,7 @@ def test_links_of_the_readme_lead_somewhere():
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.slow
 def test_the_costs_on_the_page_are_those_the_script_prints(project):
     if not HAS_TORCH:
         pytest.skip("needs the extra rdbench[learned]")

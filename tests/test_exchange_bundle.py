@@ -278,6 +278,7 @@ def test_records_that_are_no_records_are_one_sentence(bundle, tmp_path, capsys):
         assert TABLE in error and error.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_a_byte_flipped_anywhere_is_a_sentence_or_a_note_and_never_a_crash(bundle, tmp_path):
     whole = bundle.read_bytes()
     with zipfile.ZipFile(bundle) as file:

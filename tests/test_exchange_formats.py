@@ -66,6 +66,7 @@ def test_a_document_of_compressai_comes_back_byte_for_byte():
     assert Path("again.json").read_bytes() == file.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not SHARED.is_dir(), reason="needs ../shared beside the checkout")
 def test_compressai_s_own_files_of_kodak_come_back_with_every_digit():

@@ -389,6 +389,7 @@ def test_progress_counts_up_to_the_number_of_figures(tmp_path):
     assert seen == [(0, 2), (1, 2), (2, 2)]
 
 
+@pytest.mark.slow
 def test_several_processes_draw_the_same_bytes_in_the_same_order(tmp_path):
     path = _run(tmp_path, _records(), _only("rd", "gain"))
 

@@ -228,6 +228,7 @@ def test_a_nine_megapixel_image_is_far_below_the_limit(tmp_path):
     assert load_image(saved(tmp_path, large, compress_level=1)).shape == large.shape
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM"])
 def test_a_byte_changed_anywhere_in_a_file_gives_a_picture_or_a_refusal(tmp_path, kind):
     """A TIFF without its sizes was a TypeError that took the whole folder with it."""

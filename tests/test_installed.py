@@ -122,6 +122,7 @@ def made(name: str, imports: str = "") -> str:
     return CODEC.format(name=name, imports=imports)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("entry", "source", "reason"),
     [

@@ -86,6 +86,7 @@ def test_errors_say_which(naive, coded):
         naive.decode(other.write() + coded[found.size :])
 
 
+@pytest.mark.slow
 def test_a_flipped_bit_is_an_error_never_noise(naive, coded):
     random = np.random.default_rng(1)
     begin = 8 * stream.read(coded, "naive_scaling").size

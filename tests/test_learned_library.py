@@ -26,6 +26,7 @@ assert sorted(network.state_dict()) == sorted(type(network)(8, 8).state_dict())
 """
 
 
+@pytest.mark.slow
 def test_the_absent_packages_are_absent_only_while_compressai_is_imported():
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", CHECK], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

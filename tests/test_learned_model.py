@@ -160,6 +160,7 @@ def test_another_library_gives_the_same_bits(monkeypatch, multiply):
     assert all(np.array_equal(a, b) for a, b in zip(decoder(z), expected, strict=True))
 
 
+@pytest.mark.slow
 def test_one_and_two_threads_give_the_same_bits_in_a_fresh_process(trained, tmp_path):
     z = symbols(trained.N, 3, 4)
     expected = trained.hyper(z)

@@ -83,6 +83,7 @@ def test_the_largest_picture_that_a_few_bytes_may_claim_takes_bounded_memory_and
     assert found["mib"] < 1200 and found["s"] < 20, found
 
 
+@pytest.mark.slow
 def test_the_narrowest_picture_that_a_prefix_may_claim_costs_no_more_memory_than_a_square_one():
     """A side under 8 has no wavelet levels: every pixel is a root, which took 6 GiB for 10 bytes."""
     for height, width in ((4096, 4096), (7, (1 << 24) // 7)):

@@ -248,6 +248,7 @@ def test_every_device_encodes_and_every_device_decodes(placed, two_gpus, image_f
     assert seen(tmp_path) == {"cpu:", "cuda:GPU-0aaa", "cuda:GPU-1bbb"}
 
 
+@pytest.mark.slow
 def test_pixels_off_by_one_on_another_device_are_counted_and_off_by_two_fail(placed, image_folder, tmp_path):
     placed(decode="pixels[0, :5, 1] += THREADS - 1")
     table = matrix(image_folder, tmp_path)
@@ -261,12 +262,14 @@ def test_pixels_off_by_one_on_another_device_are_counted_and_off_by_two_fail(pla
     assert list(table.index[~table.ok]) == [(ONE, TWO), (TWO, ONE)]
 
 
+@pytest.mark.slow
 def test_one_device_that_gives_other_pixels_the_second_time_fails(placed, image_folder, tmp_path):
     placed(decode="self.calls = getattr(self, 'calls', 0) + 1; pixels[0, 0, 0] += self.calls % 2")
     table = matrix(image_folder, tmp_path)
     assert not table.loc[(ONE, ONE)].ok and table.loc[(ONE, ONE)].largest_difference == 1
 
 
+@pytest.mark.slow
 def test_a_decoder_that_fails_or_crashes_is_counted_with_its_reason(placed, image_folder, tmp_path):
     placed(decode="if THREADS == 2: raise BitstreamError('the checksum does not match')")
     table = matrix(image_folder, tmp_path)
@@ -279,12 +282,14 @@ def test_a_decoder_that_fails_or_crashes_is_counted_with_its_reason(placed, imag
     assert "encode: process ended (exit code 3)" in table.loc[(TWO, ONE)].error
 
 
+@pytest.mark.slow
 def test_bitstreams_that_devices_make_differently_are_counted_and_no_failure(placed, image_folder, tmp_path):
     placed(encode="return head + (image // point['step']).tobytes() + bytes(THREADS)")
     table = matrix(image_folder, tmp_path)
     assert list(table.same_bytes) == [4, 0, 0, 4] and table.ok.all()
 
 
+@pytest.mark.slow
 def test_the_command_fails_where_the_matrix_does_and_writes_it_all_the_same(placed, image_folder, tmp_path, capsys):
     placed(decode="pixels[0, 0, 0] ^= 4 * (THREADS - 1)")
     command = ["decode-matrix", "placed", "--dataset", f"folder:{image_folder}", "--images", "1", "--points", "1"]

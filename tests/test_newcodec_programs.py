@@ -139,6 +139,7 @@ def test_commands_that_are_no_codec_are_refused_with_the_reason(programs, messag
     assert str(refused.value).startswith("a new codec called 'mine'")
 
 
+@pytest.mark.slow
 def test_the_tutorials_codec_keeps_the_contract(tmp_path):
     page = (ROOT / "docs" / "tutorial" / "your-codec.md").read_text(encoding="utf-8")
     name, source = re.search(r"cat > codecs_wrappers/(\w+)\.py <<'PYTHON'\n(.*?)^PYTHON$", page, re.S | re.M).groups()

@@ -23,6 +23,7 @@ from bench.report import build
 from bench.report.data import LONGEST_TEXT, records_data
 from bench.report.run import read_run
 
+pytestmark = pytest.mark.slow
 pytest_plugins = ["browser"]
 NAMES = ("a#b?c", "constructor", "__proto__", "100%41 x", "toString", "=1+1")
 HREFS = "(all) => all.map((a) => a.getAttribute('href'))"

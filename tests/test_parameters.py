@@ -21,6 +21,8 @@ from bench.parameters import check_values, parameters_from_points
 
 CODECS: dict[str, Codec] = codecs() | {c.name: c for c in importlib.import_module("codecs_wrappers._template").CODECS}
 AVAILABLE = [name for name, codec in CODECS.items() if codec.available()[0]]
+# Networks, which take seconds for each end, and the codecs in Python.
+SLOW = {name for name, codec in CODECS.items() if codec.weights_digest()} | {"spiht", "spiht_bu", "vvc420"}
 QUALITY = Parameter("quality", int, (1, 100), "how good")
 
 
@@ -141,7 +143,7 @@ def _wrappers(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     importlib.invalidate_caches()
 
 
-@pytest.mark.parametrize("name", AVAILABLE)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] if n in SLOW else []) for n in AVAILABLE])
 def test_the_ends_of_every_range_code_and_decode(name):
     """A range that is wider than what the encoder takes would be a traceback at a user's."""
     codec = CODECS[name]

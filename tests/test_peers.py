@@ -43,6 +43,7 @@ def test_other_work_or_an_error_is_a_failed_case_without_a_ratio(error):
     assert (result.status, result.ratio) == ("failed", None) and str(error) in result.reason
 
 
+@pytest.mark.slow
 def test_bd_and_bare_loops_are_the_same_work_as_the_peers(tmp_path, image_folder, monkeypatch, capsys):
     pytest.importorskip("bjontegaard")
     monkeypatch.setattr(os, "environ", dict(os.environ))  # it sets thread counts

@@ -267,6 +267,7 @@ def entry(trained, monkeypatch):
     return trained.weights.stem
 
 
+@pytest.mark.slow
 def test_the_manifest_says_how_the_losses_were_weighed_and_what_each_depth_gave(trained):
     written = yaml.safe_load(trained.weights.with_suffix(".yaml").read_text())["resgdn_tiny"]
     assert written["architecture"] == {**TINY, "activation": "gdn", "block": "resgdn"}
@@ -278,6 +279,7 @@ def test_the_manifest_says_how_the_losses_were_weighed_and_what_each_depth_gave(
     assert low["bpp"] < high["bpp"] and low["ms_ssim"] < high["ms_ssim"] and low["psnr_rgb_db"] < high["psnr_rgb_db"]
 
 
+@pytest.mark.slow
 def test_a_paused_training_goes_on_as_if_it_had_not_been(photographs, tmp_path, trained, monkeypatch):
     advance = scheme.ResGdnLearner.advance
 
@@ -552,6 +554,7 @@ def test_the_points_chosen_have_the_shares_wanted_and_are_read_back(entry, tmp_p
     assert points.read(path, "allocated") == chosen[:1]
 
 
+@pytest.mark.slow
 def test_no_mixture_of_two_pairs_beats_an_allocated_point(entry):
     made = coding.Model.load(entry, "cpu")
     images = [PHOTOGRAPH, samples.chelsea()[:120, :160]]
@@ -584,6 +587,7 @@ def test_a_wrong_file_of_points_is_refused(text, tmp_path):
         points.read(path)
 
 
+@pytest.mark.slow
 def test_the_command_writes_points_for_the_model_it_is_given(entry, photographs, tmp_path, capsys):
     from bench.cli import main
 

@@ -111,6 +111,7 @@ def test_the_arithmetic_coder_beats_plain_bits_and_keeps_up_with_jpeg_2000(photo
         assert coded_db > jpeg2000_db - 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.shared
 @pytest.mark.skipif(not KODAK, reason="needs ../shared beside the checkout")
 @pytest.mark.parametrize(
@@ -259,6 +260,7 @@ def test_too_large_a_picture_is_refused_before_any_work():
         load("spiht").encode_full(image)
 
 
+@pytest.mark.slow
 def test_2000_mutated_files_of_each_kind_give_an_error_or_a_picture_of_the_right_size():
     """Flips, cuts, insertions and random payloads; the header is struck in one file of four."""
     image = picture(23, 30)

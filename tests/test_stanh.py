@@ -251,6 +251,7 @@ def codec(workshop):
     return Stanh("stanh_1anchor", 1, "STanH (1 anchor)")
 
 
+@pytest.mark.slow
 def test_an_anchor_starts_as_its_network_and_ends_better(workshop):
     anchor = workshop.outcomes["stanh_0.1538"]
     network = networks.build(NETWORK["architecture"])

@@ -109,6 +109,7 @@ def test_a_status_tells_how_the_weights_came_about():
         assert facts["name"] == entry and facts["hours"] > 0 and facts["images"] > 0 and facts["start"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "reason"),
     [

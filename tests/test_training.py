@@ -122,6 +122,7 @@ def assert_equal_trees(left, right):
         assert left == right
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("hyperprior_steps", "step"), [(0, 13), (6, 3), (6, 13)])
 def test_a_killed_and_resumed_training_equals_an_uninterrupted_one_bit_for_bit(
     tiny, tmp_path, monkeypatch, hyperprior_steps, step
@@ -146,6 +147,7 @@ def steps_in(path):
         return [(int(row["step"]), row["loss"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_sigterm_pauses_saves_and_the_same_call_finishes_with_the_same_weights(tiny, monkeypatch):
     whole = tiny("whole")
     interrupt_at(monkeypatch, 7, lambda: os.kill(os.getpid(), signal.SIGTERM))
@@ -267,6 +269,7 @@ def _rewritten(path, state):
     return path.with_name("broken.safetensors")
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_training_is_refused_with_the_difference(tiny, tmp_path):
     tiny(steps=1)
     with pytest.raises(UsageError, match=r"architecture was .*'N': 8"):
@@ -322,6 +325,7 @@ def test_the_learning_rate_warms_up_stays_and_ends_at_its_last_value_with_the_bu
     assert staged.learning_rate(0.1) == pytest.approx(0.25e-3)
 
 
+@pytest.mark.slow
 def test_a_budget_in_minutes_ends_the_training_and_counts_earlier_calls(photographs, tmp_path):
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump({**TINY, "steps": 10**6, "validate_every": 10**6}))
@@ -405,6 +409,7 @@ def test_an_unknown_model_name_lists_those_there_are():
         config.load("mean_scale_7")
 
 
+@pytest.mark.slow
 def test_any_key_of_the_configuration_can_be_set_on_the_command_line(tmp_path, photographs, capsys):
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump({**TINY, "steps": 2}))

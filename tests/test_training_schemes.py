@@ -23,6 +23,7 @@ from codecs_wrappers.learned.training.schemes import nested_dropout, qsf
 from codecs_wrappers.learned.training.starts import weights as start
 from codecs_wrappers.learned.training.starts.linear import linear_start
 
+pytestmark = pytest.mark.slow
 BASE = {"rate_weight": 0.1538, "architecture": {"family": "mean_scale", "N": 16, "M": 48}}
 BRIEF = {"crop": 64, "warm_up_steps": 2, "log_every": 5, "validate_every": 10, "steps": 20}
 QSF = {"scheme": "qsf", "rate_weights": [0.0005, 0.01], "cached_crops": 16, "batch": 4, "lr": 0.05, **BRIEF}

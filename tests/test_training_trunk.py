@@ -32,6 +32,7 @@ from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
 from codecs_wrappers.learned.training.steps.optimisers import Soap
 
+pytestmark = pytest.mark.slow
 TRAIN = ROOT.parent / "shared/datasets/train"
 TRUNK = {
     "rate_weight": 0.1,

@@ -63,7 +63,7 @@ def _run(args: argparse.Namespace) -> None:
     progress = Progress(f"{args.codec} on {manifest.name}", log)
     images = part_of(manifest.images, args.part)
     refused = manifest.refused if args.part.startswith("1-") else []
-    job = Job(args.codec, manifest, folder, log, images, refused, args.leave_out, args.timeout, args.threads)
+    job = Job(args.codec, manifest, folder, log, images, refused, timeout_s=args.timeout, threads=args.threads)
     job.on_progress, job.accept_failures, job.points = progress, args.accept_failures, args.points
     job.metrics = wanted
     frame = records.table(job.rows(), wanted)
@@ -71,6 +71,23 @@ def _run(args: argparse.Namespace) -> None:
     for status, rows in frame[frame.status != "ok"].groupby("status"):
         say(f"{args.codec} on {manifest.name}: {len(rows)} {status}: {rows.reason.iloc[0]}")
     show(args, table_rows(frame), out=args.out)
+
+
+def _leave_out(args: argparse.Namespace) -> None:
+    from bench import records
+    from bench.run.job import Job
+
+    log_to(args.log)
+    manifest = _manifest(args)
+    for text in args.codecs:
+        codec, _, reason = text.partition("=")
+        if not reason:
+            raise UsageError(f"leaving a codec out: expected CODEC=REASON, got {text!r}")
+        _check_exists(codec)
+        job = Job(codec, manifest, args.folder, args.folder / "leave-out.log", left_out=reason)
+        for part in args.parts:
+            records.write(records.table(job.rows()), args.folder / codec / f"{part}.parquet")
+    show(args, [{"codecs": len(args.codecs), "folder": args.folder}])
 
 
 def _check_exists(codec: str) -> None:
@@ -218,7 +235,6 @@ def add(commands: Commands) -> None:
         log,
         argument("--folder", type=Path, help="where bitstreams are linked (default: the folder of --out)"),
         argument("--part", default="1-of-1", help="k-of-n: every n-th image from the k-th on (%(default)s)"),
-        argument("--leave-out", default="", metavar="WHY", help="do not run it; its row gives this reason"),
         argument("--points", type=int, default=0, help="at most so many operating points (default: all)"),
         argument("--metrics", nargs="*", default=[], metavar="METRIC", help="extra ones to measure (docs/metrics.md)"),
         argument("--timeout", type=duration, default=600.0, help="seconds for one encode or decode (%(default)s)"),
@@ -230,6 +246,19 @@ def add(commands: Commands) -> None:
         ),
         DEVICE,
         example="rdbench run webp --dataset sample --out webp.parquet",
+    )
+    add_command(
+        commands,
+        "leave-out",
+        _leave_out,
+        "Write tables like those of `run` for codecs that are not run: one row that gives the reason.",
+        argument("codecs", nargs="+", metavar="CODEC=REASON"),
+        manifest,
+        dataset,
+        argument("--folder", type=Path, required=True, help="of the tables, FOLDER/CODEC/PART.parquet"),
+        argument("--parts", nargs="+", default=["1-of-1"], metavar="PART", help="their names (%(default)s)"),
+        log,
+        example='rdbench leave-out "vvc420=it takes hours" --dataset sample --folder parts',
     )
     add_command(
         commands,

@@ -101,16 +101,19 @@ def draw_all(
     processes = min(processes, len(wanted))
     if progress:
         progress(0, len(wanted))
-    entries = []
     with ExitStack() as stack:
         stack.callback(read_source.cache_clear)
         draw: Callable[..., Any] = map
         if processes > 1:  # started afresh: a fork of a process with threads can hang
             draw = stack.enter_context(ProcessPoolExecutor(processes, get_context("spawn"))).map
-        for entry in draw(partial(_draw, source, paper), wanted):
-            entries.append(entry)
+        # Pictures first, which take longest: their codecs decode them.
+        order = sorted(range(len(wanted)), key=lambda index: wanted[index][0]["kind"] != "pictures")
+        drawn = {}
+        for index, entry in zip(order, draw(partial(_draw, source, paper), [wanted[i] for i in order]), strict=True):
+            drawn[index] = entry
             if progress:
-                progress(len(entries), len(wanted))
+                progress(len(drawn), len(wanted))
+        entries = [drawn[index] for index in range(len(wanted))]
     if not only:
         write_atomically(folder / place_of(paper) / "index.json", to_json(entries))
     return entries

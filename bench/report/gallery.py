@@ -118,9 +118,11 @@ def make_pictures(
         elif not picture.path.is_file():
             missing.setdefault(picture.row.codec, {})[picture.path] = picture
     total, done = sum(map(len, missing.values())), 0
+    networks = set(run.measured.codec[run.measured.weights_sha256.notna()])
+    ordered = sorted(missing, key=lambda codec: codec not in networks)  # the longest first
     with ThreadPoolExecutor(processes) as pool:
-        wanted = [list(by_path.values()) for by_path in missing.values()]
-        for count, failed in pool.map(partial(_make_codec, run), missing, wanted):
+        wanted = [list(missing[codec].values()) for codec in ordered]
+        for count, failed in pool.map(partial(_make_codec, run), ordered, wanted):
             reasons |= failed
             done += count
             progress(done, total)

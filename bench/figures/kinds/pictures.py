@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import io
 import textwrap
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,9 +63,10 @@ def _labels(context: Context, codec: str, rate: float) -> dict[str, Any]:
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
     """The pictures at the rates of ``spec["shown"]``, or at all."""
-    frame = frame[frame.rate.isin(spec["shown"])] if "shown" in spec else frame
+    shown = frame[frame.rate.isin(spec["shown"])] if "shown" in spec else frame
+    pixels = _decode(frame if _is_animated(context, spec) else shown, context, spec)
+    frame = shown
     codecs, rates = list(dict.fromkeys(frame.codec)), list(dict.fromkeys(frame.rate))
-    pixels = _decode(frame, context, spec)
     height, width = next(iter(pixels.values())).shape[:2]
     across = len(rates) if len(rates) > 1 else ACROSS
     down = -(-len(codecs) * len(rates) // across)
@@ -92,7 +95,7 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
 
 def extras(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[str, bytes]:
     """With ``spec["animate"]`` an animated WebP, lossless: codecs side by side, a frame a rate, the last one held."""
-    if not spec.get("animate") or not context.layout.explains:
+    if not _is_animated(context, spec):
         return {}
     pixels = _decode(frame, context, spec)
     frames = []
@@ -106,18 +109,34 @@ def extras(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[
     return {"webp": buffer.getvalue()}
 
 
+def _is_animated(context: Context, spec: dict[str, Any]) -> bool:
+    return bool(spec.get("animate")) and context.layout.explains
+
+
 def _decode(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[tuple[str, float], np.ndarray]:
     """(codec, rate) -> uint8 H x W x 3, cropped. Raises Missing for a file that is gone or decodes to other pixels."""
     pixels = {}
     for codec, rows in frame.groupby("codec", sort=False):
-        files = [context.folder / name for name in rows.bitstream]
-        if not all(file.is_file() for file in files):
+        if not all((context.folder / name).is_file() for name in rows.bitstream):
             raise Missing(f"the bitstreams of {codec} are not in {context.folder}")
-        for row, picture in zip(rows.itertuples(), decode_files(str(codec), files), strict=True):
-            if sha256_pixels(picture) != row.reconstruction_sha256:
-                raise Missing(f"{row.bitstream} decodes to other pixels than were measured")
-            pixels[str(codec), row.rate] = _crop(picture, spec.get("crop"))
+        files = tuple(zip(rows.bitstream, rows.reconstruction_sha256, strict=True))
+        pictures = _decoded(context.folder, str(codec), files)
+        pixels |= {
+            (str(codec), rate): _crop(picture, spec.get("crop"))
+            for rate, picture in zip(rows.rate, pictures, strict=True)
+        }
     return pixels
+
+
+@lru_cache(maxsize=8)  # the codecs of one figure, whose drawing and animation ask for the same
+def _decoded(folder: Path, codec: str, files: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, ...]:
+    """The pictures of bitstream files (path relative to ``folder``, hash of the pixels)."""
+    pictures = tuple(decode_files(codec, [folder / name for name, _ in files]))
+    for (name, expected), picture in zip(files, pictures, strict=True):
+        if sha256_pixels(picture) != expected:
+            raise Missing(f"{name} decodes to other pixels than were measured")
+        picture.setflags(write=False)
+    return pictures
 
 
 def _caption(row: Any) -> str:
