@@ -25,6 +25,7 @@ from bench.commands import (
     blind,
     check_outputs,
     claims,
+    collecting,
     equal_rates,
     exchange,
     gate,
@@ -69,6 +70,7 @@ def parser(families: bool) -> argparse.ArgumentParser:
     rate.add(commands)
     author.add(commands)
     stages.add(commands)
+    collecting.add(commands)
     equal_rates.add(commands)
     results.add(commands)
     exchange.add(commands)

@@ -13,6 +13,7 @@ facts = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(facts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", [name for name in facts.PAGES if "<!-- facts" in (ROOT / name).read_text()])
 def test_the_numbers_of_a_page_are_those_of_the_reports_and_the_manifest(page):
     text = (ROOT / page).read_text()

@@ -72,7 +72,10 @@ def make_run(base: Path, images: dict[str, np.ndarray]) -> Path:
 
 @pytest.mark.parametrize(
     "case",
-    [case if case in ("one pixel", "all of them") else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+    [
+        case if case in ("one pixel", "identical everywhere") else pytest.param(case, marks=pytest.mark.slow)
+        for case in CASES
+    ],
 )
 def test_such_images_have_a_page_and_each_absent_figure_its_reason(case: str, tmp_path: Path) -> None:
     folder = make_run(tmp_path, CASES[case])

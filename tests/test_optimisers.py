@@ -37,6 +37,7 @@ def loss_after(optimiser_of, steps: int) -> float:
     return (pupil(x) - wanted).square().mean().item()
 
 
+@pytest.mark.slow
 def test_soap_fits_a_convolution_of_smooth_images_far_closer_than_adam_at_its_best_rate():
     rates = (3e-4, 1e-3, 3e-3, 1e-2)
     adam = min(loss_after(lambda p, lr=lr: torch.optim.Adam(p, lr=lr), 200) for lr in rates)

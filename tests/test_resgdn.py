@@ -320,6 +320,7 @@ def test_the_loss_is_the_mean_over_the_bit_depths_of_both_distortions():
     assert two == pytest.approx(one, rel=2e-3)
 
 
+@pytest.mark.slow
 def test_steps_lower_the_loss():
     made = learner(samples.coffee()[100:292, 200:392].copy(), bits=(4, 8), lr=1e-3)  # one crop, up to flips
     losses = [made.advance(0.0)[0].item() for _ in range(40)]

@@ -59,6 +59,7 @@ def test_one_colour_is_exact_and_costs_next_to_nothing(value, arithmetic):
     assert len(stream) < 250
 
 
+@pytest.mark.slow
 @ARITHMETIC
 def test_every_byte_prefix_decodes_and_more_bytes_never_look_worse(photographs, arithmetic):
     image = photographs["astronaut"][:48, :65]
@@ -306,6 +307,7 @@ def test_endless_payloads_end(arithmetic, fill):
 # Memory, and the compiler's cache
 
 
+@pytest.mark.slow
 def test_memory_stays_under_40_bytes_a_pixel():
     script = """
 import sys, numpy as np

@@ -1,8 +1,8 @@
 """The commands of `rdbench`.
 
 `single` has the commands for one image and one codec, `author` those for writing a codec, `stages` those that make a
-run's records, `results` those that use the records, and `gate` those that compare them with a baseline. A command
-passes its result to :func:`show`.
+run's tables, `collecting` those that join them as its records, `results` those that use the records, and `gate` those
+that compare them with a baseline. A command passes its result to :func:`show`.
 """
 
 from __future__ import annotations

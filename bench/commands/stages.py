@@ -1,4 +1,4 @@
-"""The stages of a run up to its records, which the jobs of the Snakefile call; you can call them as well."""
+"""The stages of a run up to its tables, which the jobs of the Snakefile call; you can call them as well."""
 
 from __future__ import annotations
 
@@ -40,7 +40,8 @@ def _fetch(args: argparse.Namespace) -> None:
     show(args, [{"dataset": manifest.name, "images": len(manifest.images), **about}])
 
 
-def _manifest(args: argparse.Namespace) -> Any:
+def manifest_of(args: argparse.Namespace) -> Any:
+    """The manifest that ``--manifest`` names, or that of ``--dataset``."""
     from bench.data.datasets import manifest_or_reason, read_manifest
     from bench.data.slugs import slug
 
@@ -56,8 +57,8 @@ def _run(args: argparse.Namespace) -> None:
 
     log_to(args.log)
     wanted = extra(args.metrics)
-    _check_exists(args.codec)
-    manifest = _manifest(args)
+    check_exists(args.codec)
+    manifest = manifest_of(args)
     folder = args.folder or args.out.parent
     log = args.log or folder / "logs" / f"{args.codec}.log"
     progress = Progress(f"{args.codec} on {manifest.name}", log)
@@ -73,24 +74,7 @@ def _run(args: argparse.Namespace) -> None:
     show(args, table_rows(frame), out=args.out)
 
 
-def _leave_out(args: argparse.Namespace) -> None:
-    from bench import records
-    from bench.run.job import Job
-
-    log_to(args.log)
-    manifest = _manifest(args)
-    for text in args.codecs:
-        codec, _, reason = text.partition("=")
-        if not reason:
-            raise UsageError(f"leaving a codec out: expected CODEC=REASON, got {text!r}")
-        _check_exists(codec)
-        job = Job(codec, manifest, args.folder, args.folder / "leave-out.log", left_out=reason)
-        for part in args.parts:
-            records.write(records.table(job.rows()), args.folder / codec / f"{part}.parquet")
-    show(args, [{"codecs": len(args.codecs), "folder": args.folder}])
-
-
-def _check_exists(codec: str) -> None:
+def check_exists(codec: str) -> None:
     """Raises UsageError for an unknown codec; one whose wrapper cannot be imported becomes a row with the reason."""
     from bench.discovery import discover, load
 
@@ -101,26 +85,12 @@ def _check_exists(codec: str) -> None:
             raise
 
 
-def _collect(args: argparse.Namespace) -> None:
-    from bench import records
-    from bench.files import to_json, write_atomically
-    from bench.run.environment import environment
-
-    log_to(args.log)
-    frame = records.read(*args.parts)
-    write_atomically(args.folder / "environment.json", to_json(environment()))
-    records.write_csv(frame, args.folder / "records.csv")
-    records.write(frame, args.folder / "records.parquet")
-    counts = frame.groupby(["dataset", "codec", "status"]).size().rename("rows").reset_index()
-    show(args, table_rows(counts), records=args.folder / "records.parquet")
-
-
 def _time(args: argparse.Namespace) -> None:
     from bench import records
     from bench.run import timing
 
     log_to(args.log)
-    manifest = _manifest(args)
+    manifest = manifest_of(args)
     frame = timing.time_codec(
         args.codec,
         manifest,
@@ -149,7 +119,7 @@ def _variable_rate(args: argparse.Namespace) -> None:
     from bench.run import variable_rate
 
     log_to(args.log)
-    manifest = _manifest(args)
+    manifest = manifest_of(args)
     if manifest.status != "ok":
         raise UsageError(f"dataset {manifest.name} is unavailable: {manifest.reason}")
     frame = variable_rate.variable_rate(
@@ -168,7 +138,7 @@ def _decode_matrix(args: argparse.Namespace) -> None:
     from bench.run import decode_matrix
 
     log_to(args.log)
-    manifest = _manifest(args)
+    manifest = manifest_of(args)
     if manifest.status != "ok":
         raise UsageError(f"dataset {manifest.name} is unavailable: {manifest.reason}")
     images = manifest.images[: args.images]
@@ -207,7 +177,6 @@ def add(commands: Commands) -> None:
     codec = argument("codec", help="a name from `rdbench list`")
     manifest = argument("--manifest", type=Path, help="a dataset as written by `rdbench fetch --manifest`")
     dataset = argument("--dataset", default="sample", help="a name in datasets.yaml, or folder:PATH (%(default)s)")
-    folder = argument("--folder", type=Path, required=True, help="the run's folder, results/<config>")
     out = argument("--out", type=Path, required=True, help="the file to write")
     log = argument("--log", type=Path, help="a file for messages")
     add_command(
@@ -246,29 +215,6 @@ def add(commands: Commands) -> None:
         ),
         DEVICE,
         example="rdbench run webp --dataset sample --out webp.parquet",
-    )
-    add_command(
-        commands,
-        "leave-out",
-        _leave_out,
-        "Write tables like those of `run` for codecs that are not run: one row that gives the reason.",
-        argument("codecs", nargs="+", metavar="CODEC=REASON"),
-        manifest,
-        dataset,
-        argument("--folder", type=Path, required=True, help="of the tables, FOLDER/CODEC/PART.parquet"),
-        argument("--parts", nargs="+", default=["1-of-1"], metavar="PART", help="their names (%(default)s)"),
-        log,
-        example='rdbench leave-out "vvc420=it takes hours" --dataset sample --folder parts',
-    )
-    add_command(
-        commands,
-        "collect",
-        _collect,
-        "Join tables written by `run` into the records of a run.",
-        argument("parts", nargs="+", type=Path),
-        folder,
-        log,
-        example="rdbench collect results/kodak/parts/kodak/*/*.parquet --folder results/kodak",
     )
     add_command(
         commands,

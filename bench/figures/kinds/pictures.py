@@ -115,7 +115,7 @@ def _is_animated(context: Context, spec: dict[str, Any]) -> bool:
 
 def _decode(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[tuple[str, float], np.ndarray]:
     """(codec, rate) -> uint8 H x W x 3, cropped. Raises Missing for a file that is gone or decodes to other pixels."""
-    pixels = {}
+    pixels: dict[tuple[str, float], np.ndarray] = {}
     for codec, rows in frame.groupby("codec", sort=False):
         if not all((context.folder / name).is_file() for name in rows.bitstream):
             raise Missing(f"the bitstreams of {codec} are not in {context.folder}")
