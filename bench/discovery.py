@@ -19,6 +19,7 @@ import codecs_wrappers
 from bench.codec import Codec, VariableRate
 from bench.errors import UsageError
 from bench.installed import registered
+from bench.names import did_you_mean
 from bench.parameters import check_values
 
 
@@ -186,8 +187,9 @@ def load(name: str) -> Codec:
     broken = {it.module: f"{it.path} could not be imported: {it.error}" for it in found if it.error}
     if name in broken:
         raise UsageError(broken[name])
-    known = ", ".join(sorted(codec.name for it in found for codec in it.codecs))
-    raise UsageError("; ".join([f"no codec is called {name!r}; there are {known}", *broken.values()]))
+    known = sorted(codec.name for it in found for codec in it.codecs)
+    what = f"no codec is called {name!r}{did_you_mean(name, known)}; there are {', '.join(known)}"
+    raise UsageError("; ".join([what, *broken.values()]))
 
 
 def _likely_first(name: str) -> Iterator[_Source]:

@@ -128,6 +128,19 @@ def printable(text: str) -> str:
         return text.encode("utf-8", "backslashreplace").decode()
 
 
+def why_unreadable(error: Exception) -> str:
+    """Why a file could not be read, in words: an operating system's reason without its number and the path again."""
+    if isinstance(error, OSError) and error.errno:
+        return os.strerror(error.errno).lower()
+    if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
+        return "it is not JSON"
+    if isinstance(error, KeyError):
+        return f"it has no {error.args[0]}"
+    if isinstance(error, TypeError | AttributeError | IndexError):
+        return "its fields are others"
+    return " ".join(str(error).split())
+
+
 def write_if_changed(path: str | Path, data: bytes | str) -> bool:
     """Writes only if the content differs, so that the file's modification time is that of its last change."""
     path = Path(path)

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench.errors import UsageError, plain_text
-from bench.files import write_atomically
+from bench.files import why_unreadable, write_atomically
 
 _S, _I, _F, _B = pa.string(), pa.int64(), pa.float64(), pa.bool_()
 
@@ -184,7 +184,8 @@ def read(*paths: str | Path) -> pd.DataFrame:
             tables.append(pq.read_table(path, schema=schema_of(pq.read_schema(path).names)))
         except (OSError, pa.ArrowInvalid) as error:
             raise UsageError(
-                f"reading records: expected a Parquet file from `rdbench run` or a whole run, got {path} ({error})"
+                f"reading records: expected a Parquet file from `rdbench run` or a whole run, got {path}: "
+                f"{why_unreadable(error)}"
             ) from error
     names = {name for part in tables for name in part.column_names}
     whole = pa.concat_tables(tables, promote_options="default").select(schema_of(names).names)

@@ -19,6 +19,7 @@ from bench.data.images import load_verified
 from bench.discovery import discover, load
 from bench.errors import RdbenchError, UsageError, is_transient
 from bench.files import to_json, write_if_changed
+from bench.names import did_you_mean
 from bench.progress import Progress
 from bench.sampling import evenly_spaced
 
@@ -61,7 +62,8 @@ def run_study(
     """
     known = studies()
     if name not in known:
-        raise UsageError(f"no study is called {name!r}; the wrappers declare {', '.join(sorted(known)) or 'none'}")
+        names = ", ".join(sorted(known)) or "none"
+        raise UsageError(f"no study is called {name!r}{did_you_mean(name, known)}; the wrappers declare {names}")
     study = known[name]
     result: dict[str, Any] = {
         "study": name,

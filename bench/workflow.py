@@ -21,6 +21,7 @@ from bench.device import requested_device
 from bench.errors import UsageError
 from bench.figures.spec import Needs, named_pairs, needs, read_specification
 from bench.files import bare_name, file_name, to_json, write_if_changed
+from bench.names import did_you_mean
 from bench.run.codec_state import CodecState, all_codec_states
 from bench.run.contents import write_contents
 from bench.run.devices import usable_gpus
@@ -118,9 +119,8 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     left_out = {codec: f"left out by the configuration: {reason}" for codec, reason in config["leave_out"].items()}
     unknown = [name for name in [*wanted, *left_out] if name not in statuses]
     if unknown:
-        raise UsageError(
-            f"the configuration names unknown codecs: {', '.join(unknown)}; expected {', '.join(sorted(statuses))}"
-        )
+        known = ", ".join(sorted(statuses))
+        raise UsageError(f"the configuration names unknown codecs: {_asked(unknown, statuses)}; expected {known}")
     controls = [name for name, status in statuses.items() if status.role == "control"]
     specification = read_specification()
     claimed = {(codec, dataset) for codec in claimed_codecs() for dataset in names}
@@ -167,9 +167,13 @@ def _studies(config: Mapping[str, Any]) -> dict[str, Study]:
         return known
     if unknown := sorted(set(config["studies"]) - set(known)):
         raise UsageError(
-            f"the configuration names unknown studies: {', '.join(unknown)}; expected {', '.join(sorted(known))}"
+            f"the configuration names unknown studies: {_asked(unknown, known)}; expected {', '.join(sorted(known))}"
         )
     return {name: known[name] for name in config["studies"]}
+
+
+def _asked(unknown: Collection[str], known: Collection[str]) -> str:
+    return ", ".join(name + did_you_mean(name, known) for name in unknown)
 
 
 def _refresh(folder: Path, dataset: str, name: str) -> None:

@@ -12,24 +12,9 @@ from conftest import ROOT
 LONGEST = 300  # lines of a Python file
 
 # From the bottom up: a unit imports those before it only. Files at the root of bench/ stand by their names.
-ORDER = ["errors", "parameters", "device", "limits", "image", "codec", "files", "progress", "sampling", "records"]
-ORDER += [
-    "installed",
-    "discovery",
-    "data",
-    "metrics",
-    "run",
-    "rd",
-    "blind",
-    "exchange",
-    "studies",
-    "claims",
-    "gate",
-    "figures",
-    "report",
-    "author",
-]
-ORDER += ["workflow", "commands", "cli"]
+ORDER = ["errors", "parameters", "device", "limits", "image", "codec", "files", "names", "progress", "sampling"]
+ORDER += ["records", "installed", "discovery", "data", "metrics", "run", "rd", "blind", "exchange", "studies", "claims"]
+ORDER += ["gate", "figures", "report", "author", "workflow", "commands", "cli"]
 # What a module that decides a codec's bits may import of bench.
 CONTRACT = {"errors", "parameters", "device", "limits", "image", "codec", "files", "progress", "sampling", "studies"}
 

@@ -16,6 +16,7 @@ import pandas as pd
 from bench.blind.design import Condition
 from bench.blind.page import FORMAT
 from bench.errors import UsageError
+from bench.files import why_unreadable
 from bench.records import plain_texts
 
 COLUMNS = ("study", "participant", "order", "question", "left", "right", "answer", "seconds", "mode")
@@ -53,7 +54,8 @@ def read_key(path: Path) -> dict[str, Any]:
                 raise ValueError("a question's names are not texts")
     except (OSError, ValueError, TypeError, LookupError) as error:
         raise UsageError(
-            f"reading {path}: expected the .key.json that `rdbench study-page` wrote beside the page ({error})"
+            f"reading {path}: expected the .key.json that `rdbench study-page` wrote next to the page; "
+            f"{why_unreadable(error)}"
         ) from error
     return dict(key)
 

@@ -1,4 +1,4 @@
-"""The static page of a blind test, its pictures under neutral names, and beside it the key that says what they are."""
+"""The static page of a blind test, its pictures under neutral names, and next to it the key that says what they are."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ class Wanted:
 
 
 def key_path(out: Path) -> Path:
-    """The key of the page in ``out``: beside the folder, so that the folder can be given away."""
+    """The key of the page in ``out``: next to the folder, so that the folder can be given away."""
     return out.with_name(f"{out.name}.key.json")
 
 
 def make_page(wanted: Wanted, out: Path, log: Path, progress: Progress) -> tuple[dict[str, Any], list[str]]:
-    """Writes the page into the new folder ``out`` and its key beside it; returns the key and notes on the rates.
+    """Writes the page into the new folder ``out`` and its key next to it; returns the key and notes on the rates.
 
     Every reconstruction is decoded in another process and its pixels compared with the hash in the records. Raises
     UsageError for what the run lacks, for pixels that are not those of the records, and for an ``out`` that is taken.

@@ -116,7 +116,9 @@ def add(commands: Commands) -> None:
             "--rates", nargs="+", type=_rate, required=True, metavar="BPP", help="the nearest bitstreams are taken"
         ),
         argument("--questions", type=count, required=True, metavar="N", help="traps and repeats counted"),
-        argument("--out", dest="page", type=Path, required=True, help="the page's folder; its key lies beside it"),
+        argument(
+            "--out", dest="page", type=Path, required=True, help="the page's folder; its key is written next to it"
+        ),
         argument("--dataset", default="", help="of the run, if it has several"),
         argument("--images", nargs="+", default=[], metavar="IMAGE", help="(default: all of the dataset)"),
         argument(

@@ -23,6 +23,7 @@ from bench.data.picture_file import as_file
 from bench.data.store import Store, data_folder, folder_store, locked_store, stamp
 from bench.errors import RdbenchError, UnavailableError, UsageError
 from bench.files import printable, root_file, sha256_pixels, write_atomically
+from bench.names import did_you_mean
 
 __all__ = [
     "ImageFile",
@@ -125,7 +126,9 @@ def specification(spec_file: str | Path = SPECIFICATION) -> dict[str, dict[str, 
 def _entry(name: str, spec_file: str | Path) -> dict[str, Any]:
     entries = specification(spec_file)
     if name not in entries:
-        raise UsageError(f"no dataset is called {name!r}; expected {', '.join(entries)}, or {FOLDER}PATH for your own")
+        near = did_you_mean(name, entries)
+        names = ", ".join(entries)
+        raise UsageError(f"no dataset is called {name!r}{near}; expected {names}, or {FOLDER}PATH for your own")
     return entries[name]
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from bench.errors import UsageError
-from bench.files import to_json, write_atomically
+from bench.files import to_json, why_unreadable, write_atomically
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,9 @@ def read_manifest(path: str | Path) -> Manifest:
         fields = json.loads(Path(path).read_bytes())
         return Manifest(**{**fields, "images": [ImageFile(**image) for image in fields["images"]]})
     except (OSError, ValueError, TypeError, KeyError) as error:
-        raise UsageError(f"reading {path}: expected a file written by `rdbench fetch --manifest` ({error})") from error
+        raise UsageError(
+            f"reading {path}: expected a file written by `rdbench fetch --manifest`; {why_unreadable(error)}"
+        ) from error
 
 
 def images_of_run(folder: Path, dataset: str) -> dict[str, ImageFile]:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from bench.data.images import RULES_VERSION, load_image
 from bench.errors import RdbenchError, UsageError
-from bench.files import cache_dir, sha256, sha256_file, sha256_pixels, to_json, write_atomically
+from bench.files import cache_dir, sha256, sha256_file, sha256_pixels, to_json, why_unreadable, write_atomically
 from bench.progress import say
 
 log = logging.getLogger(__name__)
@@ -149,8 +149,8 @@ class Store:
             return dict(json.loads(self.lock_file.read_bytes()))
         except (ValueError, TypeError) as error:
             raise RdbenchError(
-                f"reading {self.lock_file}: expected JSON, name -> hash ({error}); restore it, or delete it to accept "
-                "the files that are in its folder now"
+                f"reading {self.lock_file}: expected JSON, name -> hash ({why_unreadable(error)}); "
+                "restore it, or delete it to accept the files that are in its folder now"
             ) from error
 
     def _read_record(self) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ import yaml
 from bench.errors import UsageError
 from bench.exchange.curves import METRICS, Curves
 from bench.files import sha256_file, write_atomically
+from bench.names import did_you_mean
 from bench.rd.published import FOLDER, POINT, read_points, read_sources, user_folder
 from bench.records import to_csv
 
@@ -117,12 +118,15 @@ def stored(name: str, dataset: str = "") -> tuple[pd.DataFrame, dict[str, Any]]:
     source, _, codec = name.partition("/")
     folder = next((it for it in (FOLDER, user_folder()) if source in read_sources(it)), None)
     if folder is None:
-        there = ", ".join([*read_sources(FOLDER), *read_sources(user_folder())])
-        raise UsageError(f"no source of curves is called {source!r}; there are {there}")
+        there = [*read_sources(FOLDER), *read_sources(user_folder())]
+        near = did_you_mean(source, there)
+        raise UsageError(f"no source of curves is called {source!r}{near}; there are {', '.join(there)}")
     frame = read_points(folder / f"{source}.csv")
     rows = frame[frame.codec == codec]
     if rows.empty:
-        raise UsageError(f"{source} has no curve called {codec!r}; there are {', '.join(sorted(set(frame.codec)))}")
+        there = sorted(set(frame.codec))
+        near = did_you_mean(codec, there)
+        raise UsageError(f"{source} has no curve called {codec!r}{near}; there are {', '.join(there)}")
     datasets = sorted(set(rows.dataset))
     if not dataset and len(datasets) > 1:
         raise UsageError(f"{name} is of several datasets: choose one with --dataset ({', '.join(datasets)})")

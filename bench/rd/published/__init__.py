@@ -19,6 +19,7 @@ import pandas as pd
 import yaml
 
 from bench.errors import UsageError
+from bench.names import did_you_mean
 
 FOLDER = Path(__file__).parent
 COLUMNS = ["source", "codec", "dataset", "metric", "bpp", "value", "averaging", "url", "licence", "note"]
@@ -89,7 +90,8 @@ def published_curve(name: str, dataset: str, metric: str, published: pd.DataFram
     curve = published[(published.source == source) & (published.codec == codec)]
     if curve.empty:
         known = sorted(set(published[published.source == source].codec)) or sorted(set(published.source))
-        raise UsageError(f"no published curve is called {name!r} (source/codec); there are {', '.join(known)}")
+        near = did_you_mean(name, known) or did_you_mean(codec, known)
+        raise UsageError(f"no published curve is called {name!r} (source/codec){near}; there are {', '.join(known)}")
     curve = curve[(curve.dataset == dataset) & (curve.metric == metric)]
     return curve.sort_values(["bpp", "value"], ignore_index=True)
 

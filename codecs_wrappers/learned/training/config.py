@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from bench.names import did_you_mean
 
 HERE = Path(__file__).parent
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
@@ -144,7 +145,8 @@ def read(name: str) -> dict[str, Any]:
     path = Path(name) if name.endswith((".yaml", ".yml")) else HERE / "models" / f"{name}.yaml"
     if not path.is_file():
         raise UsageError(
-            f"no training is called {name!r}; there are {', '.join(names())}; or give the path of a yaml file"
+            f"no training is called {name!r}{did_you_mean(name, names())}; there are {', '.join(names())}; "
+            "or give the path of a yaml file"
         )
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))

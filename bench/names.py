@@ -1,0 +1,16 @@
+"""What a mistyped name was probably meant to be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """`` (did you mean X?)`` with the known name that is most like ``name``, or nothing if none is.
+
+    Upper and lower case count as equal.
+    """
+    by_lower = {other.lower(): other for other in known}
+    found = get_close_matches(name.lower(), list(by_lower), n=1)
+    return f" (did you mean {by_lower[found[0]]}?)" if found else ""
