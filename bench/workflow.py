@@ -116,7 +116,12 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     statuses = all_codec_states()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
     asked = () if config["codecs"] == "all" else wanted
-    left_out = {codec: f"left out by the configuration: {reason}" for codec, reason in config["leave_out"].items()}
+    named = asked if "codecs" in changed else ()  # on the command line: not left out
+    left_out = {
+        codec: f"left out by the configuration: {reason}"
+        for codec, reason in config["leave_out"].items()
+        if codec not in named
+    }
     unknown = [name for name in [*wanted, *left_out] if name not in statuses]
     if unknown:
         known = ", ".join(sorted(statuses))

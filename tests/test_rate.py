@@ -310,7 +310,7 @@ def test_the_command_writes_the_bitstream_it_tells_of(add_wrapper, image_folder,
 def test_the_command_says_where_a_codec_is_not_continuous_and_what_is_out_of_reach(image_folder, capsys):
     image = str(image_folder / "coffee.png")
     assert main(["rate", "jpeg", image, "--bpp", "1", "--tolerance", "0.001"]) == 0
-    assert "jpeg has steps: quality" in capsys.readouterr().err
+    assert "jpeg has only discrete settings: quality" in capsys.readouterr().err
     assert main(["rate", "jpeg", image, "--bpp", "99"]) == 2
     assert "jpeg cannot code this image at 99 bpp: its rates go from" in capsys.readouterr().err
 

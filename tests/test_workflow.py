@@ -125,6 +125,21 @@ def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, 
     assert "fetch" not in again
 
 
+def test_a_codec_named_on_the_command_line_runs_though_the_configuration_leaves_it_out(project, image_folder):
+    def planned(*settings: str) -> dict[str, int]:
+        command = [sys.executable, "-m", "snakemake", "--dry-run", "--config", f"datasets=[folder:{image_folder}]"]
+        environment = {**shell(), "RDBENCH_CACHE": str(project / "cache")}
+        done = subprocess.run(
+            [*command, *settings], cwd=project, env=environment, stdout=-1, stderr=-2, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stdout
+        return jobs(done.stdout)
+
+    (project / "config" / "sample.yaml").write_text("datasets: [sample]\nleave_out: {webp: not wanted}\n")
+    assert planned("codecs=[jpeg,webp]")["code"] == 2 + 2  # with the two controls
+    assert planned("codecs=[jpeg]")["code"] == 1 + 2
+
+
 @pytest.mark.slow
 def test_a_codec_whose_code_changed_is_measured_again_alone(project, image_folder, add_wrapper):
     add_wrapper("shades", WRAPPER)

@@ -58,10 +58,10 @@ def _rate(args: argparse.Namespace) -> None:
         f"{reached.evaluations} bitstream{'s' * (reached.evaluations != 1)} in {seconds:.2f} s",
     )
     if not (reached.within or reached.continuous):
-        nearest = "the nearest" if column == "bpp" else "the lowest found that is good enough"
-        say(f"{codec.name} has steps: {coded.point.name} is {nearest} of them")
+        nearest = "the nearest" if column == "bpp" else "the lowest that reaches the target, of those tried"
+        say(f"{codec.name} has only discrete settings: {coded.point.name} is {nearest}")
     if column != "bpp" and not reached.within and reached.continuous:
-        say(f"{codec.name} has no file of this image that is so good and hardly better; this is the nearest above")
+        say(f"{codec.name} has no file of this image closer to the target; this is the nearest one above it")
 
 
 def _target(column: str) -> Callable[[str], tuple[str, float]]:
