@@ -394,3 +394,24 @@ def test_snakemake_makes_a_figure_by_its_name_from_the_codecs_it_needs(project, 
     listed = subprocess.run([*command, "stanh_figures", "-n", *config], cwd=project, capture_output=True, text=True)
     of_paper = [spec for spec in read_specification()["figures"] if spec["name"].startswith("stanh_")]
     assert re.search(rf"^figure +{len(of_paper)}$", listed.stdout, re.MULTILINE), listed.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[1]", "expected sections"),
+        ("figures: 3", "expected a list under figures"),
+        ("styles: [1]", "expected a mapping under styles"),
+        ("figures: [3]", "figure 1: expected fields"),
+        ("figures: [{name: 3, kind: rd, metric: psnr_rgb_db}]", "with a text as its name"),
+    ],
+)
+def test_a_specification_of_the_wrong_type_is_refused_in_a_sentence(tmp_path, text, message):
+    (tmp_path / "figures.yaml").write_text(text)
+    with pytest.raises(UsageError, match=message):
+        read_specification(tmp_path / "figures.yaml")
+
+
+def test_an_empty_section_of_a_specification_counts_as_none(tmp_path):
+    (tmp_path / "figures.yaml").write_text("figures:\npage:\n")
+    assert read_specification(tmp_path / "figures.yaml")["page"] == {}

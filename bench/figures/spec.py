@@ -38,12 +38,11 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
     The user's own published curves are among the ``claimed`` of every plot of all codecs that shows some. Raises
     UsageError that names the figure for a missing field, an unknown kind, or a name used twice.
     """
-    with open(path, encoding="utf-8") as file:
-        specification = {"figures": [], "styles": {}, "datasets": {}, "remarks": {}, "page": {}} | (
-            yaml.safe_load(file) or {}
-        )
+    specification = _sections(path)
     seen, imported = set(), imported_curves()
     for number, spec in enumerate(specification["figures"], 1):
+        if not isinstance(spec, dict) or not isinstance(spec.get("name", ""), str):
+            raise UsageError(f"{path}, figure {number}: expected fields, with a text as its name, got {spec!r:.60}")
         where = f"{path}, figure {number} ({spec.get('name', 'without a name')})"
         if spec.get("kind") not in NEEDED:
             raise UsageError(f"{where} is of kind {spec.get('kind')!r}; there are {sorted(NEEDED)}")
@@ -55,6 +54,21 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
         if spec["kind"] == "rd" and "claimed" in spec and codecs_of(spec) is None:
             spec["claimed"] = [*spec["claimed"], *(name for name in imported if name not in spec["claimed"])]
     return specification
+
+
+def _sections(path: str | Path) -> dict[str, Any]:
+    """The sections of the file, an empty one for each that it lacks. Raises UsageError for one of the wrong type."""
+    with open(path, encoding="utf-8") as file:
+        read = yaml.safe_load(file) or {}
+    if not isinstance(read, dict):
+        raise UsageError(f"reading {path}: expected sections such as figures and styles")
+    empty: dict[str, Any] = {"figures": [], "styles": {}, "datasets": {}, "remarks": {}, "page": {}}
+    sections = {name: empty.get(name) if value is None else value for name, value in read.items()}
+    for name, default in empty.items():
+        if not isinstance(sections.setdefault(name, default), type(default)):
+            kind = "list" if isinstance(default, list) else "mapping"
+            raise UsageError(f"reading {path}: expected a {kind} under {name}, got {sections[name]!r:.60}")
+    return sections
 
 
 def datasets_of(spec: Mapping[str, Any], run: Iterable[str]) -> list[str]:
