@@ -10,18 +10,18 @@ images + wrapper -> encode (process 1) -> bitstreams -> decode (process 2) -> me
 from snakemake.utils import validate
 
 from bench.metrics import extra, versions_json
-from bench.workflow import plan
+from bench.workflow import default_config, given_on_command_line, plan
 
-# Only without --configfile: Snakemake would merge the keys of this file into the user's.
+# Only without --configfile: Snakemake would merge its keys into the user's.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config/sample.yaml"
+    configfile: default_config(workflow.config_settings.config)
 
 
+given_on_command_line(config, workflow.config_settings.config)
 validate(config, "config/schema/config.schema.yaml")
 
-# The main process also refreshes the small status files that determine which codec's jobs run again; a job on another
-# machine, which reads this file too, does not.
+# The main process also refreshes the status files that determine which jobs run again; a job on another machine does not.
 PLAN = plan(config, workflow.is_main_process, tuple(workflow.config_settings.config))
 RUN = PLAN.folder
 

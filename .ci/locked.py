@@ -1,6 +1,6 @@
 """The part of requirements.lock that some extras need, with its hashes: `python .ci/locked.py learned,test`.
 
-pip refuses hashes in constraints as soon as an editable project is installed beside them, so it is given this list of
+pip refuses hashes in constraints as soon as an editable project is installed next to them, so it is given this list of
 requirements first and the project after it. uv takes requirements.lock itself as constraints and needs no such list.
 --without-cuda leaves out what only torch's builds with CUDA need.
 """

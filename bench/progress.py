@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 INTERVAL_S = 5.0
+FEWEST = 3  # pieces before an estimate of the time left: the first may be the longest
 
 
 class Progress:
@@ -30,8 +31,8 @@ class Progress:
         if cached:
             line += f", {cached} from the cache"
         if done < total:
-            left = f"{seconds / made * (total - done):.0f} s left" if made else "time left unknown"
-            line += f", about {left}" + (f", log: {self.log}" if self.log else "")
+            left = f"about {seconds / made * (total - done):.0f} s" if made >= FEWEST else "time not known yet"
+            line += f", left: {left}" + (f", log: {self.log}" if self.log else "")
         else:
             line += f" in {seconds:.1f} s"
         say(line)

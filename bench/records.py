@@ -174,7 +174,7 @@ def read_csv(path: str | Path) -> pd.DataFrame:
 
 
 def read(*paths: str | Path) -> pd.DataFrame:
-    """The records in the given Parquet files, concatenated and sorted. Raises UsageError for what is no such file.
+    """The records in the given Parquet files, concatenated and sorted. Raises UsageError if it is not such a file.
 
     A column of EXTRA_METRICS that only some of the files have is null in the rows of the others.
     """

@@ -13,6 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from bench.claims.ledger import claimed_codecs
 from bench.claims.validation import validated_pairs
 from bench.data.datasets import read_manifest, source_of
@@ -27,6 +29,7 @@ from bench.run.contents import write_contents
 from bench.run.devices import usable_gpus
 from bench.studies import Study, studies
 
+NUMERIC = {"timing", "variable_rate", "matrix", "gallery_bpp"}  # the settings with numbers inside
 LONGEST_CODECS = 60  # characters of codecs' names in a folder's name
 
 
@@ -112,6 +115,9 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     dataset that does not exist.
     """
     names = slugs(config["datasets"])
+    sources = {
+        dataset: source_of(name) for dataset, name in names.items()
+    }  # wrong ones end it before anything is written
     folder = Path("results", run_name(config, names, changed))
     statuses = all_codec_states()
     wanted = statuses if config["codecs"] == "all" else config["codecs"]
@@ -122,7 +128,7 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
         for codec, reason in config["leave_out"].items()
         if codec not in named
     }
-    unknown = [name for name in [*wanted, *left_out] if name not in statuses]
+    unknown = [name for name in [*wanted, *left_out, *config["anchors"]] if name not in statuses]
     if unknown:
         known = ", ".join(sorted(statuses))
         raise UsageError(f"the configuration names unknown codecs: {_asked(unknown, statuses)}; expected {known}")
@@ -139,8 +145,8 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     if refresh:
         for codec in {codec for codec, _ in pairs}:
             statuses[codec].write(folder / "status")
-        for dataset, name in names.items():
-            _refresh(folder / "datasets", dataset, name)
+        for dataset in names:
+            _refresh(folder / "datasets", dataset, sources[dataset])
     device = config["device"] if config["device"] != "auto" else requested_device()
     figures = {spec["name"]: spec for spec in specification["figures"]}
     images = config["variable_rate"].get("images", 0)
@@ -148,6 +154,34 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     if refresh:
         write_contents(folder, made.studied, made.timed, made.variable)
     return made
+
+
+def default_config(given: Mapping[str, Any]) -> str:
+    """The configuration file of a run that names none: the sample's, and for other sets Kodak's, which reduces nothing.
+
+    given: the keys set on the command line.
+    """
+    return "config/kodak.yaml" if "datasets" in given else "config/sample.yaml"
+
+
+def given_on_command_line(config: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Puts right in ``config`` what Snakemake does to the keys ``given`` with --config.
+
+    It merges a mapping into that of the configuration file, so that a ``leave_out`` of fewer codecs would change
+    nothing, and it leaves the numbers within lists and mappings as text.
+    """
+    if "leave_out" in given:
+        config["leave_out"] = given["leave_out"]
+    for key in NUMERIC & given.keys():
+        config[key] = _numbers(config[key])
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _numbers(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_numbers(item) for item in value]
+    return yaml.safe_load(value) if isinstance(value, str) else value
 
 
 def run_name(config: Mapping[str, Any], names: Collection[str], changed: Collection[str] = ()) -> str:
@@ -181,7 +215,7 @@ def _asked(unknown: Collection[str], known: Collection[str]) -> str:
     return ", ".join(name + did_you_mean(name, known) for name in unknown)
 
 
-def _refresh(folder: Path, dataset: str, name: str) -> None:
+def _refresh(folder: Path, dataset: str, source: Mapping[str, Any]) -> None:
     """Rewrites the dataset's source file if it has changed, or if the set has to be fetched again.
 
     That is the case if it was unavailable, or if an image has been removed since. A counter in the file tells Snakemake
@@ -193,4 +227,4 @@ def _refresh(folder: Path, dataset: str, name: str) -> None:
         found = read_manifest(manifest)
         if found.status != "ok" or not all(Path(image.path).is_file() for image in found.images):
             tries += 1
-    write_if_changed(path, to_json({"tries": tries, **source_of(name)}))
+    write_if_changed(path, to_json({"tries": tries, **source}))

@@ -1,4 +1,4 @@
-"""This project beside its peers: the same work, in one run, in turns. `python benchmarks/peers.py --help`.
+"""This project compared with its peers: the same work, in one run, in turns. `python benchmarks/peers.py --help`.
 
 Every case does one piece of work twice, here and with a peer, checks that both did the same, and times them in
 alternation, so that whatever else the machine does falls on both. Leave the machine idle all the same.
@@ -52,7 +52,7 @@ def cases(folder: Path | None, count: int, only: Sequence[str] = ("",)) -> Itera
 
 
 def images_in(folder: Path | None) -> list[Path]:
-    """The images of a folder; of none, Kodak beside the checkout, or the embedded ones."""
+    """The images of a folder; of none, Kodak next to the checkout, or the embedded ones."""
     kodak = ROOT.parent / "shared" / "datasets" / "kodak"
     if folder is None and not kodak.is_dir():
         from bench.data.datasets import fetch

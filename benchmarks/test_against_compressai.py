@@ -1,7 +1,7 @@
-"""JPEG and WebP on Kodak at 19 qualities, two processes: rdbench beside `python -m compressai.utils.bench`.
+"""JPEG and WebP on Kodak at 19 qualities, two processes: rdbench compared with `python -m compressai.utils.bench`.
 
 rdbench does more: bitstreams on disk, a second process that decodes, hashes, five metrics. Whole processes are timed,
-start-up included. Run with `make bench`; it needs Kodak (../shared beside the checkout) and the learned extra.
+start-up included. Run with `make bench`; it needs Kodak (../shared next to the checkout) and the learned extra.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def rdbench(folder: Path) -> None:
     assert [run.wait() for run in runs] == [0, 0]
 
 
-@pytest.mark.skipif(not KODAK.is_dir(), reason="needs ../shared/datasets/kodak beside the checkout")
+@pytest.mark.skipif(not KODAK.is_dir(), reason="needs ../shared/datasets/kodak next to the checkout")
 def test_no_slower_than_compressais_bench_doing_less(benchmark, tmp_path):
     pytest.importorskip("compressai")
     start = time.perf_counter()

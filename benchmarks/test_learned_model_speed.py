@@ -1,4 +1,4 @@
-"""Coding beside the same network's compress() and decompress() in CompressAI; memory and speed up to 9 megapixels."""
+"""Coding compared with the same network's compress() and decompress() in CompressAI, up to 9 megapixels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""STanH beside the same network with plain rounding, on a Kodak-sized picture: what its quantizers cost in time.
+"""STanH compared with the same network with plain rounding, on a Kodak-sized picture: what its quantizers cost in time.
 
 Both run in turns, so that the machine's load falls on both. Run with `make bench`; a loaded machine spreads the ratios.
 """

@@ -1,4 +1,4 @@
-"""The trainer's step beside a bare loop with the same model, batch and crops: it should cost at most a tenth more."""
+"""The trainer's step and a bare loop with the same model, batch and crops; at most a tenth more is its goal."""
 
 import pytest
 

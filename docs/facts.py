@@ -106,10 +106,14 @@ def training() -> str:
     manifest = yaml.safe_load((ROOT / "codecs_wrappers/learned/weights.yaml").read_text(encoding="utf-8"))
     own = [entry for entry in manifest.values() if entry["source"] == "committed" and "hours" in entry]
     hours = sum(entry["hours"] for entry in own)
+    papers = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))["papers"]
+    days = [paper["training"]["gpu_days"] for paper in papers.values() if "training" in paper]
+    span = f"{min(days):g} to {max(days):g}"
     devices = " and a ".join(sorted({entry["device"].split(",")[0] for entry in own}))
     return (
-        f"The {len(own)} committed weights had {hours:.1f} hours in all on a {devices}, where the papers\n"
-        "had days on a GPU, and are far from what their architecture reaches; the last row of the table says how far.\n"
+        f"The {len(own)} committed weights were trained for {hours:.1f} hours in all on a {devices}, the papers' for\n"
+        f"{span} days of a GPU (estimated for an A100). They are far from what their architecture reaches; the\n"
+        "last row of the table says how far.\n"
     )
 
 

@@ -54,7 +54,13 @@ def same_picture(picture: np.ndarray, name: str) -> bool:
 @pytest.mark.parametrize(
     "name",
     [
-        *("mean_scale", "naive_scaling", "qsf", "nested_dropout", "plonq", "stanh", "stanh_1anchor"),
+        "mean_scale",
+        "naive_scaling",
+        "qsf",
+        "nested_dropout",
+        "plonq",
+        "stanh",
+        "stanh_1anchor",
     ],
 )
 def test_the_stored_bitstream_of_a_latent_is_decoded_by_the_pages(name, page):

@@ -170,7 +170,7 @@ def test_the_same_curve_in_other_forms_is_the_same_curve(text, metric):
     ("text", "says"),
     [
         ("", "empty"),
-        ("{", "no JSON"),
+        ("{", "not valid JSON"),
         ("[1, 2]", "object of lists"),
         ("[" * 100_000, "nested"),
         ('{"results": {"psnr-rgb": [1, 2]}}', "bpp"),

@@ -493,4 +493,4 @@ def test_pictures_are_decoded_from_the_bitstreams_of_the_table(tmp_path, photogr
     rows[0]["reconstruction_sha256"] = "0" * 64
     path = _run(tmp_path, records.table(rows), {"figures": [spec], "datasets": {}})
     (entry,) = draw.draw_all(tmp_path, path)
-    assert entry["status"] == "missing" and "other pixels" in entry["reason"]
+    assert entry["status"] == "missing" and "different pixels" in entry["reason"]

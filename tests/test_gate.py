@@ -30,13 +30,27 @@ def run(rate: float = 1.0, psnr_db: float = 0.0, code: str = "c0", noise: float 
     shaken = 1 + noise * np.random.default_rng(1).standard_normal((IMAGES, POINTS))
     rows = [
         {
-            **{"dataset": "set", "image": f"i{i}", "image_sha256": f"{i}" * 64, "width": 100, "height": 100},
-            **{"codec": "mine", "role": "codec", "point": f"p{k}", "point_index": k, "status": "ok"},
-            **{"identical": False, "codec_version": "1", "code_sha256": code, "metric_versions": VERSIONS},
-            **{"bytes": (size := round(rate * shaken[i, k] * sizes[i] * 25_000 * 2**k)), "bpp": 8 * size / 10_000},
-            **{"psnr_rgb_db": 25.0 + 3 * k + sizes[i] + psnr_db, "ms_ssim_db": 10.0 + 2 * k},
-            **{"bitstream_sha256": f"{i}{k}{size}".ljust(64, "b")},
-            **{"reconstruction_sha256": f"{i}{k}{psnr_db}".ljust(64, "c"), **cells},
+            "dataset": "set",
+            "image": f"i{i}",
+            "image_sha256": f"{i}" * 64,
+            "width": 100,
+            "height": 100,
+            "codec": "mine",
+            "role": "codec",
+            "point": f"p{k}",
+            "point_index": k,
+            "status": "ok",
+            "identical": False,
+            "codec_version": "1",
+            "code_sha256": code,
+            "metric_versions": VERSIONS,
+            "bytes": (size := round(rate * shaken[i, k] * sizes[i] * 25_000 * 2**k)),
+            "bpp": 8 * size / 10_000,
+            "psnr_rgb_db": 25.0 + 3 * k + sizes[i] + psnr_db,
+            "ms_ssim_db": 10.0 + 2 * k,
+            "bitstream_sha256": f"{i}{k}{size}".ljust(64, "b"),
+            "reconstruction_sha256": f"{i}{k}{psnr_db}".ljust(64, "c"),
+            **cells,
         }
         for i in range(IMAGES)
         for k in range(POINTS)
@@ -384,7 +398,10 @@ def test_junit_has_a_failure_with_the_way_on_and_a_skipped_case_for_new(gated, t
     assert main([*gated, "--junit", str(tmp_path / "ci" / "gate.xml")]) == 1
     suite = ElementTree.parse(tmp_path / "ci" / "gate.xml").getroot().find("testsuite")
     assert {name: suite.get(name) for name in ("name", "tests", "failures", "skipped")} == {
-        **{"name": "set", "tests": "4", "failures": "2", "skipped": "1"}
+        "name": "set",
+        "tests": "4",
+        "failures": "2",
+        "skipped": "1",
     }
     cases = {case.get("name"): case for case in suite}
     assert cases["mine"].find("failure").get("type") == "bits bpp bd"

@@ -251,10 +251,10 @@ def test_the_page_begins_with_the_training_the_claims_the_curves_and_the_bd_rate
     assert "[−40.5, −20.2]" in start and "1 failure" in start and "1 skipped" in start
     assert 'href="#claims-photos-own">2 reproduced of 3 claims</a>' in start
     assert "Own is better." in start and "mean gain +2.50 dB [+2.00, +3.00]" in start and "Only a detail" not in start
-    assert '<a href="#untested-photos">1 headline claim this run cannot test</a>' in start
+    assert '<a href="#untested-photos">This run cannot test 1 more headline claim</a>' in start
     claims = source[places[3] : places[4]]
     assert 'id="claims-photos-own"' in claims and claims.count('<details class="claim"') == 3
-    assert "1 claim not on this page, because this run cannot test it: 1 for want of a codec, 0 of" in page.text
+    assert "1 claim that this run cannot test: 1 because a codec did not run, 0 because they" in page.text
     assert "codec nosuch is not in the run" not in claims[: claims.index('id="untested-photos"')]
 
 
@@ -270,7 +270,9 @@ def test_the_first_sentence_sums_the_trainings_and_says_how_far_they_are_from_th
         "The learned codecs' networks were trained for 2.5 hours in all (CPU, 1 thread); the papers' own trainings "
         "take 0.4 to 2.5 GPU days (estimated for an A100)."
     )
-    assert others == ["These images cannot tell how far they are from the published level: its curves are for Kodak."]
+    assert others == [
+        "How far they are from published networks cannot be said here: published curves exist only for Kodak."
+    ]
 
 
 @pytest.mark.parametrize(("factor", "words"), [(1.5, "are not at the published level"), (1.02, "are at the published")])

@@ -18,7 +18,10 @@ import pytest
 import yaml
 from conftest import ROOT, shell
 
+from bench import records
+from bench.cli import main
 from bench.errors import UsageError
+from bench.workflow import default_config, given_on_command_line, plan
 
 WRAPPER = """
 import time
@@ -282,3 +285,58 @@ def test_a_checkout_whose_path_has_a_space_and_an_apostrophe_runs_and_the_comman
     done = subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads((project / target).read_text())["status"] == "ok"
+
+
+def test_what_the_command_line_sets_is_meant_as_it_stands():
+    """Snakemake merges mappings and leaves the numbers in them as text."""
+    file = {"leave_out": {"vvc420": "slow"}, "timing": {"images": 1, "points": 1}, "gallery_bpp": [0.25]}
+    merged = {"leave_out": {"vvc420": "slow"}, "timing": {"images": "2", "points": 1}, "gallery_bpp": ["0.5", "1"]}
+    given_on_command_line(merged, {"leave_out": {}, "timing": {"images": "2"}, "gallery_bpp": ["0.5", "1"]})
+    assert merged == {"leave_out": {}, "timing": {"images": 2, "points": 1}, "gallery_bpp": [0.5, 1]}
+    untouched = dict(file)
+    given_on_command_line(untouched, {"codecs": ["jpeg"]})
+    assert untouched == file
+
+
+@pytest.mark.parametrize(
+    ("given", "file"),
+    [({}, "sample"), ({"codecs": ["jpeg"]}, "sample"), ({"datasets": ["kodak"], "codecs": ["jpeg"]}, "kodak")],
+)
+def test_the_reductions_of_the_sample_run_are_for_the_sample_alone(given, file):
+    path = default_config(given)
+    assert path == f"config/{file}.yaml"
+    assert ("points" in yaml.safe_load((ROOT / path).read_text())) == (file == "sample")
+
+
+def test_a_dataset_that_is_not_there_ends_the_plan_before_anything_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    settings = {"datasets": ["folder:/nosuch"], "leave_out": {}, "codecs": ["jpeg"], "anchors": ["jpeg"]}
+    with pytest.raises(UsageError, match="/nosuch is not a folder"):
+        plan(settings)
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["jpeg"], "expected CODEC=REASON, got 'jpeg'"),
+        (["=why"], "expected CODEC=REASON"),
+        (["jpeg=one", "jpeg=two"], "jpeg is named twice"),
+        (["jpge=slow"], "(did you mean jpeg?)"),
+        (["jpeg=slow", "--parts", "../../escaped"], "expected k-of-n"),
+        (["jpeg=slow", "--parts", "3-of-2"], "expected k-of-n"),
+    ],
+)
+def test_a_mistake_in_leave_out_writes_no_table(arguments, message, tmp_path, capsys):
+    assert main(["leave-out", *arguments, "--dataset", "sample", "--folder", str(tmp_path / "parts")]) == 2
+    assert message in capsys.readouterr().err
+    assert not list(tmp_path.rglob("*.parquet"))
+
+
+def test_leave_out_writes_a_row_with_the_reason(tmp_path, capsys):
+    out = str(tmp_path / "parts")
+    assert main(["leave-out", "webp=a=b", "vvc420=slow", "--dataset", "sample", "--folder", out]) == 0
+    assert "webp: a=b" in capsys.readouterr().out
+    rows = records.read(*sorted((tmp_path / "parts").rglob("1-of-1.parquet")))
+    found = [(row.codec, row.status, row.reason) for row in rows.itertuples()]
+    assert found == [("vvc420", "skipped", "slow"), ("webp", "skipped", "a=b")]

@@ -113,16 +113,21 @@ def draw(frame: pd.DataFrame, codec: str, anchors: Sequence[str], metric: str, o
 
 def _table(rows: pd.DataFrame, metric: str) -> list[str]:
     """A line per operating point: bytes, rate, PSNR and one other metric."""
+    from bench.figures.style import METRICS
+
     other = "ms_ssim_db" if metric in (METRIC, DB_OF_MEAN) else metric  # the same for a single image
     wide = max([5, *rows.point.map(len)])
-    lines = [f"{'point':{wide}} {'bytes':>8} {'bpp':>7} {'PSNR':>6} {other.removesuffix('_db'):>7}"]
+    label, unit = METRICS.get(other, (other, ""))
+    second = f"{label.partition(' (')[0]} [{unit}]" if unit else label
+    width = max(7, len(second))
+    lines = [f"{'point':{wide}} {'bytes':>8} {'bpp':>7} {'PSNR [dB]':>9} {second:>{width}}"]
     digits = {name: 4 if rows[name].abs().max() <= 1 else 2 for name in (METRIC, other)}
     for row in rows.to_dict("records"):
         quality = [
             "same" if row["identical"] else "-" if pd.isna(row[name]) else f"{row[name]:.{digits[name]}f}"
             for name in (METRIC, other)
         ]
-        numbers = f"{int(row['bytes']):8} {row['bpp']:7.4f} {quality[0]:>6} {quality[1]:>7}"
+        numbers = f"{int(row['bytes']):8} {row['bpp']:7.4f} {quality[0]:>9} {quality[1]:>{width}}"
         lines.append(f"{row['point']:{wide}} {numbers}")
     return lines
 

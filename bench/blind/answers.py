@@ -65,7 +65,7 @@ def read_answers(paths: Sequence[Path], key: Mapping[str, Any]) -> Answers:
     conditions), value (1 where the first differs more, 0.5, 0), left_value (the same of the left one), seconds, mode.
 
     A row that is broken, names no picture of the study or answers a question again is left out with a sentence. Raises
-    UsageError for a file that is no such CSV or is of another study, and where no answer is left.
+    UsageError for a file that is not such a CSV, or belongs to another study, and where no answer is left.
     """
     questions = {question["id"]: question for question in key["questions"]}
     rows: list[dict[str, Any]] = []

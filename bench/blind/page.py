@@ -194,7 +194,7 @@ def crop_window(width: int, height: int, most_wide: int, most_high: int) -> tupl
 
 
 def _write_page(folder: Path, key: dict[str, Any]) -> None:
-    """index.html with the questions' names, the script and the style. Nothing in them says what a picture is."""
+    """index.html with the questions' names, the script and the style. Nothing in them reveals a picture's codec."""
     shown = {
         "study": key["study"],
         "changeMs": key["change_ms"],

@@ -148,9 +148,15 @@ class Evidence:
         places = {rate: index for index, rate in enumerate(sorted(set(frame.target_bpp)))}
         return records.table(
             {
-                **{"dataset": self.dataset, "codec": f"{study}/{series}", "status": "ok", "saturated": False},
-                **{"image": row.image, "bpp": row.bpp, "psnr_rgb_db": row.psnr_rgb_db},
-                **{"point": f"bpp{row.target_bpp:g}", "point_index": places[row.target_bpp]},
+                "dataset": self.dataset,
+                "codec": f"{study}/{series}",
+                "status": "ok",
+                "saturated": False,
+                "image": row.image,
+                "bpp": row.bpp,
+                "psnr_rgb_db": row.psnr_rgb_db,
+                "point": f"bpp{row.target_bpp:g}",
+                "point_index": places[row.target_bpp],
             }
             for row in frame.itertuples()
         )

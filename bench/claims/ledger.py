@@ -34,7 +34,10 @@ from bench.files import root_file
 
 SPECIFICATION = root_file("claims.yaml")
 VERDICTS = REPRODUCED, UNDECIDED, NOT_REPRODUCED, NOT_TESTABLE = (
-    *("reproduced", "undecided", "not reproduced", "not testable here"),
+    "reproduced",
+    "undecided",
+    "not reproduced",
+    "not testable here",
 )
 KINDS = HEADLINE, DETAIL, BY_CONSTRUCTION = "headline", "detail", "by construction"
 _COPIED = ("name", "paper", "kind", "where", "says", "tolerance", "changes")
@@ -175,8 +178,14 @@ def _judge_part(test: Any, tolerance: float, data: Any, codecs: set[str]) -> dic
     if quantity.spread > tolerance and verdict != UNDECIDED:
         verdict, reason = UNDECIDED, "interpolation-dependent: the methods differ by more than the tolerance"
     return part | {
-        **{"value": quantity.value, "unit": quantity.unit, "ci_low": low, "ci_high": high},
-        **{"n_images": len(quantity.images), "names": list(quantity.names), "verdict": verdict, "reason": reason},
+        "value": quantity.value,
+        "unit": quantity.unit,
+        "ci_low": low,
+        "ci_high": high,
+        "n_images": len(quantity.images),
+        "names": list(quantity.names),
+        "verdict": verdict,
+        "reason": reason,
         "note": quantity.note,
     }
 

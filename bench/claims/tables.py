@@ -13,9 +13,27 @@ import pandas as pd
 from bench.claims.ledger import UNDECIDED, count
 
 COLUMNS = (
-    *("paper", "claim", "kind", "dataset", "papers_dataset", "where", "says", "verdict", "reason", "comparison"),
-    *("value", "unit", "ci_low", "ci_high", "n_images", "tolerance", "comparison_verdict", "comparison_reason"),
-    *("comparison_note", "run", "changes"),
+    "paper",
+    "claim",
+    "kind",
+    "dataset",
+    "papers_dataset",
+    "where",
+    "says",
+    "verdict",
+    "reason",
+    "comparison",
+    "value",
+    "unit",
+    "ci_low",
+    "ci_high",
+    "n_images",
+    "tolerance",
+    "comparison_verdict",
+    "comparison_reason",
+    "comparison_note",
+    "run",
+    "changes",
 )
 
 

@@ -13,19 +13,30 @@ from bench.progress import log_to
 
 def _leave_out(args: argparse.Namespace) -> None:
     from bench import records
-    from bench.run.job import Job
+    from bench.run.job import Job, part_of
 
     log_to(args.log)
-    manifest = manifest_of(args)
+    reasons: dict[str, str] = {}
     for text in args.codecs:
         codec, _, reason = text.partition("=")
-        if not reason:
+        if not codec or not reason:
             raise UsageError(f"leaving a codec out: expected CODEC=REASON, got {text!r}")
+        if codec in reasons:
+            raise UsageError(f"leaving a codec out: {codec} is named twice")
         check_exists(codec)
+        reasons[codec] = reason
+    for part in args.parts:
+        part_of([], part)
+    manifest = manifest_of(args)
+    rows, text = [], ""
+    for codec, reason in reasons.items():
         job = Job(codec, manifest, args.folder, args.folder / "leave-out.log", left_out=reason)
         for part in args.parts:
-            records.write(records.table(job.rows()), args.folder / codec / f"{part}.parquet")
-    show(args, [{"codecs": len(args.codecs), "folder": args.folder}])
+            path = args.folder / codec / f"{part}.parquet"
+            records.write(records.table(job.rows()), path)
+            rows.append({"codec": codec, "reason": reason, "table": path})
+        text += f"{codec}: {reason}\n"
+    show(args, rows, text)
 
 
 def _collect(args: argparse.Namespace) -> None:

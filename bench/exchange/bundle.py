@@ -143,7 +143,9 @@ def open_bundle(path: Path, into: Path) -> Bundle:
         if name in damaged:
             raise UsageError(f"reading {shown}: its {name} is damaged ({damaged[name]}); get the bundle again")
         if not (into / name).is_file():
-            raise UsageError(f"reading {shown}: it has no {name}, so it is no bundle of `rdbench export bundle`")
+            raise UsageError(
+                f"reading {shown}: it has no {name}, so it is not a bundle written by `rdbench export bundle`"
+            )
     with explain_errors(f"reading {shown}: its manifest.json"):
         manifest = json.loads((into / "manifest.json").read_bytes())
         files = {str(name): str(facts["sha256"]) for name, facts in manifest["files"].items()}

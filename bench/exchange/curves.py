@@ -23,8 +23,20 @@ METRICS = {
 METRICS |= {
     name: name
     for name in (
-        *("psnr_rgb_db", "psnr_y_db", "psnr_611_db", "ms_ssim", "ms_ssim_db", "ms_ssim_db_of_mean", "ssimulacra2"),
-        *("psnr_hvs_m_db", "fsim", "vif", "iw_ssim", "vmaf", "vmaf_neg", "ciede2000"),
+        "psnr_rgb_db",
+        "psnr_y_db",
+        "psnr_611_db",
+        "ms_ssim",
+        "ms_ssim_db",
+        "ms_ssim_db_of_mean",
+        "ssimulacra2",
+        "psnr_hvs_m_db",
+        "fsim",
+        "vif",
+        "iw_ssim",
+        "vmaf",
+        "vmaf_neg",
+        "ciede2000",
     )
 }
 

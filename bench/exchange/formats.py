@@ -24,7 +24,7 @@ import pandas as pd
 from bench.errors import UsageError
 from bench.exchange import per_image
 from bench.exchange.curves import METRICS, Curves
-from bench.files import printable
+from bench.files import printable, why_unreadable
 
 LARGEST = 256 * 2**20  # bytes of a file
 UNNAMED = ("value", "quality_value", "distortion")  # of a column whose metric --metric has to say
@@ -68,9 +68,9 @@ def _json(text: str, metric: str) -> Curves:
     try:
         data = json.loads(text)
     except ValueError as error:
-        raise UsageError(f"it is no JSON: {error}") from None
+        raise UsageError(f"it is not valid JSON: {error}") from None
     if not isinstance(data, dict):
-        raise UsageError(f"expected an object of lists, got a {type(data).__name__}")
+        raise UsageError("expected an object of lists, got other JSON")
     if "field_values" in data:
         return per_image.averaged(*_codec_compare(data, metric))
     if isinstance(data.get("results"), dict):
@@ -109,7 +109,7 @@ def _lists(results: dict[str, Any], head: dict[str, Any], metric: str, format: s
 
 
 def _integers(lists: dict[str, list[Any]]) -> dict[str, list[int]]:
-    """Where a list has whole numbers, which are written without a point."""
+    """Positions of whole numbers in a list, written without a decimal point."""
     places = {key: [at for at, it in enumerate(value) if isinstance(it, int)] for key, value in lists.items()}
     return {key: found for key, found in places.items() if found}
 
@@ -134,7 +134,7 @@ def _codec_compare(data: dict[str, Any], metric: str) -> tuple[str, pd.DataFrame
         constants = dict(zip(names, map(str, data["constant_values"]), strict=True))
         frame = pd.DataFrame([dict(zip(fields, row, strict=True)) for row in data["field_values"]], columns=fields)
     except (KeyError, TypeError, ValueError, StopIteration) as error:
-        raise UsageError(f"it begins like codec-compare's JSON, but is not: {type(error).__name__} {error}") from None
+        raise UsageError(f"it begins like codec-compare's JSON, but is not: {why_unreadable(error)}") from None
     plain = {name: re.sub(r"[^a-z0-9]+", "_", name.lower()) for name in fields}
     frame = frame.rename(columns=plain)
     frame = frame.rename(columns={"source_image": "image", "original_name": "image", "encoded_size": "bytes"})
@@ -158,7 +158,7 @@ def _csv(text: str, metric: str) -> Curves:
     try:
         frame = pd.read_csv(io.StringIO("\n".join(lines)), sep=separator, float_precision="round_trip", dtype=object)
     except (ValueError, csv.Error) as error:  # pandas' ParserError is a ValueError
-        raise UsageError(f"it is no CSV: {error}") from None
+        raise UsageError(f"it is not a valid CSV file: {error}") from None
     frame.columns = [re.sub(r"[^a-z0-9]+", "_", str(name).strip().lower()).strip("_") for name in frame.columns]
     if {"metric", "value"} <= set(frame.columns):
         return Curves("csv", _tidy(frame, metric))
@@ -174,7 +174,7 @@ def _csv(text: str, metric: str) -> Curves:
 
 def _two_columns(lines: list[str], separator: str, metric: str) -> Curves:
     if not metric:
-        raise UsageError("it has two columns without a header: say with --metric what the second one is")
+        raise UsageError("it has two columns without a header: use --metric to name the second column")
     rows = [[cell.strip() for cell in line.split(separator)] for line in lines]
     wrong = [line for line, row in zip(lines, rows, strict=True) if len(row) != 2 or not all(map(_is_number, row))]
     if wrong:

@@ -2,8 +2,8 @@
 
 The folder (bench.rd.published.user_folder) is laid out like bench/rd/published: NAME.csv for each source, and
 sources.yaml, which says where they are from and how they were averaged. A row has a column more than there: the
-point's place in the file it came from. Lists that are no metric (times) are kept under their own name, so that the file
-can be written again.
+point's place in the file it came from. Lists that are not metrics (times) are kept under their own name, so that the
+file can be written again.
 """
 
 from __future__ import annotations

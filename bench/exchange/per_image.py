@@ -56,7 +56,7 @@ def cells(frame: pd.DataFrame, metric_of: Callable[[str, str], str], metric: str
 
 
 def _is_setting(frame: pd.DataFrame, name: str) -> bool:
-    """Whether a column is a choice of whoever ran the codec: it varies, and images bring no values of their own."""
+    """Whether a column is a setting that the person who ran the codec chose: it varies, and not from image to image."""
     count = frame[name].nunique()
     return count > 1 and count == frame.groupby("image")[name].nunique().max()
 

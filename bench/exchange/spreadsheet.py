@@ -224,7 +224,7 @@ def _fill(sheet: Any, rows: Sequence[Sequence[Any]], bold: set[int], digits: int
             text = isinstance(value, str)
             cell = sheet.cell(number, column, ILLEGAL_CHARACTERS_RE.sub("?", value) if text else value)
             if text:
-                cell.data_type = "s"  # a name that begins with = is no formula
+                cell.data_type = "s"  # a name that begins with = is not a formula
             elif isinstance(value, float):
                 cell.number_format = f"0.{'0' * digits}"
             cell.font = Font(bold=number in bold or column == 1)

@@ -39,7 +39,10 @@ from bench.run.job import decode_file
 
 WITNESSED = "witnessed"
 WRONG = (
-    *("bitstream hash mismatch", "rate differs", "decoding failed", "reconstruction differs"),
+    "bitstream hash mismatch",
+    "rate differs",
+    "decoding failed",
+    "reconstruction differs",
     "metrics differ",
 )
 UNCHECKED = ("codec not available", "not in bundle", "not checked")
@@ -162,7 +165,7 @@ def _original(path: Path, pixels_sha256: str) -> np.ndarray:
 
 
 def _of_metrics(row: Mapping[str, Any], reference: Reference, pixels: np.ndarray) -> tuple[str, str] | None:
-    """What of a row's metrics differs, among those that both have in the same version."""
+    """The metrics of a row that differ, among those both sides have in the same version."""
     try:
         stored = json.loads(row["metric_versions"])
     except (TypeError, ValueError):

@@ -51,7 +51,8 @@ def unpack(path: Path, into: Path, allowed: str) -> dict[str, str]:
     """
     shown = printable(str(path))
     if not path.is_file():
-        raise UsageError(f"reading {shown}: there is no such file")
+        what = "it is a folder; expected a zip file" if path.is_dir() else "there is no such file"
+        raise UsageError(f"reading {shown}: {what}")
     if not zipfile.is_zipfile(path):
         raise UsageError(f"reading {shown}: expected a zip file, got one that is truncated, or of another kind")
     left = undeclared = EXPANSION * path.stat().st_size + ALLOWANCE

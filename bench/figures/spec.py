@@ -11,6 +11,7 @@ import yaml
 
 from bench.errors import UsageError
 from bench.files import root_file
+from bench.names import did_you_mean
 from bench.rd.published import imported_curves
 
 SPECIFICATION = root_file("figures.yaml")
@@ -29,6 +30,9 @@ NEEDED = {  # the fields of each kind, besides name and kind
     "table": {"study", "by", "columns"},
     "absent": {"reason"},
 }
+FIELDS = {"name", "kind", "datasets", "study", "metric", "codecs", "role", "anchor", "x", "xlim", "claimed", "title"}
+FIELDS |= {"caption", "legend", "marked", "mark_label", "together", "rates", "match", "between", "images", "crop"}
+FIELDS |= {"shown", "animate", "sides", "by_label", "note"}.union(*NEEDED.values())
 
 
 def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
@@ -36,7 +40,7 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
     ``remarks`` (dataset -> sentence), ``page`` (what the report's first screen shows).
 
     The user's own published curves are among the ``claimed`` of every plot of all codecs that shows some. Raises
-    UsageError that names the figure for a missing field, an unknown kind, or a name used twice.
+    UsageError that names the figure for a missing or unknown field, an unknown kind, or a name used twice.
     """
     specification = _sections(path)
     seen, imported = set(), imported_curves()
@@ -45,9 +49,14 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
             raise UsageError(f"{path}, figure {number}: expected fields, with a text as its name, got {spec!r:.60}")
         where = f"{path}, figure {number} ({spec.get('name', 'without a name')})"
         if spec.get("kind") not in NEEDED:
-            raise UsageError(f"{where} is of kind {spec.get('kind')!r}; there are {sorted(NEEDED)}")
+            raise UsageError(f"{where} is of kind {spec.get('kind')!r}; there are {', '.join(sorted(NEEDED))}")
         if lacking := ({"name"} | NEEDED[spec["kind"]]) - set(spec):
-            raise UsageError(f"{where} lacks {sorted(lacking)}")
+            raise UsageError(f"{where} lacks {', '.join(sorted(lacking))}")
+        for field in spec.keys() - FIELDS:
+            known = ", ".join(sorted(FIELDS))
+            raise UsageError(
+                f"{where} has an unknown field {field!r}{did_you_mean(str(field), FIELDS)}; there are {known}"
+            )
         if spec["name"] in seen:
             raise UsageError(f"{where}: an earlier figure has this name")
         seen.add(spec["name"])

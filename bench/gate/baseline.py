@@ -26,8 +26,17 @@ KEY = ["image", "point"]
 HASHES = ["image_sha256", "bitstream_sha256", "reconstruction_sha256"]
 METRICS = {"psnr_rgb_db": "PSNR", "ms_ssim_db": "MS-SSIM"}
 COLUMNS = [
-    *("dataset", "codec", "image", "image_sha256", "point", "point_index", "bytes", "bpp"),
-    *(*METRICS, "bitstream_sha256", "reconstruction_sha256"),
+    "dataset",
+    "codec",
+    "image",
+    "image_sha256",
+    "point",
+    "point_index",
+    "bytes",
+    "bpp",
+    *METRICS,
+    "bitstream_sha256",
+    "reconstruction_sha256",
 ]
 HASH_DIGITS = 16
 _TEXTS = dict.fromkeys(("dataset", "codec", "image", "point", *HASHES), str)
@@ -130,7 +139,7 @@ def update(
     inexact: Collection[str] = (),
     remove: Collection[str] = (),
 ) -> dict[Key, str]:
-    """Makes the measurements in ``frame`` (records) the baseline in ``path``; says what became of each codec.
+    """Makes the measurements in ``frame`` (records) the baseline in ``path``; reports what was done for each codec.
 
     codecs: these only, all if empty; inexact: their bits depend on the machine, so tolerances take the place of hashes,
     from now on; remove: codecs to forget. A codec of the baseline that is not in the run is kept. Raises UsageError

@@ -29,7 +29,7 @@ Entry = dict[str, Any]
 
 
 def read(path: Path) -> list[Entry]:
-    """The entries, oldest first; none if there is no file. Raises UsageError that names the line which is none."""
+    """The entries, oldest first; none if there is no file. Raises UsageError that names the invalid line."""
     if path.is_dir():
         raise UsageError(f"reading {path}: expected a file, got a folder")
     entries = []
@@ -58,7 +58,7 @@ TIMES = tuple(name for name in MEASURES if name != "bd_rate_percent")
 
 
 def _is_entry(entry: Any) -> bool:
-    """Whether what a line holds can be drawn and compared."""
+    """Whether a line's entry can be drawn and compared."""
     if not isinstance(entry, dict) or not isinstance(entry.get("commit"), str) or entry.get("kind") not in KINDS:
         return False
     numbers = {name: entry[name] for name in (*MEASURES, "ci_low", "ci_high") if entry.get(name) is not None}

@@ -202,7 +202,7 @@ def _extra(now: Origin, before: Origin, rows: pd.DataFrame) -> tuple[list[str], 
 
 
 def _versions(now: Origin, before: Origin) -> list[Finding]:
-    """What ends the promise of equal bits: another version, other weights."""
+    """Reasons why equal bits are no longer expected: another version, other weights."""
     after, was = now.versions(), before.versions()
     other = [f"{name} {after[name]!r}, was {was[name]!r}" for name in was if after[name] != was[name]]
     return [Finding("version", f"hashes are not compared: {'; '.join(other)}")] if other else []

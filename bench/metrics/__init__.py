@@ -53,7 +53,7 @@ EXTRA: Mapping[str, str] = {
 def extra(names: Iterable[str]) -> tuple[str, ...]:
     """Those of ``names`` that are extra metrics, each once, in the order of EXTRA.
 
-    Raises UsageError for a name that is no metric at all.
+    Raises UsageError for a name that is not a metric.
     """
     named = set(names)
     if unknown := sorted(named - set(EXTRA) - set(METRICS)):

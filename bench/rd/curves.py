@@ -26,7 +26,13 @@ from bench.records import EXTRA_METRICS
 DB_OF_MEAN = "ms_ssim_db_of_mean"
 NUMBERS = {"bpp": float, "value": float}  # their dtypes in a table without a row, which pandas cannot tell
 CURVE_METRICS = (
-    *("psnr_rgb_db", "psnr_y_db", "psnr_611_db", "ms_ssim_db", DB_OF_MEAN, "ms_ssim", "ssimulacra2"),
+    "psnr_rgb_db",
+    "psnr_y_db",
+    "psnr_611_db",
+    "ms_ssim_db",
+    DB_OF_MEAN,
+    "ms_ssim",
+    "ssimulacra2",
     *EXTRA_METRICS,
 )
 DISTANCES = frozenset(("nlpd", "butteraugli", "lpips", "lpips_vgg", "dists"))  # 0 for identical, smaller is better
@@ -145,17 +151,6 @@ def why_null(records: pd.DataFrame, metric: str) -> str:
             if name.startswith(subject):
                 return reason
     return ""
-
-
-def image_curve(records: pd.DataFrame, dataset: str, codec: str, metric: str, image: str) -> pd.DataFrame:
-    """The curve of one image: point, point_index, bpp, value, saturated; no row if it was not measured whole."""
-    table = curve_table(records, dataset, codec, metric)
-    columns = ["point", "point_index", "bpp", "value", "saturated"]
-    if image not in table.images:
-        return pd.DataFrame(columns=columns).astype(NUMBERS | {"saturated": bool})
-    row = table.images.index(image)
-    cells = (table.points, table.point_index, *table.image_curve(row), table.saturated[row])
-    return pd.DataFrame(dict(zip(columns, cells, strict=True)))
 
 
 def to_unit(value: np.ndarray, metric: str) -> np.ndarray:

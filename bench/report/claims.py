@@ -76,6 +76,7 @@ def _of_dataset(run: Run, target: Path, dataset: str, urls: dict[str, str]) -> d
         "summary": summary(everything),
         "papers": papers,
         "untested": untested,
+        "untested_sure": sum(row["kind"] == BY_CONSTRUCTION for row in untested),
         "without_codec": sum(any(part.get("lacks") == "codec" for part in row["parts"]) for row in untested),
     }
 

@@ -107,14 +107,14 @@ def why_off(off: Sequence[dict[str, Any]], datasets: Sequence[str]) -> str:
     counts: dict[str, int] = {}
     for entry in off:
         if entry["dataset"] not in datasets:
-            why = "of datasets that are not part of this run"
+            why = "because their dataset is not part of this run"
         elif entry["reason"] == NOT_PUBLISHED:
-            why = "with pictures, which are not part of a published report"
+            why = "because a published report has no pictures of its dataset"
         elif entry["kind"] == "absent":
-            why = "of papers that could not be read"
+            why = "because the paper could not be read"
         elif "study" in entry["reason"]:
-            why = "of studies that were not run"
+            why = "because their study was not run"
         else:
-            why = "of codecs or times that were not measured"
+            why = "because their codecs or times were not measured"
         counts[why] = counts.get(why, 0) + 1
     return ", ".join(f"{number} {why}" for why, number in counts.items())

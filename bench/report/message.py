@@ -33,7 +33,7 @@ def training_sentences(run: Run, papers: dict[str, Any]) -> list[str]:
     sentences = []
     if known:
         hours = sum(row["hours"] for row in known)
-        devices = list(dict.fromkeys(plain_device(row["device"]) for row in known if row["device"]))
+        devices = list(dict.fromkeys(row["device"] for row in known if row["device"]))
         where = f" ({'; '.join(devices)})" if devices else ""
         sentences.append(
             f"The learned codecs' networks were trained for {duration(hours)} in all{where}{_papers(papers)}."
@@ -53,7 +53,9 @@ def fewer_points(run: Run) -> str:
     fewer = [int(count) for codec, count in measured.items() if count < declared.get(codec, 0)]
     if not fewer:
         return ""
-    return f"At most {max(fewer)} operating points of each codec were measured; the configuration sets how many."
+    return (
+        f"At most {max(fewer)} operating points of each codec were measured (points: 0 in the configuration takes all)."
+    )
 
 
 def level(run: Run) -> list[str]:
@@ -80,7 +82,9 @@ def level(run: Run) -> list[str]:
     if found or not places:
         return found
     elsewhere = " and ".join(map(run.title_of, places))
-    return [f"These images cannot tell how far they are from the published level: its curves are for {elsewhere}."]
+    return [
+        f"How far they are from published networks cannot be said here: published curves exist only for {elsewhere}."
+    ]
 
 
 def duration(hours: float) -> str:
@@ -90,11 +94,6 @@ def duration(hours: float) -> str:
     if hours < 48:
         return f"{hours:.1f} hours"
     return f"{hours / 24:.1f} days"
-
-
-def plain_device(device: str) -> str:
-    """A device as the weights' manifest names it, in the singular where it is one thread."""
-    return device.replace("1 threads", "1 thread")
 
 
 def _papers(papers: dict[str, Any]) -> str:

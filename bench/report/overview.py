@@ -18,7 +18,8 @@ from bench.report.sketch import plot
 from bench.report.tables import records_link
 
 MOST_COLUMNS = 3  # of BD-rates
-MOST_BOLD = 6  # curves, where figures.yaml names none that the run has
+MOST_BOLD = 6  # new codecs' curves
+LEAST_BOLD = 5  # curves: where figures.yaml names fewer that the run has, the best of the others are added
 RATES = (
     0.5,
     1.0,
@@ -117,10 +118,15 @@ def _is(run: Run, codec: str, word: str) -> bool:
 
 
 def _bold(run: Run, drawn: Sequence[str]) -> list[str]:
-    """The curves in colour at first: those figures.yaml names, and codecs that it knows nothing of, which are new."""
+    """The curves in colour at first: those figures.yaml names, and codecs that it knows nothing of, which are new.
+
+    drawn: best first.
+    """
     named = [codec for codec in run.specification["page"].get("bold", ()) if codec in drawn]
     new = [codec for codec in drawn if codec not in run.specification["styles"]]
-    return [*named, *new][: MOST_BOLD + len(named)] or list(drawn[:MOST_BOLD])
+    chosen = [*named, *new][: MOST_BOLD + len(named)]
+    best = [codec for codec in drawn if codec not in chosen]
+    return [*chosen, *best[: max(0, LEAST_BOLD - len(chosen))]]
 
 
 def _rate(curves: Sequence[dict[str, list[float]]]) -> float | None:

@@ -121,7 +121,8 @@ def _at(curve: dict[str, list], point: str, key: str = "value") -> float | None:
 
 def speed(run: Run) -> dict[str, Any]:
     """Medians over the timed images and points, per codec, dataset and threads: {"rows", "devices", "networks",
-    "reason"}; networks: whether any row has what only networks have.
+    "reason", and where there are rows "repeats", "medians"}; networks: whether any row has what only networks have;
+    medians: whether any time is of more than one call.
     """
     if run.timing is None:
         return {
@@ -143,7 +144,8 @@ def speed(run: Run) -> dict[str, Any]:
     rows = [_speed_row(run, dataset, codec, part) for (dataset, codec, _), part in groups]
     rows.sort(key=lambda row: (row["dataset"], row["role"] == "control", row["decode_s"] or 0.0))
     networks = any(row["parameters"] is not None for row in rows)
-    return {"rows": rows, "devices": sorted(set(timed.device.dropna())), "networks": networks, "reason": ""}
+    calls = {"repeats": int(timed.repeats.max()), "medians": bool((timed.repeats > 1).any() or groups.size().max() > 1)}
+    return {"rows": rows, "devices": sorted(set(timed.device.dropna())), "networks": networks, "reason": ""} | calls
 
 
 def _speed_row(run: Run, dataset: str, codec: str, part: pd.DataFrame) -> dict[str, Any]:

@@ -9,7 +9,18 @@ import pandas as pd
 from bench.report.run import Run
 
 COLUMNS = (
-    *("bytes", "steps", "crops", "crop", "images", "hours", "device", "start", "base", "loss", "bpp", "psnr_rgb_db"),
+    "bytes",
+    "steps",
+    "crops",
+    "crop",
+    "images",
+    "hours",
+    "device",
+    "start",
+    "base",
+    "loss",
+    "bpp",
+    "psnr_rgb_db",
     "validation_images",
 )
 
@@ -20,6 +31,7 @@ def weights(run: Run) -> list[dict[str, Any]]:
     for codec in run.codecs:
         for facts in run.statuses.get(codec, {}).get("training", ()):
             row = rows.setdefault(facts["name"], dict.fromkeys(COLUMNS) | facts | {"codecs": []})
+            row["device"] = row["device"] and row["device"].replace("1 threads", "1 thread")  # as older weights have it
             row["codecs"].append(run.label_of(codec))
     return sorted(rows.values(), key=lambda row: (row["base"] or row["name"], row["base"] is not None, row["name"]))
 

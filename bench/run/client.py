@@ -31,7 +31,7 @@ class WorkerStoppedError(WorkerError, TransientError):
 
 
 class _CrashError(Exception):
-    """The process ended by itself during a request; the message says how."""
+    """The process ended by itself during a request; the message gives the exit status."""
 
 
 class Worker:

@@ -65,7 +65,7 @@ def equal_rate_rows(job: Job, demands: Iterable[Demand], records: pd.DataFrame) 
 
 
 def _nearer(pieces: Pieces, image: ImageFile, bpp: float, measured: pd.DataFrame) -> dict[str, Any] | None:
-    """A row nearer to ``bpp`` than all ``measured`` ones of this codec and image, or None."""
+    """A row closer to ``bpp`` than every measured one of this codec and image, or None."""
     codec = pieces.codec
     made: Iterable[dict[str, Any]] = ()
     if is_cut_at_rate(codec):

@@ -16,7 +16,16 @@ from bench.rd.bjontegaard import bd_rates
 from bench.rd.curves import CurveTable, curve_table, why_null
 
 COLUMNS = [
-    *("kind", "codec", "label", "image", "at_quality", "anchor_bpp", "bd_rate_percent", "ci_low", "ci_high", "n_images")
+    "kind",
+    "codec",
+    "label",
+    "image",
+    "at_quality",
+    "anchor_bpp",
+    "bd_rate_percent",
+    "ci_low",
+    "ci_high",
+    "n_images",
 ]
 
 

@@ -134,7 +134,7 @@ def _decoded(folder: Path, codec: str, files: tuple[tuple[str, str], ...]) -> tu
     pictures = tuple(decode_files(codec, [folder / name for name, _ in files]))
     for (name, expected), picture in zip(files, pictures, strict=True):
         if sha256_pixels(picture) != expected:
-            raise Missing(f"{name} decodes to other pixels than were measured")
+            raise Missing(f"{name} decodes to different pixels from those measured")
         picture.setflags(write=False)
     return pictures
 

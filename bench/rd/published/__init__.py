@@ -97,7 +97,7 @@ def published_curve(name: str, dataset: str, metric: str, published: pd.DataFram
 
 
 def read_points(path: Path) -> pd.DataFrame:
-    """The points in a source's CSV file, its columns as they stand. Raises UsageError for what is no such file."""
+    """The points in a source's CSV file, its columns as they stand. Raises UsageError if it is not such a file."""
     try:
         frame = pd.read_csv(path, float_precision="round_trip", dtype=dict.fromkeys(POINT[:3], str))
         right = np.isfinite(frame[["bpp", "value"]].to_numpy(float)).all() and frame[POINT].notna().all(axis=None)

@@ -68,7 +68,7 @@ def train_branch(
 def model_of(trunk: configs.Config, rate_weight: float) -> str:
     """The model of ``models/`` with the trunk's scheme and distortion and this rate weight.
 
-    Raises UsageError that lists the rate weights there are.
+    Raises UsageError that lists the available rate weights.
     """
     found: dict[float, str] = {}
     for name in configs.names():

@@ -24,7 +24,10 @@ def device_name(device: torch.device) -> str:
     """The GPU's name, or the CPU's number of threads."""
     import torch
 
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    threads = torch.get_num_threads()
+    return f"CPU, {threads} thread{'' if threads == 1 else 's'}"
 
 
 def fast_precision(name: str, device: torch.device) -> torch.dtype | None:

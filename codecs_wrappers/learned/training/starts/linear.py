@@ -44,7 +44,7 @@ def set_gdn(layer: Network) -> None:
 def linear_start(model: MeanScaleHyperprior, crops: Sequence[Tensor], rate_weight: float) -> MeanScaleHyperprior:
     """``model`` with the linear codec of ``crops`` in its weights.
 
-    crops: batches (B, 3, H, W) in 0..1 with H, W multiples of 64, in all some hundred thousand pixels or more.
+    crops: batches (B, 3, H, W) in 0..1 with H, W multiples of 64, at least a few hundred thousand pixels in total.
     rate_weight: lambda_c, which determines the latent's step. The result depends on the model's random initialisation
     only through the small remaining values.
     """
