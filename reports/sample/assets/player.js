@@ -65,6 +65,7 @@ rdbench.player = (() => {
     button.textContent = "Play";
   };
   const play = () => {
+    if (!here()) return;
     if (timer !== null) return stop();
     if (Number(slider.value) === stops().length - 1) set({ bytes: stops()[0] });
     button.textContent = "Stop";

@@ -1,4 +1,4 @@
-/* What the explorer shows, in one place: read from the address, written to it, told to whoever draws. The address holds
+/* What the explorer shows, in one place: read from the address, written to it, told to the parts that draw. The address holds
    only what differs from the defaults; a value that this run does not have is taken for the default. */
 "use strict";
 
