@@ -108,6 +108,8 @@ def test_every_command_of_a_run_gives_its_document(ask, add_wrapper, image_folde
     for codec in ("rows", "flat"):
         found = rows("run", codec, "--manifest", manifest, "--folder", run, "--out", run / f"{codec}.parquet")
         assert len(found) == 8 and {row["status"] for row in found} == {"ok"}
+    (left_out,) = rows("leave-out", "jpeg=slow", "--manifest", manifest, "--folder", run / "parts")
+    assert (left_out["codec"], left_out["reason"]) == ("jpeg", "slow") and Path(left_out["table"]).is_file()
     counted = rows("collect", run / "rows.parquet", run / "flat.parquet", "--folder", run)
     assert [(row["codec"], row["rows"]) for row in counted] == [("flat", 8), ("rows", 8)]
     compared = rows("compare", "rows", "flat", "--dataset", "set", "--folder", run)

@@ -206,7 +206,7 @@ def test_a_program_that_was_killed_fails_the_job_and_is_no_null():
 
 
 def test_an_unknown_metric_is_named():
-    with pytest.raises(UsageError, match="no metric is called vamf; there are psnr_rgb_db"):
+    with pytest.raises(UsageError, match=r"no metric is called vamf \(did you mean vmaf\?\); there are psnr_rgb_db"):
         metrics.extra(["vamf", "psnr_rgb_db"])
 
 
