@@ -19,9 +19,9 @@ LAYOUT: dict[str, Any] = {
     "by_label": "Codec",
     "columns": [
         {"column": "bpp", "title": "Rate [bit/pixel]", "digits": 3},
-        {"column": "bpp_least", "title": "Least", "digits": 2},
-        {"column": "bpp_most", "title": "Most", "digits": 2},
-        {"column": "raw_percent", "title": "Of 24 bit [%]", "digits": 1},
+        {"column": "bpp_least", "title": "Min. [bit/pixel]", "digits": 2},
+        {"column": "bpp_most", "title": "Max. [bit/pixel]", "digits": 2},
+        {"column": "raw_percent", "title": "Share of 24 bit/pixel [%]", "digits": 1},
         {"column": "encode_mb_per_s", "title": "Encoding [MB/s]", "digits": 1},
         {"column": "decode_mb_per_s", "title": "Decoding [MB/s]", "digits": 1},
     ],
