@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
 
@@ -14,3 +14,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_lower = {other.lower(): other for other in known}
     found = get_close_matches(name.lower(), list(by_lower), n=1)
     return f" (did you mean {by_lower[found[0]]}?)" if found else ""
+
+
+def with_suggestions(unknown: Iterable[str], known: Collection[str]) -> str:
+    """The ``unknown`` names in a list, each followed by what was probably meant."""
+    return ", ".join(name + did_you_mean(name, known) for name in unknown)

@@ -173,6 +173,11 @@ def read_csv(path: str | Path) -> pd.DataFrame:
     return table(stored.where(stored.notna(), None).to_dict("records"))
 
 
+def with_weights(frame: pd.DataFrame) -> set[str]:
+    """The codecs of ``frame`` (records) that have weights, whose jobs take longest."""
+    return set(frame.codec[frame.weights_sha256.notna()])
+
+
 def read(*paths: str | Path) -> pd.DataFrame:
     """The records in the given Parquet files, concatenated and sorted. Raises UsageError if it is not such a file.
 

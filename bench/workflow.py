@@ -23,7 +23,7 @@ from bench.device import requested_device
 from bench.errors import UsageError
 from bench.figures.spec import Needs, named_pairs, needs, read_specification
 from bench.files import bare_name, file_name, to_json, write_if_changed
-from bench.names import did_you_mean
+from bench.names import with_suggestions
 from bench.run.codec_state import CodecState, all_codec_states
 from bench.run.contents import write_contents
 from bench.run.devices import usable_gpus
@@ -131,7 +131,9 @@ def plan(config: Mapping[str, Any], refresh: bool = True, changed: Collection[st
     unknown = [name for name in [*wanted, *left_out, *config["anchors"]] if name not in statuses]
     if unknown:
         known = ", ".join(sorted(statuses))
-        raise UsageError(f"the configuration names unknown codecs: {_asked(unknown, statuses)}; expected {known}")
+        raise UsageError(
+            f"the configuration names unknown codecs: {with_suggestions(unknown, statuses)}; expected {known}"
+        )
     controls = [name for name, status in statuses.items() if status.role == "control"]
     specification = read_specification()
     claimed = {(codec, dataset) for codec in claimed_codecs() for dataset in names}
@@ -206,13 +208,10 @@ def _studies(config: Mapping[str, Any]) -> dict[str, Study]:
         return known
     if unknown := sorted(set(config["studies"]) - set(known)):
         raise UsageError(
-            f"the configuration names unknown studies: {_asked(unknown, known)}; expected {', '.join(sorted(known))}"
+            f"the configuration names unknown studies: {with_suggestions(unknown, known)}; "
+            f"expected {', '.join(sorted(known))}"
         )
     return {name: known[name] for name in config["studies"]}
-
-
-def _asked(unknown: Collection[str], known: Collection[str]) -> str:
-    return ", ".join(name + did_you_mean(name, known) for name in unknown)
 
 
 def _refresh(folder: Path, dataset: str, source: Mapping[str, Any]) -> None:

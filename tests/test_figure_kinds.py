@@ -403,6 +403,7 @@ def test_snakemake_makes_a_figure_by_its_name_from_the_codecs_it_needs(project, 
         ("figures: 3", "expected a list under figures"),
         ("styles: [1]", "expected a mapping under styles"),
         ("figures: [3]", "figure 1: expected fields"),
+        ("figures: [{name: a, kind: rd, metric: psnr_rgb_db, claimd: []}]", "did you mean claimed"),
         ("figures: [{name: 3, kind: rd, metric: psnr_rgb_db}]", "with a text as its name"),
     ],
 )

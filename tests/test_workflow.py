@@ -138,7 +138,7 @@ def test_a_codec_named_on_the_command_line_runs_though_the_configuration_leaves_
         assert done.returncode == 0, done.stdout
         return jobs(done.stdout)
 
-    (project / "config" / "sample.yaml").write_text("datasets: [sample]\nleave_out: {webp: not wanted}\n")
+    (project / "config" / "kodak.yaml").write_text("datasets: [kodak]\nleave_out: {webp: not wanted}\n")
     assert planned("codecs=[jpeg,webp]")["code"] == 2 + 2  # with the two controls
     assert planned("codecs=[jpeg]")["code"] == 1 + 2
 

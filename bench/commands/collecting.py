@@ -31,9 +31,10 @@ def _leave_out(args: argparse.Namespace) -> None:
     rows, text = [], ""
     for codec, reason in reasons.items():
         job = Job(codec, manifest, args.folder, args.folder / "leave-out.log", left_out=reason)
+        table = records.table(job.rows())
         for part in args.parts:
             path = args.folder / codec / f"{part}.parquet"
-            records.write(records.table(job.rows()), path)
+            records.write(table, path)
             rows.append({"codec": codec, "reason": reason, "table": path})
         text += f"{codec}: {reason}\n"
     show(args, rows, text)

@@ -32,7 +32,7 @@ def _match(args: argparse.Namespace) -> None:
         demands |= set(page_demands(frame, args.gallery_bpp, args.gallery_count))
     ordered = sorted(demands, key=attrgetter("dataset", "codec", "image", "bpp"))
     jobs = [(of, list(own)) for of, own in groupby(ordered, attrgetter("dataset", "codec"))]
-    networks = set(frame.codec[frame.weights_sha256.notna()])
+    networks = records.with_weights(frame)
     jobs.sort(key=lambda job: job[0][1] not in networks)  # the longest first
     folder, log = args.folder, args.log or args.folder / "logs" / "match.log"
     manifests = {name: read_manifest(folder / "datasets" / f"{name}.json") for name, _ in dict(jobs)}

@@ -44,7 +44,7 @@ from bench.figures.layout import PAGE, PAPER, Layout
 from bench.figures.source import read_source
 from bench.figures.spec import SPECIFICATION, anchors_of, codecs_of, datasets_of, subjects_of
 from bench.files import sha256, to_json, write_atomically, write_if_changed
-from bench.names import did_you_mean
+from bench.names import with_suggestions
 
 KINDS: dict[str, Any] = {
     "rd": rd,
@@ -129,8 +129,7 @@ def _wanted(specification: dict[str, Any], context: Context, only: Sequence[str]
     measured = set(frame[frame.status == "ok"].groupby(["dataset", "codec"]).groups)
     known = [spec["name"] for spec in specification["figures"]]
     if unknown := sorted(set(only) - set(known)):
-        asked = ", ".join(name + did_you_mean(name, known) for name in unknown)
-        raise UsageError(f"no figure is called {asked}; there are {', '.join(known)}")
+        raise UsageError(f"no figure is called {with_suggestions(unknown, known)}; there are {', '.join(known)}")
     wanted = []
     for spec in specification["figures"]:
         if only and spec["name"] not in only:

@@ -11,7 +11,7 @@ import yaml
 
 from bench.errors import UsageError
 from bench.files import root_file
-from bench.names import did_you_mean
+from bench.names import with_suggestions
 from bench.rd.published import imported_curves
 
 SPECIFICATION = root_file("figures.yaml")
@@ -52,11 +52,10 @@ def read_specification(path: str | Path = SPECIFICATION) -> dict[str, Any]:
             raise UsageError(f"{where} is of kind {spec.get('kind')!r}; there are {', '.join(sorted(NEEDED))}")
         if lacking := ({"name"} | NEEDED[spec["kind"]]) - set(spec):
             raise UsageError(f"{where} lacks {', '.join(sorted(lacking))}")
-        for field in spec.keys() - FIELDS:
-            known = ", ".join(sorted(FIELDS))
-            raise UsageError(
-                f"{where} has an unknown field {field!r}{did_you_mean(str(field), FIELDS)}; there are {known}"
-            )
+        if unknown := sorted(map(str, spec.keys() - FIELDS)):
+            known = sorted(FIELDS)
+            asked = with_suggestions(unknown, known)
+            raise UsageError(f"{where} has no field called {asked}; there are {', '.join(known)}")
         if spec["name"] in seen:
             raise UsageError(f"{where}: an earlier figure has this name")
         seen.add(spec["name"])

@@ -26,7 +26,7 @@ from bench.errors import RdbenchError, UsageError
 from bench.metrics import ms_ssim, psnr, ssimulacra2
 from bench.metrics.metric import Metric, NoValue
 from bench.metrics.psnr import psnr_rgb_db as psnr_rgb_db
-from bench.names import did_you_mean
+from bench.names import with_suggestions
 
 DEFAULT: tuple[Metric, ...] = (psnr.METRIC, ms_ssim.METRIC, ssimulacra2.METRIC)
 METRICS: dict[str, str | None] = {column: metric.version() for metric in DEFAULT for column in metric.columns}
@@ -58,8 +58,7 @@ def extra(names: Iterable[str]) -> tuple[str, ...]:
     named = set(names)
     if unknown := sorted(named - set(EXTRA) - set(METRICS)):
         known = [*METRICS, *EXTRA]
-        asked = ", ".join(name + did_you_mean(name, known) for name in unknown)
-        raise UsageError(f"no metric is called {asked}; there are {', '.join(known)}")
+        raise UsageError(f"no metric is called {with_suggestions(unknown, known)}; there are {', '.join(known)}")
     return tuple(column for column in EXTRA if column in named)
 
 

@@ -22,6 +22,7 @@ import PIL.Image
 
 from bench.errors import RdbenchError, is_transient
 from bench.files import sha256_pixels, write_atomically
+from bench.records import with_weights
 from bench.report.originals import Originals
 from bench.report.run import Run
 from bench.run.equal_rates import nearest_row
@@ -118,7 +119,7 @@ def make_pictures(
         elif not picture.path.is_file():
             missing.setdefault(picture.row.codec, {})[picture.path] = picture
     total, done = sum(map(len, missing.values())), 0
-    networks = set(run.measured.codec[run.measured.weights_sha256.notna()])
+    networks = with_weights(run.measured)
     ordered = sorted(missing, key=lambda codec: codec not in networks)  # the longest first
     with ThreadPoolExecutor(processes) as pool:
         wanted = [list(missing[codec].values()) for codec in ordered]

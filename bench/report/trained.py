@@ -7,22 +7,9 @@ from typing import Any
 import pandas as pd
 
 from bench.report.run import Run
+from bench.run.codec_state import TRAINING_NUMBERS, TRAINING_TEXTS
 
-COLUMNS = (
-    "bytes",
-    "steps",
-    "crops",
-    "crop",
-    "images",
-    "hours",
-    "device",
-    "start",
-    "base",
-    "loss",
-    "bpp",
-    "psnr_rgb_db",
-    "validation_images",
-)
+COLUMNS = (*TRAINING_TEXTS, *TRAINING_NUMBERS)
 
 
 def weights(run: Run) -> list[dict[str, Any]]:
@@ -31,8 +18,9 @@ def weights(run: Run) -> list[dict[str, Any]]:
     for codec in run.codecs:
         for facts in run.statuses.get(codec, {}).get("training", ()):
             row = rows.setdefault(facts["name"], dict.fromkeys(COLUMNS) | facts | {"codecs": []})
-            row["device"] = row["device"] and row["device"].replace("1 threads", "1 thread")  # as older weights have it
             row["codecs"].append(run.label_of(codec))
+    for row in rows.values():
+        row["device"] = row["device"] and row["device"].replace("1 threads", "1 thread")  # as older weights have it
     return sorted(rows.values(), key=lambda row: (row["base"] or row["name"], row["base"] is not None, row["name"]))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import textwrap
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,9 @@ def _labels(context: Context, codec: str, rate: float) -> dict[str, Any]:
 
 def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: str) -> Figure:
     """The pictures at the rates of ``spec["shown"]``, or at all."""
-    shown = frame[frame.rate.isin(spec["shown"])] if "shown" in spec else frame
-    pixels = _decode(frame if _is_animated(context, spec) else shown, context, spec)
-    frame = shown
+    everything = frame  # which the animation shows
+    frame = frame[frame.rate.isin(spec["shown"])] if "shown" in spec else frame
+    pixels = _decode(everything if _is_animated(context, spec) else frame, context, spec)
     codecs, rates = list(dict.fromkeys(frame.codec)), list(dict.fromkeys(frame.rate))
     height, width = next(iter(pixels.values())).shape[:2]
     across = len(rates) if len(rates) > 1 else ACROSS
@@ -95,9 +95,10 @@ def draw(frame: pd.DataFrame, context: Context, spec: dict[str, Any], dataset: s
 
 def extras(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict[str, bytes]:
     """With ``spec["animate"]`` an animated WebP, lossless: codecs side by side, a frame a rate, the last one held."""
-    if not _is_animated(context, spec):
+    pixels = _decode(frame, context, spec) if _is_animated(context, spec) else {}
+    _decoded.cache_clear()  # nothing else asks for the pictures of this figure
+    if not pixels:
         return {}
-    pixels = _decode(frame, context, spec)
     frames = []
     for rate, rows in frame.groupby("rate", sort=False):
         cells = [_captioned(pixels[row.codec, rate], _caption(row)) for row in rows.itertuples()]
@@ -128,7 +129,7 @@ def _decode(frame: pd.DataFrame, context: Context, spec: dict[str, Any]) -> dict
     return pixels
 
 
-@lru_cache(maxsize=8)  # the codecs of one figure, whose drawing and animation ask for the same
+@cache  # of one figure, whose drawing and animation ask for the same; extras() empties it
 def _decoded(folder: Path, codec: str, files: tuple[tuple[str, str], ...]) -> tuple[np.ndarray, ...]:
     """The pictures of bitstream files (path relative to ``folder``, hash of the pixels)."""
     pictures = tuple(decode_files(codec, [folder / name for name, _ in files]))

@@ -89,8 +89,9 @@ def published_curve(name: str, dataset: str, metric: str, published: pd.DataFram
     source, _, codec = name.partition("/")
     curve = published[(published.source == source) & (published.codec == codec)]
     if curve.empty:
-        known = sorted(set(published[published.source == source].codec)) or sorted(set(published.source))
-        near = did_you_mean(name, known) or did_you_mean(codec, known)
+        codecs = sorted(set(published[published.source == source].codec))
+        known = codecs or sorted(set(published.source))
+        near = did_you_mean(codec if codecs else source, known)
         raise UsageError(f"no published curve is called {name!r} (source/codec){near}; there are {', '.join(known)}")
     curve = curve[(curve.dataset == dataset) & (curve.metric == metric)]
     return curve.sort_values(["bpp", "value"], ignore_index=True)
