@@ -54,6 +54,7 @@ include: "rules/claims.smk"
 include: "rules/devices.smk"
 include: "rules/figures.smk"
 include: "rules/learned.smk"
+include: "rules/publish.smk"
 
 
 rule all:

@@ -230,6 +230,52 @@ def test_every_claim_gets_a_verdict_and_the_ideal_run_reproduces_most(ideal):
         assert claim["papers_dataset"] == (claim["paper"] in ("plonq", "stanh", "resgdn"))
 
 
+def poor(rate: float) -> float:
+    return -3.0
+
+
+@pytest.mark.parametrize(
+    ("curves", "causes"),
+    [
+        ({"plonq": poor, "naive_scaling": poor}, ["the network: "]),
+        ({"plonq": poor, "naive_scaling": lambda rate: 0.5}, ["the nesting: "]),
+        ({"plonq": lambda rate: 0.0, "naive_scaling": poor}, []),
+    ],
+)
+def test_controls_measure_the_reason_of_a_claim_that_is_not_reproduced(make_run, capsys, curves, causes):
+    folder = make_run(curves=curves)
+    (claim,) = verdicts(folder, "plonq_uniformly_above_spiht").values()
+    assert claim["verdict"] == (NOT_REPRODUCED if causes else REPRODUCED)
+    assert len(claim["controls"]) == (3 if causes else 0)
+    assert [name for name in ("the network: ", "the nesting: ") if name in claim["cause"]] == causes
+    assert main(["claims", "--folder", str(folder), "--spec", str(folder / "claims.yaml")]) == 0
+    printed = capsys.readouterr().out
+    assert ("measured reason: " in printed) == bool(causes)
+    for control in claim["controls"][:2]:
+        bound = float(control["test"].rpartition("<= ")[2])
+        assert (control["value"] > bound) == bool(control["cause"])
+        assert f"control: {control['test']}: {control['value']:.4g} %" in printed
+
+
+@pytest.mark.parametrize(
+    ("control", "message"),
+    [
+        ({"test": "bd_rate(a, b) < 0"}, r"a control has a test, a tolerance, and if_met or if_missed, got \['test'\]"),
+        ({"test": "bd_rate(a, b) < 0", "tolerance": 1}, "a control has a test, a tolerance, and if_met or if_missed"),
+        (
+            {"test": "bd_rate(a, b) < 0", "tolerance": -1, "if_met": "x"},
+            "the tolerance has to be a number of 0 or more",
+        ),
+        ({"test": "bd_rate(a, b) < 0 and total(a) > 0", "tolerance": 1, "if_met": "x"}, "a control is one comparison"),
+        ({"test": "bd_rat(a, b) < 0", "tolerance": 1, "if_met": "x"}, "bd_rat"),
+        ("bd_rate(a, b) < 0", "a control has a test"),
+    ],
+)
+def test_a_slip_in_a_control_is_refused_with_the_claims_name(tmp_path, control, message):
+    with pytest.raises(UsageError, match=r"claim 1 \(.*" + message):
+        read_claims(ledger(tmp_path, controls=[control]))
+
+
 def test_what_cannot_be_tested_says_why_and_what_to_run(make_run):
     found = verdicts(
         make_run(without=("qsf",)),

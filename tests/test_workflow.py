@@ -128,6 +128,53 @@ def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, 
     assert "fetch" not in again
 
 
+def weights_that_fit(path: Path) -> Path:
+    """A manifest for RDBENCH_WEIGHTS in which every derivation was made from the committed networks as they are."""
+    from codecs_wrappers.learned import weights
+    from codecs_wrappers.learned.training import derived
+
+    entries = {}
+    for name in filter(derived.outdated, derived.names()):
+        first, *_, last = derived.parents(name) * 2
+        base, start = ({"name": parent, "sha256": weights.sha256(parent)} for parent in (first, last))
+        entries[name] = {"source": "file", "file": "none", "sha256": "0" * 64, "rate_weight": 1.0}
+        entries[name] |= {"architecture": {"family": "none"}, "base": base, "started_from": start}
+    path.write_text(yaml.safe_dump(entries))
+    return path
+
+
+@pytest.mark.slow
+def test_publish_makes_baselines_and_reports_in_order_and_a_second_call_has_nothing_to_do(project, image_folder):
+    tiny = {"datasets": [f"folder:{image_folder}"], "codecs": ["jpeg"], "studies": [], "timing": {"images": 1}}
+    for name in ("gate", "synthetic", "sample", "kodak"):
+        (project / "config" / f"{name}.yaml").write_text(yaml.safe_dump({"name": name, **tiny}))
+    done = "from pathlib import Path\nPath({!r}).open('a').write('done')\n"
+    for script in ("docs/facts.py", "tests/fixtures/make_bitstreams.py"):
+        (project / script).parent.mkdir(parents=True)
+        (project / script).write_text(done.format(script.replace("/", ".")))
+    environment = {**shell(), "RDBENCH_CACHE": str(project / "cache")}
+    environment["RDBENCH_WEIGHTS"] = str(weights_that_fit(project / "weights.yaml"))
+
+    def publish(*settings: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "snakemake", "--cores", "2", "publish", *settings]
+        return subprocess.run(command, cwd=project, env=environment, capture_output=True, text=True, timeout=500)
+
+    refused = publish()
+    assert refused.returncode == 1
+    assert "a baseline needs a reason" in (project / "results/publish/logs/gate.baseline.log").read_text()
+    assert not (project / "docs.facts.py").exists()
+    done = publish("--config", "reason=the first")
+    assert done.returncode == 0, done.stderr
+    for name in ("gate", "synthetic", "sample"):
+        origins = json.loads((project / "results/baselines" / f"{name}.json").read_text())
+        assert {origin["reason"] for each in origins.values() for origin in each.values()} == {"the first"}
+    assert (project / "reports/kodak/index.html").is_file()
+    assert (project / "docs.facts.py").read_text() == "done"
+    again = publish("--config", "reason=the second")
+    assert "Nothing to be done" in again.stderr
+    assert (project / "docs.facts.py").read_text() == "done"
+
+
 def test_a_codec_named_on_the_command_line_runs_though_the_configuration_leaves_it_out(project, image_folder):
     def planned(*settings: str) -> dict[str, int]:
         command = [sys.executable, "-m", "snakemake", "--dry-run", "--config", f"datasets=[folder:{image_folder}]"]

@@ -17,6 +17,10 @@ not testable here  the run lacks something, or the curves have too little in com
 A claim of several comparisons is not reproduced if one of them is not, reproduced if all are. Its ``kind`` is headline
 (what the paper stands for), detail, or by construction: what any working implementation meets, which is checked, and
 counts in no summary.
+
+Controls measure the reason of a claim that is not reproduced, or undecided: comparisons that tell its possible causes
+apart, such as one of the network that a method stands on without the method. Each says what follows if it is met or
+missed.
 """
 
 from __future__ import annotations
@@ -42,6 +46,17 @@ VERDICTS = REPRODUCED, UNDECIDED, NOT_REPRODUCED, NOT_TESTABLE = (
 KINDS = HEADLINE, DETAIL, BY_CONSTRUCTION = "headline", "detail", "by construction"
 _COPIED = ("name", "paper", "kind", "where", "says", "tolerance", "changes")
 _FIELDS = {"name", "paper", "kind", "where", "says", "test", "tolerance", "changes"}
+_CONTROL_FIELDS = {"test", "tolerance", "if_met", "if_missed"}
+
+
+@dataclass(frozen=True)
+class Control:
+    """A comparison that tells causes of a verdict apart. if_met, if_missed: the cause that follows, "" for none."""
+
+    test: Any  # a bench.claims.expressions.Comparison
+    tolerance: float
+    if_met: str
+    if_missed: str
 
 
 @dataclass(frozen=True)
@@ -57,6 +72,7 @@ class Claim:
     tolerance: float
     changes: str
     tests: tuple[Any, ...]  # of bench.claims.expressions.Comparison, imported when claims are read
+    controls: tuple[Control, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,7 +95,7 @@ def read_claims(path: str | Path = SPECIFICATION) -> Ledger:
     claims: list[Claim] = []
     for number, entry in enumerate(entries, 1):
         where = f"{path}, claim {number} ({entry.get('name', 'without a name') if isinstance(entry, dict) else entry})"
-        if not isinstance(entry, dict) or set(entry) != _FIELDS:
+        if not isinstance(entry, dict) or set(entry) - {"controls"} != _FIELDS:
             got = sorted(entry) if isinstance(entry, dict) else type(entry).__name__
             raise UsageError(f"{where}: expected the fields {', '.join(sorted(_FIELDS))}, got {got}")
         texts = {field: entry[field] for field in sorted(_FIELDS - {"tolerance"})}
@@ -91,15 +107,33 @@ def read_claims(path: str | Path = SPECIFICATION) -> Ledger:
             raise UsageError(f"{where}: kind is one of {', '.join(KINDS)}, not {entry['kind']!r}")
         if entry["name"] in {claim.name for claim in claims}:
             raise UsageError(f"{where}: an earlier claim has this name")
-        tolerance = entry["tolerance"]
-        if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < float("inf"):
-            raise UsageError(f"{where}: the tolerance has to be a number of 0 or more, got {tolerance!r}")
+        tolerance = _tolerance(entry, where)
         try:
             tests = parse(entry["test"])
+            controls = tuple(_control(control, where) for control in entry.get("controls", ()))
         except UsageError as error:
             raise UsageError(f"{where}: {error}") from error
-        claims.append(Claim(**{**entry, "tolerance": float(tolerance), "tests": tests}))
+        claims.append(Claim(**{**entry, "tolerance": tolerance, "tests": tests, "controls": controls}))
     return Ledger(papers, tuple(claims))
+
+
+def _tolerance(entry: dict[str, Any], where: str) -> float:
+    tolerance = entry["tolerance"]
+    if isinstance(tolerance, bool) or not isinstance(tolerance, int | float) or not 0 <= tolerance < float("inf"):
+        raise UsageError(f"{where}: the tolerance has to be a number of 0 or more, got {tolerance!r}")
+    return float(tolerance)
+
+
+def _control(entry: Any, where: str) -> Control:
+    from bench.claims.expressions import parse
+
+    fields = set(entry) if isinstance(entry, dict) else set()
+    if not {"test", "tolerance"} < fields <= _CONTROL_FIELDS:
+        raise UsageError(f"{where}: a control has a test, a tolerance, and if_met or if_missed, got {sorted(fields)}")
+    test, *more = parse(entry["test"])
+    if more:
+        raise UsageError(f"{where}: a control is one comparison, got {entry['test']!r}")
+    return Control(test, _tolerance(entry, where), entry.get("if_met", ""), entry.get("if_missed", ""))
 
 
 def claimed_codecs(path: str | Path = SPECIFICATION) -> set[str]:
@@ -112,10 +146,11 @@ def judge_run(folder: Path, path: str | Path = SPECIFICATION) -> dict[str, Any]:
 
     {papers, datasets, counts (verdict -> number, without those by construction), claims: [{name, paper, kind, where,
     says, dataset, papers_dataset (is it one of the paper's own?), test, tolerance, changes, verdict, reason, run,
-    parts}]}. A part is one comparison: test, value, unit, ci_low, ci_high, n_images, names (of curves and studies),
-    verdict, reason, note (what a reader should know of the number, or ""), run (a command, or ""), lacks (what a test
-    needs that the run does not have: `codec`, a codec's measurements; `data`, anything else; or ""). Raises UsageError
-    without records.
+    parts, controls, cause}]}. A part is one comparison: test, value, unit, ci_low, ci_high, n_images, names (of curves
+    and studies), verdict, reason, note (what a reader should know of the number, or ""), run (a command, or ""), lacks
+    (what a test needs that the run does not have: `codec`, a codec's measurements; `data`, anything else; or "").
+    A control is such a part with the ``cause`` that follows from it; the claim's has all of them. Claims that are
+    reproduced or not testable have no controls. Raises UsageError without records.
     """
     from bench import records
     from bench.claims.evidence import evidence
@@ -151,6 +186,8 @@ def judge(claim: Claim, data: Any) -> dict[str, Any]:
         raise UsageError(f"claim {claim.name}: one tolerance cannot hold in {' and '.join(sorted(units))}; split it")
     verdicts = {part["verdict"] for part in parts}
     verdict = next(it for it in (NOT_REPRODUCED, NOT_TESTABLE, UNDECIDED, REPRODUCED) if it in verdicts)
+    wanting = claim.controls if verdict in (NOT_REPRODUCED, UNDECIDED) else ()
+    controls = [_judge_control(control, data) for control in wanting]
     return {
         **{field: getattr(claim, field) for field in _COPIED},
         "test": " ".join(claim.test.split()),
@@ -159,7 +196,15 @@ def judge(claim: Claim, data: Any) -> dict[str, Any]:
         "reason": _reason(verdict, parts),
         "run": "; ".join(dict.fromkeys(part["run"] for part in parts if part["run"])),
         "parts": parts,
+        "controls": controls,
+        "cause": "; ".join(dict.fromkeys(control["cause"] for control in controls if control["cause"])),
     }
+
+
+def _judge_control(control: Control, data: Any) -> dict[str, Any]:
+    part = _judge_part(control.test, control.tolerance, data, set(control.test.curves()))
+    causes = {REPRODUCED: control.if_met, NOT_REPRODUCED: control.if_missed}
+    return part | {"cause": causes.get(part["verdict"], "")}
 
 
 def _judge_part(test: Any, tolerance: float, data: Any, codecs: set[str]) -> dict[str, Any]:

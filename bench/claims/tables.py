@@ -22,6 +22,7 @@ COLUMNS = (
     "says",
     "verdict",
     "reason",
+    "cause",
     "comparison",
     "value",
     "unit",
@@ -67,6 +68,11 @@ def as_text(result: dict[str, Any]) -> str:
                     out.write("".join(f"    {line}\n" for line in (f"{part['test']}: {number}", part["note"]) if line))
                 if claim["verdict"] == UNDECIDED:
                     out.write(f"    {claim['reason']}\n")
+                for control in claim["controls"]:
+                    number = f"{measured(control)} {over(control)}" if measured(control) else control["reason"]
+                    out.write(f"    control: {control['test']}: {number}\n")
+                if claim["cause"]:
+                    out.write(f"    measured reason: {claim['cause']}\n")
                 if claim["run"]:
                     out.write(f"    to run: {claim['run']}\n")
             out.write("\n")

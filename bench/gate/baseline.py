@@ -143,10 +143,8 @@ def update(
 
     codecs: these only, all if empty; inexact: their bits depend on the machine, so tolerances take the place of hashes,
     from now on; remove: codecs to forget. A codec of the baseline that is not in the run is kept. Raises UsageError
-    without a reason, for a codec that is not there, and for one that failed in the run.
+    for a change without a reason, for a codec that is not there, and for one that failed in the run.
     """
-    if not any(letter.isalnum() for letter in reason):  # the '...' of a printed command is none
-        raise UsageError("a baseline needs a reason: what changed, and why that is right")
     stored = read(path) if path.is_file() else Baseline()
     _check_names(frame, stored, {*codecs, *inexact}, remove)
     wanted = frame[frame.codec.isin(codecs)] if codecs else frame
@@ -166,6 +164,9 @@ def update(
     for key in [key for key in rows if key[1] in remove]:
         del rows[key], origins[key]
         done[key] = "removed"
+    changes = set(done.values()) - {"kept", "unchanged"}
+    if changes and not any(letter.isalnum() for letter in reason):  # the '...' of a printed command is none
+        raise UsageError("a baseline needs a reason: what changed, and why that is right")
     table = pd.concat(rows.values(), ignore_index=True) if rows else pd.DataFrame(columns=COLUMNS)
     write(Baseline(table, origins), path)
     return dict(sorted(done.items()))

@@ -113,6 +113,13 @@ def write(
     return write_atomically(path, _COMMENT + yaml.safe_dump({**facts, **lists}, sort_keys=False))
 
 
+def _chosen_with(path: Path) -> str:
+    """The sha256 of the weights that the points in ``path`` were chosen with; empty without such a file."""
+    import yaml
+
+    return yaml.safe_load(path.read_text(encoding="utf-8")).get("weights", "") if path.is_file() else ""
+
+
 def add_commands(subparsers: Any) -> None:
     """Add `rdbench resgdn-points` to the command line's ``subparsers``; imports no torch."""
     add_command(
@@ -121,13 +128,21 @@ def add_commands(subparsers: Any) -> None:
         main,
         "For each bit depth of the code map, find the QP at which the residual has the paper's share; and the pairs of "
         "depth and QP that are best in PSNR.",
-        argument("images", nargs="+", metavar="IMAGE", help="folders or files, not of a test set"),
+        argument("images", nargs="*", metavar="IMAGE", help="folders or files, not of a test set"),
+        argument(
+            "--textured",
+            nargs="+",
+            default=[],
+            metavar="FOLDER",
+            help="of the training's images: the most textured ones, which a training holds out, count too",
+        ),
         argument("--entry", default="resgdn", help="of the weights manifest (default: resgdn)"),
         argument("--bits", nargs="+", type=int, default=BITS, help="one depth per point (default: 2 3 4 5 6)"),
         argument("--shares", nargs="+", type=float, default=SHARES, help="one per point, 0..1 (default: the paper's)"),
         argument("--every", type=count, default=1, metavar="N", help="take only every Nth image"),
+        argument("--if-changed", action="store_true", help="only if the points were chosen with other weights"),
         argument("--out", type=Path, default=PATH, help=f"default: {PATH.name} next to the weights"),
-        example="rdbench resgdn-points DATA/held_out --every 5",
+        example="rdbench resgdn-points DATA/held_out --every 5 --textured DATA/train",
     )
 
 
@@ -137,18 +152,27 @@ def main(args: argparse.Namespace) -> int:
         raise UsageError(
             f"choosing points: expected as many --bits as --shares, got {len(args.bits)}, {len(args.shares)}"
         )
+    if args.if_changed and _chosen_with(args.out) == weights.sha256(args.entry):
+        print(f"{args.out}: chosen with these weights")
+        return 0
+    if not (args.images or args.textured):
+        raise UsageError("choosing points needs images, or --textured with the training's folders: see --help")
     from codecs_wrappers.learned.resgdn.coding import Model
-    from codecs_wrappers.learned.training.data import crops
+    from codecs_wrappers.learned.training import config
+    from codecs_wrappers.learned.training.data import crops, holdout
 
-    files = crops.image_files(args.images)[:: args.every]
-    images = [check_image(image.permute(1, 2, 0).numpy()) for image in crops.read_images(files)]
+    files = crops.image_files(args.images)[:: args.every] if args.images else []
+    textured = holdout.split(crops.image_files(args.textured))[1] if args.textured else []
+    read = [*crops.read_images(files), *holdout.crops(textured, config.Config.jpeg_downscale)]
+    images = [check_image(image.permute(1, 2, 0).numpy()) for image in read]
     model = Model.load(args.entry, requested_device())
     points, allocated = choose(model, images, args.bits, args.shares), allocate(model, images, args.bits)
     facts = {
         "entry": args.entry,
         "weights": weights.sha256(args.entry),
         "images": len(files),
-        "digest": crops.digest(files),
+        "textured": len(textured),
+        "digest": crops.digest([*files, *textured]),
     }
     write(points, allocated, facts, args.out)
     for point in (*points, *allocated):

@@ -18,8 +18,6 @@ from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.folder import CHECKPOINT, Outcome, Trunk
 from codecs_wrappers.learned.training.trainer import train
 
-FOLDER = "branch"
-
 
 def train_branch(
     name: str,
@@ -49,7 +47,7 @@ def train_branch(
     config = configs.load(name)
     target = name if rate_weight is None else model_of(config, rate_weight)
     state, read = checkpoint.load(path)
-    folder = (trunk_folder if target == name else trunk_folder.parent / configs.read(target)["name"]) / FOLDER
+    folder = (trunk_folder if target == name else trunk_folder.parent / configs.read(target)["name"]) / configs.BRANCH
     stem = configs.read(target)["name"]
     begun, finished = checkpoint.exists(folder / CHECKPOINT), (folder / f"{stem}.safetensors").is_file()
     resume = options.pop("resume", True) and begun and not finished

@@ -17,6 +17,9 @@ from bench.names import did_you_mean
 HERE = Path(__file__).parent
 PRECISIONS = ("auto", "fp32", "tf32", "bf16")
 OPTIMISERS = ("adam", "soap")
+VALIDATION, TEXTURED = "validation", "textured"  # the held-out sets: the given folder; the data's most textured images
+BRANCH = "branch"  # the folder of a branch within its model's
+FINITE = ("qsf", "stanh")  # the schemes that train on a frozen network, in minutes
 KINDS = {
     "int": "a whole number",
     "float": "a number",
@@ -177,6 +180,11 @@ def load(name: str, **overrides: Any) -> Config:
         return kind(**{**values, **overrides})
     except TypeError as error:
         raise UsageError(f"training {name}: {error}") from error
+
+
+def is_finite(values: Mapping[str, Any]) -> bool:
+    """Whether a training with these keys and values ends by itself, instead of going on until it is stopped."""
+    return bool(values.get("steps")) or values.get("scheme") in FINITE
 
 
 def starts_from(name: str) -> str | None:

@@ -40,9 +40,8 @@ def shares(trained: Path, queue: Path = QUEUE) -> list[Share]:
         name = entry["name"]
         values = configs.read(name)
         done = (trained / name / f"{name}.safetensors").is_file()
-        bounded = bool(values.get("steps")) or values.get("scheme") in ("qsf", "stanh")
         hours = read_progress(trained / name)["hours"]
-        found.append(Share(name, float(entry["hours"]), hours, entry.get("after"), bounded and done))
+        found.append(Share(name, float(entry["hours"]), hours, entry.get("after"), configs.is_finite(values) and done))
     return found
 
 

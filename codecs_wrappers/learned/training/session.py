@@ -16,12 +16,12 @@ from bench.errors import RdbenchError, UsageError
 from bench.files import to_json, write_atomically
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.training import checkpoint, export
-from codecs_wrappers.learned.training.config import Config
+from codecs_wrappers.learned.training.config import TEXTURED, VALIDATION, Config
 from codecs_wrappers.learned.training.data import crops as images
 from codecs_wrappers.learned.training.data import holdout
 from codecs_wrappers.learned.training.folder import BEST, CHECKPOINT, PROGRESS, Outcome, Trunk
 from codecs_wrappers.learned.training.judging import anchors
-from codecs_wrappers.learned.training.judging.averages import TEXTURED, VALIDATION, Judge, Judgement
+from codecs_wrappers.learned.training.judging.averages import Judge, Judgement
 from codecs_wrappers.learned.training.judging.validation import Score
 from codecs_wrappers.learned.training.logs import Logs
 from codecs_wrappers.learned.training.process import device_name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path
 
     if folder is None:
         trained = config.weights_file(name).parent
-        folder = next((place for place in (trained / "branch", trained) if (place / f"{name}.yaml").is_file()), trained)
+        folder = finished(trained.parent).get(name, trained)
     weights, about = folder / f"{name}.safetensors", folder / f"{name}.yaml"
     if not (weights.is_file() and about.is_file()):
         raise UsageError(
@@ -45,6 +46,50 @@ def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path
     write_atomically(manifest, _with_entry(manifest.read_text(encoding="utf-8"), name, text))
     write_atomically(learned / "weights" / "curves" / f"{name}.csv", _curve(folder))
     return target
+
+
+def finished(trained: Path) -> dict[str, Path]:
+    """The models with a complete export in the folder ``trained``, each with the export's folder."""
+    found = {}
+    for about in sorted([*trained.glob("*/*.yaml"), *trained.glob(f"*/{config.BRANCH}/*.yaml")]):
+        folder = about.parent
+        name = folder.parent.name if folder.name == config.BRANCH else folder.name
+        if about.stem == name and (folder / f"{name}.safetensors").is_file():
+            found[name] = folder  # a branch after the training that it left
+    return found
+
+
+def ship_finished(trained: Path, learned: Path = LEARNED) -> Iterator[tuple[str, str]]:
+    """Ship every export in ``trained`` that is better than the committed weights; yields each model and what was done.
+
+    Where the two were judged on different images, which is said, the new one is shipped.
+    """
+    for name, folder in finished(trained).items():
+        ratio = improvement(name, folder, learned)
+        if ratio is not None and ratio >= 1:
+            yield name, "committed already" if ratio == 1 else f"kept: the new loss is {ratio:.4f} times the old one"
+            continue
+        compared = "not comparable with the old one" if ratio is None else f"{ratio:.4f} times the old loss"
+        yield name, f"{ship(name, folder, learned)} ({compared})"
+
+
+def improvement(name: str, folder: Path, learned: Path = LEARNED) -> float | None:
+    """The held-out loss of the export in ``folder`` over that of the committed weights: below 1 is better.
+
+    It is the mean over the held-out sets on which both were judged; None without a common one, or without weights.
+    """
+    import yaml
+
+    new = yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))[name]
+    old = yaml.safe_load((learned / "weights.yaml").read_text(encoding="utf-8")).get(name, {})
+    if old.get("sha256") == new["sha256"]:
+        return 1.0
+    ratios = []
+    for scores, of in ((config.VALIDATION, config.VALIDATION), (config.TEXTURED, "data")):  # textured: part of the data
+        digests = {entry.get(of, {}).get("digest") for entry in (new, old)}
+        if len(digests) == 1 and None not in digests and scores in new and scores in old:
+            ratios.append(new[scores]["loss"] / old[scores]["loss"])
+    return sum(ratios) / len(ratios) if ratios else None
 
 
 def _with_entry(manifest: str, name: str, entry: str) -> str:

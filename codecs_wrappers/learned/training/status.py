@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UsageError
+from codecs_wrappers.learned.training.config import TEXTURED, VALIDATION
 from codecs_wrappers.learned.training.folder import read_progress
-from codecs_wrappers.learned.training.judging.averages import TEXTURED, VALIDATION
 from codecs_wrappers.learned.training.logs import VALIDATION as VALIDATION_COLUMNS
 
 COLUMNS = ("model", "pixels", "hours", "step", "J validation", "J textured", "checkpoint")

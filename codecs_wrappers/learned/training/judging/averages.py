@@ -9,10 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
+from codecs_wrappers.learned.training.config import TEXTURED, VALIDATION
 from codecs_wrappers.learned.training.judging.validation import Score
 from codecs_wrappers.learned.training.learner import Learner
-
-VALIDATION, TEXTURED = "validation", "textured"  # the given folder; the most textured of the training's own images
 
 
 @dataclass(frozen=True)
