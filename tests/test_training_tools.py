@@ -18,8 +18,9 @@ from PIL import Image
 
 from bench.errors import UsageError
 from bench.files import sha256_file
-from codecs_wrappers.learned.training import config, schemes
-from codecs_wrappers.learned.training.ship import CURVE_ROWS, ship
+from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.training import config, derived, schemes
+from codecs_wrappers.learned.training.ship import CURVE_ROWS, ship, ship_finished
 
 SCRIPT = "codecs_wrappers/learned/training/gpu.sh"
 
@@ -87,6 +88,93 @@ def test_an_unfinished_or_altered_training_is_not_shipped(trained, learned):
     with pytest.raises(UsageError, match="finish the training first"):
         ship("mine", trained, learned)
     assert not (learned / "weights").exists()
+
+
+def export(folder: Path, name: str, loss: float, *, textured: float, data: str = "d", digest: str = "v") -> dict:
+    """A finished training in ``folder``: its weights are its losses in words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = folder / f"{name}.safetensors"
+    weights.write_text(f"{loss} {textured}")
+    entry = {"file": weights.name, "sha256": sha256_file(weights), "source": "committed", "data": {"digest": data}}
+    entry |= {"validation": {"digest": digest, "loss": loss}, "textured": {"loss": textured}}
+    (folder / f"{name}.yaml").write_text(yaml.safe_dump({name: entry}))
+    (folder / "train.csv").write_text("step,hours,loss,bpp,psnr_db\n1,1,1,1,1\n")
+    (folder / "validation.csv").write_text("step,hours,loss,bpp,psnr_rgb_db\n1,1,1,1,1\n")
+    return {name: entry}
+
+
+@pytest.mark.parametrize(
+    ("new", "shipped", "says"),
+    [
+        ({"loss": 0.8, "textured": 3.2}, True, "0.8000 times the old loss"),  # (0.8 / 1 + 3.2 / 4) / 2
+        ({"loss": 1.0, "textured": 3.0}, True, "0.8750 times the old loss"),
+        ({"loss": 1.1, "textured": 3.8}, False, "kept: the new loss is 1.0250 times the old one"),
+        ({"loss": 1.0, "textured": 4.0}, False, "committed already"),
+        ({"loss": 0.9, "textured": 9.0, "data": "other"}, True, "0.9000 times the old loss"),  # other textured images
+        ({"loss": 9.0, "textured": 9.0, "data": "other", "digest": "other"}, True, "not comparable with the old one"),
+    ],
+)
+def test_a_finished_training_is_shipped_if_it_is_better_than_what_is_committed(tmp_path, learned, new, shipped, says):
+    old = export(tmp_path / "old", "mine", 1.0, textured=4.0)
+    (learned / "weights.yaml").write_text(yaml.safe_dump(old))
+    export(tmp_path / "results/mine", "mine", 99.0, textured=99.0)
+    export(tmp_path / "results/mine/branch", "mine", **new)  # a branch comes before the training it left
+    (tmp_path / "results/unfinished").mkdir()
+    ((name, done),) = ship_finished(tmp_path / "results", learned)
+    assert name == "mine" and says in done
+    manifest = yaml.safe_load((learned / "weights.yaml").read_text())
+    assert (manifest["mine"]["validation"]["loss"] == new["loss"]) == (shipped or new["loss"] == 1.0)
+    assert (learned / "weights/mine.safetensors").is_file() == shipped
+
+
+@pytest.fixture
+def manifest(tmp_path, monkeypatch):
+    """A manifest of a network and all that the project derives from networks, each as its parents are now."""
+    entries: dict[str, dict] = {}
+
+    def sha(name: str) -> str:
+        return entries.setdefault(name, {"source": "committed", "file": "x", "sha256": 64 * name[-1]})["sha256"]
+
+    for name in derived.names():
+        first, *_, last = derived.parents(name) * 2
+        own = {"base": {"name": first, "sha256": sha(first)}, "started_from": {"sha256": sha(last)}}
+        sha(name)
+        entries[name] |= own
+    monkeypatch.setattr(weights, "manifest", lambda: entries)
+    monkeypatch.setattr(weights, "entry", entries.__getitem__)
+    return entries
+
+
+def test_what_is_derived_is_trained_after_its_parents_and_is_outdated_when_one_of_them_changed(manifest):
+    names = derived.names()
+    assert {"qsf", "stanh_0.0154", "stanh_0.0089_of_0.0154"} <= set(names)
+    assert "stanh_0.0154_joint" not in names  # no codec uses it
+    for place, name in enumerate(names):
+        assert not set(derived.parents(name)) & set(names[place:]), name
+        assert derived.outdated(name) == ""
+    manifest["mean_scale_0.0154"]["sha256"] = "0" * 64
+    assert derived.outdated("stanh_0.0154") == "mean_scale_0.0154 changed"
+    assert derived.outdated("stanh_0.0277") == ""
+    manifest["stanh_0.0277"]["sha256"] = "1" * 64
+    assert derived.outdated("stanh_0.0513_of_0.0277") == "stanh_0.0277 changed"
+    manifest["qsf"]["base"]["name"] = "another"
+    assert derived.outdated("qsf").startswith("it was derived from another, and is to be derived from mean_scale_")
+    del manifest["stanh_0.0089"]
+    assert derived.outdated("stanh_0.0089") == "it has no weights yet"
+    del manifest["mean_scale_0.0089"]
+    assert derived.outdated("stanh_0.0089") == ""  # nothing could be trained from it
+
+
+def test_derive_weights_lists_what_is_outdated_and_asks_for_images(manifest, capsys):
+    from bench.cli import main
+
+    assert main(["derive-weights"]) == 0
+    manifest["mean_scale_0.0089"]["sha256"] = "0" * 64
+    assert main(["derive-weights", "--dry-run"]) == 0
+    assert capsys.readouterr().out == "stanh_0.0089: mean_scale_0.0089 changed\n"
+    assert main(["derive-weights"]) == 2
+    assert "stanh_0.0089 have to be trained again: give --data and --validation" in capsys.readouterr().err
+    assert main(["ship-weights"]) == main(["ship-weights", "mine", "--finished"]) == 2
 
 
 def test_the_queue_holds_every_model_without_an_end_each_after_what_it_starts_from():

@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import lzma
 import os
 import signal
 import subprocess
@@ -22,12 +23,13 @@ torch = pytest.importorskip("torch", reason="the trainer needs the extra rdbench
 pytest.importorskip("compressai", reason="the trainer needs the extra rdbench[learned]")
 
 from codecs_wrappers.learned.hyperprior import networks
+from codecs_wrappers.learned.training import average as averages
 from codecs_wrappers.learned.training import branch, checkpoint, command, config, process, trainer
 from codecs_wrappers.learned.training import queue as queues
 from codecs_wrappers.learned.training import status as statuses
 from codecs_wrappers.learned.training.data import holdout
 from codecs_wrappers.learned.training.data.crops import image_files
-from codecs_wrappers.learned.training.folder import read_progress
+from codecs_wrappers.learned.training.folder import BEST, read_progress
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.schemes.mean_scale import MeanScaleLearner
 from codecs_wrappers.learned.training.steps.optimisers import Soap
@@ -151,6 +153,40 @@ def test_a_branch_to_another_rate_takes_that_models_widths_and_the_step_that_sui
     of_trunk = torch.load(trunk / "checkpoint.pt", weights_only=True)["averages"][0]["g_a.6.weight"]
     norms = [weight.float().flatten(1).norm(dim=1).max().item() for weight in (state["g_a.6.weight"], of_trunk)]
     assert norms[0] / norms[1] == pytest.approx((rate_weight / 0.1) ** 0.5, rel=0.15)
+
+
+def test_a_committed_average_is_continued_on_another_machine_and_its_curve_goes_on(
+    trunk, folders, monkeypatch, tmp_path
+):
+    learned = tmp_path / "learned"
+    packed, curve = averages.commit("trunk", learned=learned)
+    state, best = map(networks.read_weights, (_unpacked(packed, tmp_path), trunk / BEST))
+    assert set(state) == set(best)
+    for name, tensor in best.items():
+        assert torch.allclose(state[name].float(), tensor.float(), rtol=2**-8, atol=1e-6), name
+    first = averages.read(curve)
+    assert [int(row["steps"]) for row in first] == sorted({int(row["step"]) for row in rows(trunk / "validation.csv")})
+    assert averages.commit("trunk", learned=learned) and averages.read(curve) == first  # the same training: no new rows
+
+    elsewhere = tmp_path / "elsewhere"
+    with monkeypatch.context() as patch:
+        stop_after(patch, 15)
+        start = (f"file:{_unpacked(packed, tmp_path)}",)
+        trainer.train("trunk", out=elsewhere, start_from=start, **folders)
+    averages.commit("trunk", elsewhere, learned)
+    more = averages.read(curve)
+    assert more[: len(first)] == first
+    last = int(first[-1]["steps"])
+    assert [int(row["steps"]) for row in more[len(first) :]][:2] == [last, last + 10]
+    assert int(more[-1]["pixels"]) == int(more[-1]["steps"]) * 2 * 64**2
+    with pytest.raises(UsageError, match=r"committing the average of trunk: .*nowhere has no best\.safetensors"):
+        averages.commit("trunk", tmp_path / "nowhere", learned)
+
+
+def _unpacked(packed, folder):
+    path = folder / "unpacked.safetensors"
+    path.write_bytes(lzma.decompress(packed.read_bytes()))
+    return path
 
 
 def test_a_branch_that_was_interrupted_goes_on_and_a_finished_one_begins_again(trunk, folders, monkeypatch):

@@ -23,6 +23,11 @@ def _ship(args: argparse.Namespace) -> None:
         return
     if not args.name:
         raise UsageError("ship-weights needs the NAME of a model, or --finished: see --help")
+    if args.average:
+        from codecs_wrappers.learned.training import average
+
+        print("{}, {}: commit both".format(*average.commit(args.name, args.folder)))
+        return
     print(f"{ship.ship(args.name, args.folder)}: weights, manifest entry and curve are in place; commit them")
 
 
@@ -64,6 +69,7 @@ def add_commands(subparsers: Any) -> None:
         "Copy a finished training's weights, manifest entry and curve into the repository.",
         argument("name", metavar="NAME", nargs="?", help="of the model"),
         argument("folder", nargs="?", type=Path, help="of the training (default: results/training/NAME)"),
+        argument("--average", action="store_true", help="a trunk's best average, to continue it elsewhere"),
         argument("--finished", action="store_true", help="every finished training that is better than what is shipped"),
         example="rdbench ship-weights mean_scale_0.0154",
     )

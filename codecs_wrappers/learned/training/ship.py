@@ -51,12 +51,12 @@ def ship(name: str, folder: Path | None = None, learned: Path = LEARNED) -> Path
 def finished(trained: Path) -> dict[str, Path]:
     """The models with a complete export in the folder ``trained``, each with the export's folder."""
     found = {}
-    for about in sorted([*trained.glob("*/*.yaml"), *trained.glob(f"*/{config.BRANCH}/*.yaml")]):
+    for about in [*trained.glob("*/*.yaml"), *trained.glob(f"*/{config.BRANCH}/*.yaml")]:
         folder = about.parent
         name = folder.parent.name if folder.name == config.BRANCH else folder.name
         if about.stem == name and (folder / f"{name}.safetensors").is_file():
             found[name] = folder  # a branch after the training that it left
-    return found
+    return dict(sorted(found.items()))
 
 
 def ship_finished(trained: Path, learned: Path = LEARNED) -> Iterator[tuple[str, str]]:
