@@ -159,14 +159,15 @@ def test_a_committed_average_is_continued_on_another_machine_and_its_curve_goes_
     trunk, folders, monkeypatch, tmp_path
 ):
     learned = tmp_path / "learned"
-    packed, curve = averages.commit("trunk", learned=learned)
+    packed, about = averages.commit("trunk", learned=learned)
     state, best = map(networks.read_weights, (_unpacked(packed, tmp_path), trunk / BEST))
     assert set(state) == set(best)
     for name, tensor in best.items():
         assert torch.allclose(state[name].float(), tensor.float(), rtol=2**-8, atol=1e-6), name
-    first = averages.read(curve)
-    assert [int(row["steps"]) for row in first] == sorted({int(row["step"]) for row in rows(trunk / "validation.csv")})
-    assert averages.commit("trunk", learned=learned) and averages.read(curve) == first  # the same training: no new rows
+    first = averages.read(about)["curve"]
+    assert [row["steps"] for row in first] == sorted({int(row["step"]) for row in rows(trunk / "validation.csv")})
+    averages.commit("trunk", learned=learned)
+    assert averages.read(about)["curve"] == first  # the same training: no new rows
 
     elsewhere = tmp_path / "elsewhere"
     with monkeypatch.context() as patch:
@@ -174,11 +175,11 @@ def test_a_committed_average_is_continued_on_another_machine_and_its_curve_goes_
         start = (f"file:{_unpacked(packed, tmp_path)}",)
         trainer.train("trunk", out=elsewhere, start_from=start, **folders)
     averages.commit("trunk", elsewhere, learned)
-    more = averages.read(curve)
+    more = averages.read(about)["curve"]
     assert more[: len(first)] == first
-    last = int(first[-1]["steps"])
-    assert [int(row["steps"]) for row in more[len(first) :]][:2] == [last, last + 10]
-    assert int(more[-1]["pixels"]) == int(more[-1]["steps"]) * 2 * 64**2
+    last = first[-1]["steps"]
+    assert [row["steps"] for row in more[len(first) :]][:2] == [last, last + 10]
+    assert more[-1]["pixels"] == more[-1]["steps"] * 2 * 64**2
     with pytest.raises(UsageError, match=r"committing the average of trunk: .*nowhere has no best\.safetensors"):
         averages.commit("trunk", tmp_path / "nowhere", learned)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import lzma
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -13,12 +13,12 @@ from bench.errors import UsageError
 from bench.files import write_atomically
 from codecs_wrappers.learned.hyperprior import networks
 from codecs_wrappers.learned.training import checkpoint, config
+from codecs_wrappers.learned.training.config import TEXTURED, VALIDATION
 from codecs_wrappers.learned.training.export import to_bytes
-from codecs_wrappers.learned.training.folder import BEST, CHECKPOINT
+from codecs_wrappers.learned.training.folder import BEST, CHECKPOINT, read_progress
 from codecs_wrappers.learned.training.ship import LEARNED
 from codecs_wrappers.learned.training.status import read_curve
 
-COLUMNS = ("start", "steps", "pixels", "validation_loss", "textured_loss")
 DROPPED_BITS = 2  # of the 10 bits of mantissa: a sixth of the file for 0.2 % of the loss, which training recovers
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 1, "pb": 1}]  # for 16-bit data
 START_DIGITS = 8
@@ -27,28 +27,34 @@ START_DIGITS = 8
 def commit(name: str, folder: Path | None = None, learned: Path = LEARNED) -> tuple[Path, Path]:
     """Make the best average of the trunk in ``folder`` the committed one; returns its file and its curve.
 
-    weights/averages/NAME.safetensors.xz has the trained tensors in fp16 with 8 bits of mantissa; NAME.csv next to it
-    has a row for each judgement, with steps and pixels counted since the trunk began, on whatever machine: a training
-    that started from the committed average goes on after its last row. Raises UsageError if nothing has been judged.
+    weights/averages/NAME.safetensors.xz has the trained tensors in fp16 with 8 bits of mantissa. NAME.yaml next to it
+    has the ``curve``, a row for each judgement: ``start`` (first digits of the sha256 of what that training started
+    from), ``steps`` and ``pixels`` since the trunk began, on whatever machine, and the losses on the held-out images;
+    and in ``others`` the losses of classical codecs on those. A training that started from the committed average
+    continues the curve. Raises UsageError if nothing has been judged.
     """
+    import yaml
+
     folder = folder or config.weights_file(name).parent
     best, state = folder / BEST, folder / CHECKPOINT
     if not (best.is_file() and checkpoint.exists(state)):
         raise UsageError(f"committing the average of {name}: {folder} has no {BEST} and {CHECKPOINT}; train it first")
     start = checkpoint.load(state)[0]["started_from"].get("sha256", "")[:START_DIGITS]
     target = learned / "weights" / "averages" / f"{name}.safetensors.xz"
-    curve = target.with_name(f"{name}.csv")
+    about = target.with_name(f"{name}.yaml")
     tensors = {key: shortened(tensor) for key, tensor in networks.read_weights(best).items()}
     data = lzma.compress(to_bytes(tensors, networks.read_metadata(best)), format=lzma.FORMAT_XZ, filters=FILTERS)
-    rows = continued(read(curve), start, folder / "validation.csv")
+    others = {
+        key: {label: round(loss, 5) for label, loss in losses.items()}
+        for key, losses in read_progress(folder)["anchors"].items()
+    }
+    rows = continued(read(about).get("curve", []), start, folder / "validation.csv")
     target.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(target, data)
-    text = io.StringIO()
-    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-    write_atomically(curve, text.getvalue())
-    return target, curve
+    write_atomically(
+        about, yaml.safe_dump({"others": others, "curve": rows}, sort_keys=False, default_flow_style=None, width=120)
+    )
+    return target, about
 
 
 def shortened(tensor: torch.Tensor) -> torch.Tensor:
@@ -60,18 +66,17 @@ def shortened(tensor: torch.Tensor) -> torch.Tensor:
     return bits.view(torch.float16)
 
 
-def read(curve: Path) -> list[dict[str, str]]:
-    """The rows of a committed curve, COLUMNS as text; none without the file."""
-    if not curve.is_file():
-        return []
-    with open(curve, newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+def read(about: Path) -> dict[str, Any]:
+    """The ``others`` and the ``curve`` of a committed average; empty without the file."""
+    import yaml
+
+    return yaml.safe_load(about.read_text(encoding="utf-8")) if about.is_file() else {}
 
 
-def continued(before: list[dict[str, str]], start: str, validation: Path) -> list[dict[str, str]]:
+def continued(before: Sequence[Mapping[str, Any]], start: str, validation: Path) -> list[dict[str, Any]]:
     """``before`` with the judgements in ``validation`` behind it, in place of earlier ones of the same training."""
-    kept = [row for row in before if row["start"] != start]
-    steps, pixels = (int(kept[-1][key]) if kept else 0 for key in ("steps", "pixels"))
+    kept = [dict(row) for row in before if row["start"] != start]
+    steps, pixels = (kept[-1][key] if kept else 0 for key in ("steps", "pixels"))
     best: dict[float, dict[str, float]] = {}
     for row in read_curve(validation):  # the better of two averages
         if row["step"] not in best or row["ratio"] < best[row["step"]]["ratio"]:
@@ -79,10 +84,10 @@ def continued(before: list[dict[str, str]], start: str, validation: Path) -> lis
     return kept + [
         {
             "start": start,
-            "steps": str(steps + int(row["step"])),
-            "pixels": str(pixels + int(row["pixels"])),
-            "validation_loss": f"{row['loss']:.5f}",
-            "textured_loss": f"{row['textured_loss']:.5f}",
+            "steps": steps + int(row["step"]),
+            "pixels": pixels + int(row["pixels"]),
+            VALIDATION: round(row["loss"], 5),
+            TEXTURED: round(row["textured_loss"], 5),
         }
         for row in best.values()
     ]
