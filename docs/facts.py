@@ -11,15 +11,19 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from scipy.interpolate import PchipInterpolator
 
 from bench import records
+from bench.claims.ledger import HEADLINE
+from bench.claims.tables import measured
 from bench.data.datasets import specification
 from bench.discovery import codecs
 from bench.rd.bd_table import compare
@@ -134,7 +138,120 @@ def sets() -> str:
     return "\n".join([*lines, ""])
 
 
-FACTS: dict[str, Callable[[], str]] = {"kodak_bd": kodak_bd, "training": training, "sets": sets}
+RATE_WEIGHTS = {"0.00513": 0.00513, "0.0154": 0.01538, "0.0277": 0.0277, "0.0513": 0.0513}  # of networks on Kodak
+
+
+def kodak_loss() -> str:
+    """What a network is trained for, bpp + rate weight 255^2 MSE, of real bitstreams, next to classical codecs.
+
+    Of a network at its own rate weight; of a classical codec, whose setting is free, the least on each image's curve.
+    """
+    frame = report_records("kodak")
+    names = ["jpeg2000", "bpg444"]
+    labels = [codecs()[name].label for name in names]
+    lines = ["| rate weight | network | " + " | ".join(labels) + " |", "|---|---|---|---|"]
+    for text, weight in RATE_WEIGHTS.items():
+        own = frame[(frame.codec == "mean_scale") & (frame.point == f"lambda{weight:g}")]
+        if own.empty:
+            continue
+        loss = (own.bpp + weight * 255**2 * 10 ** (-own.psnr_rgb_db / 10)).mean()
+        least = [_least_loss(frame[frame.codec == name], weight) for name in names]
+        lines.append(f"| {text} | {loss:.3f} | " + " | ".join(f"{each:.3f}" for each in least) + " |")
+    return "\n".join([*lines, ""])
+
+
+def _least_loss(rows: pd.DataFrame, weight: float) -> float:
+    least = []
+    for _, image in rows.sort_values("bpp").groupby("image"):
+        rates = np.log(image.bpp.to_numpy())
+        grid = np.linspace(rates[0], rates[-1], 400)
+        psnr = PchipInterpolator(rates, image.psnr_rgb_db.to_numpy())(grid)
+        least.append((np.exp(grid) + weight * 255**2 * 10 ** (-psnr / 10)).min())
+    return float(np.mean(least))
+
+
+def headlines() -> str:
+    """The papers' main claims on Kodak: verdict, number, and what the controls say of its reason."""
+    found = json.loads((ROOT / "reports/kodak/claims/claims.json").read_text(encoding="utf-8"))
+    lines = ["| claim | verdict on Kodak | measured | measured reason |", "|---|---|---|---|"]
+    for paper, about in found["papers"].items():
+        lines.append(f"| **{about['title'].partition(':')[0]}** | | | |")
+        for claim in found["claims"]:
+            if claim["paper"] == paper and claim["kind"] == HEADLINE:
+                number = next(filter(None, map(measured, claim["parts"])), "").replace("-", "−")
+                lines.append(f"| {claim['says']} | {claim['verdict']} | {number} | {claim.get('cause', '')} |")
+    return "\n".join([*lines, ""])
+
+
+TRUNK = ROOT / "codecs_wrappers/learned/weights/averages/mean_scale_0.0277.yaml"
+HELD_OUT = {"validation": "gb82, 5 photographs", "textured": "24 textured crops"}
+LEAST_JUDGEMENTS = 5  # for a fit
+PIXELS_PER_HOUR = 3.9e9  # of a training step on two idle cores, codecs_wrappers/learned/training/ABLATION.md
+
+
+def trunk() -> str:
+    """How the held-out losses of the trunk fall with the pixels seen, and how many it takes to reach other codecs.
+
+    A power law through the judgements since the last restart settled, with a bootstrap over them.
+    """
+    about = yaml.safe_load(TRUNK.read_text(encoding="utf-8"))
+    curve = [row for row in about["curve"] if row["start"] == about["curve"][-1]["start"]][1:]
+    if len(curve) < LEAST_JUDGEMENTS:
+        return "It has not been judged often enough for a fit since it was last restarted.\n"
+    pixels = np.log([row["pixels"] for row in curve])
+    lines = ["| held-out images | loss | each doubling of the pixels | to reach | pixels | hours of two cores |"]
+    lines.append("|---|---|---|---|---|---|")
+    for name, title in HELD_OUT.items():
+        values = np.log([row[name] for row in curve])
+        draws = np.random.default_rng(1).integers(0, len(curve), (2000, len(curve)))
+        draws = [draw for draw in draws if len(set(draw)) > 2]
+        fits = [np.polyfit(pixels[draw], values[draw], 1) for draw in draws]
+        slope = np.polyfit(pixels, values, 1)[0]
+        low, high = (100 * (2**each - 1) for each in np.quantile([fit[0] for fit in fits], [0.025, 0.975]))
+        for label, loss in sorted(about["others"][name].items(), reverse=True):
+            if np.log(loss) >= values[-1]:
+                reached = "reached" if slope < 0 else "never"
+                cells = f"{reached} | |"
+            else:
+                wanted = [(np.log(loss) - fit[1]) / fit[0] if fit[0] < 0 else np.inf for fit in fits]
+                span = np.exp(np.quantile(wanted, [0.025, 0.975]))
+                cells = " | ".join(_span(each) for each in (span, (span - np.exp(pixels[-1])) / PIXELS_PER_HOUR)) + " |"
+            lines.append(
+                f"| {title} | {np.exp(values[-1]):.4f} | {100 * (2**slope - 1):.1f} % [{low:.1f}, {high:.1f}] "
+                f"| {label}, {loss:.3f} | {cells}".replace("-", "−")
+            )
+    return "\n".join([*lines, ""])
+
+
+def _span(ends: Sequence[float]) -> str:
+    low, high = (f"{end:.2g}" if np.isfinite(end) and end < 1e15 else "more" for end in ends)
+    return f"{low} to {high}"
+
+
+def networks() -> str:
+    """The committed networks: size, training, and losses on the held-out photographs."""
+    manifest = yaml.safe_load((ROOT / "codecs_wrappers/learned/weights.yaml").read_text(encoding="utf-8"))
+    lines = ["| weights | MB | rate weight | pixels seen | hours | loss | JPEG 2000 | BPG |", "|" + 8 * "---|"]
+    for name, entry in sorted(manifest.items()):
+        if entry["source"] != "committed" or "base" in entry:
+            continue
+        pixels, score = entry["crops"] * entry["crop"] ** 2, entry["validation"]
+        others = [f"{score['others'][label]:.3f}" if "others" in score else "" for label in ("JPEG 2000", "BPG")]
+        size, weight = f"{entry['bytes'] / 1e6:.1f}", str(entry.get("rate_weight", ""))
+        facts = [size, weight, f"{pixels:.1e}", f"{entry['hours']:.1f}", f"{score['loss']:.3f}", *others]
+        lines.append(f"| `{name}` | {' | '.join(facts)} |")
+    return "\n".join([*lines, ""])
+
+
+FACTS: dict[str, Callable[[], str]] = {
+    "kodak_bd": kodak_bd,
+    "kodak_loss": kodak_loss,
+    "headlines": headlines,
+    "training": training,
+    "trunk": trunk,
+    "networks": networks,
+    "sets": sets,
+}
 
 
 def filled(text: str) -> str:

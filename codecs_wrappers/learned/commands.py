@@ -26,7 +26,7 @@ def _ship(args: argparse.Namespace) -> None:
     if args.average:
         from codecs_wrappers.learned.training import average
 
-        print("{}, {}: commit both".format(*average.commit(args.name, args.folder)))
+        print("{}, {}: commit both".format(*average.commit(args.name, args.folder, measure=args.measure)))
         return
     print(f"{ship.ship(args.name, args.folder)}: weights, manifest entry and curve are in place; commit them")
 
@@ -70,6 +70,7 @@ def add_commands(subparsers: Any) -> None:
         argument("name", metavar="NAME", nargs="?", help="of the model"),
         argument("folder", nargs="?", type=Path, help="of the training (default: results/training/NAME)"),
         argument("--average", action="store_true", help="a trunk's best average, to continue it elsewhere"),
+        argument("--measure", type=Path, metavar="FOLDER", help="with --average: its loss on these test images, too"),
         argument("--finished", action="store_true", help="every finished training that is better than what is shipped"),
         example="rdbench ship-weights mean_scale_0.0154",
     )
