@@ -112,6 +112,11 @@ def test_one_command_makes_the_page_and_a_second_one_has_nothing_to_do(project, 
     assert str(page) in output
     text = page.read_text()
     assert "a_library_that_is_not_there" in text
+    figures = re.findall(r'<img src="(figures/[^"]+\.svg)" width="(\d+)" height="(\d+)"', text)
+    assert len(figures) == text.count('<img src="figures/') > 0  # each keeps its place before it is loaded
+    for path, width, height in figures:
+        view_box = re.search(r'viewBox="0 0 ([0-9.]+) ([0-9.]+)"', (page.parent / path).read_text())
+        assert view_box and int(width) / int(height) == pytest.approx(float(view_box[1]) / float(view_box[2]), rel=0.01)
     table = pd.read_csv(project / "results" / "test" / "records.csv")
     assert set(table[table.status == "ok"].codec) == {"identity", "grey", "jpeg", "webp", "shades"}
     assert list(table[table.status == "failed"].codec) == ["broken"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+import PIL.Image
 
 from bench.files import write_if_changed
 from bench.report.gallery import NOT_PUBLISHED
@@ -12,6 +15,7 @@ from bench.report.run import Run
 
 EXTENSIONS = ("svg", "pdf", "png", "csv", "webp", "md")
 PUBLISHED_EXTENSIONS = tuple(name for name in EXTENSIONS if name not in ("png", "pdf"))  # half of the bytes, no news
+PIXELS_PER_POINT = 4 / 3  # of CSS
 OPEN = ("rd_psnr", "rd_ms_ssim")  # shown at once; the others are folded
 WHAT = {  # a picture's text alternative begins with it
     "rd": "Rate–distortion curves",
@@ -31,9 +35,10 @@ WHAT = {  # a picture's text alternative begins with it
 def figures(run: Run, target: Path, may_show: Callable[[str], bool], extensions: Sequence[str]) -> dict[str, Any]:
     """{curves, pictures, cost: [{title, id, open, figures}], off: [entry], failed: [entry]}; files are copied.
 
-    An entry is one of figures/index.json with ``links`` (extension -> address relative to the page) and ``alt``. off:
-    those of which there is nothing to draw, with the reason; failed: those whose drawing raised an error. Files in the
-    page's folder that belong to none are removed.
+    An entry is one of figures/index.json with ``links`` (extension -> address relative to the page), ``alt``, and
+    ``size`` (width and height in CSS pixels, so that the page does not move while pictures load; None for a table).
+    off: those of which there is nothing to draw, with the reason; failed: those whose drawing raised an error. Files in
+    the page's folder that belong to none are removed.
     """
     drawn: list[dict[str, Any]] = []
     off: list[dict[str, Any]] = []
@@ -49,7 +54,7 @@ def figures(run: Run, target: Path, may_show: Callable[[str], bool], extensions:
         else:
             links = _copied(run, target, entry, extensions)
             kept |= {target / link for link in links.values()}
-            drawn.append({**entry, "links": links})
+            drawn.append({**entry, "links": links, "size": _size(target, links)})
     for path in (target / "figures").glob("*"):
         if path not in kept:
             path.unlink()
@@ -64,6 +69,17 @@ def _copied(run: Run, target: Path, entry: dict[str, Any], extensions: Sequence[
             links[extension] = f"figures/{Path(relative).name}"
             write_if_changed(target / links[extension], (run.folder / relative).read_bytes())
     return links
+
+
+def _size(target: Path, links: dict[str, str]) -> tuple[int, int] | None:
+    if "webp" in links:
+        with PIL.Image.open(target / links["webp"]) as picture:
+            return picture.size
+    if "svg" in links:
+        with open(target / links["svg"], encoding="utf-8") as file:
+            found = re.search(r'<svg [^>]*?width="([0-9.]+)pt" height="([0-9.]+)pt"', file.read(2000))
+        return found and (round(float(found[1]) * PIXELS_PER_POINT), round(float(found[2]) * PIXELS_PER_POINT))
+    return None
 
 
 def _grouped(run: Run, drawn: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
