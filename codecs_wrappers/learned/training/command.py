@@ -164,7 +164,9 @@ def _status(args: argparse.Namespace, trained: Path) -> int:
     if getattr(args, "json", False):
         args.result = {"rows": rows, "about": {"curves": str(curves)}}  # as bench.commands.show leaves it
         return 0
-    table = Table(*status.COLUMNS, title=f"trainings in {trained}")
+    table = Table(title=f"trainings in {trained}")
+    for column in status.COLUMNS:
+        table.add_column(column, no_wrap=column != "model" and not column.startswith("J "), overflow="fold")
     for row in rows:
         table.add_row(*(row[column] for column in status.COLUMNS))
     Console().print(table)
