@@ -195,7 +195,8 @@ def trunk() -> str:
     A power law through the judgements since the last restart settled, with a bootstrap over them.
     """
     about = yaml.safe_load(TRUNK.read_text(encoding="utf-8"))
-    curve = [row for row in about["curve"] if row["start"] == about["curve"][-1]["start"]][1:]
+    trunk_rows = [row for row in about["curve"] if not row.get("decayed")]
+    curve = [row for row in trunk_rows if row["start"] == trunk_rows[-1]["start"]][1:]
     if len(curve) < LEAST_JUDGEMENTS:
         return "It has not been judged often enough for a fit since it was last restarted.\n"
     pixels = np.log([row["pixels"] for row in curve])

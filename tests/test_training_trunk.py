@@ -180,6 +180,11 @@ def test_a_committed_average_is_continued_on_another_machine_and_its_curve_goes_
     last = first[-1]["steps"]
     assert [row["steps"] for row in more[len(first) :]][:2] == [last, last + 10]
     assert more[-1]["pixels"] == more[-1]["steps"] * 2 * 64**2
+    branch.train_branch("trunk", steps=20, out=elsewhere, **folders)
+    averages.commit("trunk", elsewhere / "branch", learned)
+    *kept, end = averages.read(about)["curve"]
+    assert kept == more and end["decayed"]
+    assert (end["start"], end["steps"]) == (kept[-1]["start"], last + read_progress(elsewhere / "branch")["step"])
     with pytest.raises(UsageError, match=r"committing the average of trunk: .*nowhere has no best\.safetensors"):
         averages.commit("trunk", tmp_path / "nowhere", learned)
 

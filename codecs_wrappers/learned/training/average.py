@@ -25,25 +25,28 @@ from codecs_wrappers.learned.training.status import read_curve
 DROPPED_BITS = 2  # of the 10 bits of mantissa: a sixth of the file for 0.2 % of the loss, which training recovers
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "lc": 0, "lp": 1, "pb": 1}]  # for 16-bit data
 DIGITS = 8  # of a hash
+VALIDATION_FILE = "validation.csv"
 
 
 def commit(
     name: str, folder: Path | None = None, learned: Path = LEARNED, measure: Path | None = None
 ) -> tuple[Path, Path]:
-    """Make the best average of the trunk in ``folder`` the committed one; returns its file and its curve.
+    """Make the best average of the trunk in ``folder``, or of its branch, the committed one; returns file and curve.
 
     weights/averages/NAME.safetensors.xz has the trained tensors in fp16 with 8 bits of mantissa. NAME.yaml next to it
     has the ``curve``, a row for each judgement: ``start`` (first digits of the sha256 of what that training started
-    from), ``steps`` and ``pixels`` since the trunk began, on whatever machine, and the losses on the held-out images;
-    and in ``others`` the losses of classical codecs on those. A training that started from the committed average
-    continues the curve. ``measure``: a folder of test images, on which the committed file's loss is ``measured``.
-    Raises UsageError if nothing has been judged.
+    from), ``steps`` and ``pixels`` since the trunk began, on whatever machine, and the losses on the held-out images
+    (``decayed``: the end of a branch); and in ``others`` the losses of classical codecs on those. A training that
+    started from the committed average continues the curve. ``measure``: a folder of test images, on which the committed
+    file's loss is ``measured``. Raises UsageError if nothing has been judged.
     """
     folder = folder or config.weights_file(name).parent
-    best, state = folder / BEST, folder / CHECKPOINT
-    if not (best.is_file() and checkpoint.exists(state)):
+    best, saved = folder / BEST, folder / CHECKPOINT
+    if not (best.is_file() and checkpoint.exists(saved)):
         raise UsageError(f"committing the average of {name}: {folder} has no {BEST} and {CHECKPOINT}; train it first")
-    start = checkpoint.load(state)[0]["started_from"].get("sha256", "")[:DIGITS]
+    is_branch = folder.name == config.BRANCH
+    trunk = folder.parent if is_branch else folder
+    start = checkpoint.load(trunk / CHECKPOINT)[0]["started_from"].get("sha256", "")[:DIGITS]
     target = learned / "weights" / "averages" / f"{name}.safetensors.xz"
     about = target.with_name(f"{name}.yaml")
     tensors = {key: shortened(tensor) for key, tensor in networks.read_weights(best).items()}
@@ -51,9 +54,15 @@ def commit(
     anchors = read_progress(folder)["anchors"]
     facts = read(about)
     facts["others"] = {key: {label: round(loss, 5) for label, loss in anchors[key].items()} for key in sorted(anchors)}
-    facts["curve"] = continued(facts.pop("curve", []), start, folder / "validation.csv")
+    before = [row for row in facts.pop("curve", []) if row["start"] != start]
+    rows = judged(before, start, trunk / VALIDATION_FILE)
+    if is_branch:
+        branched_at = checkpoint.load(saved)[0]["started_from"]["branched_at"]
+        kept = [row for row in rows if row["steps"] - (before[-1]["steps"] if before else 0) <= branched_at]
+        rows = [*kept, {**judged(before, start, folder / VALIDATION_FILE)[-1], "decayed": True}]
+    facts["curve"] = [*before, *rows]
     if measure:
-        steps, earlier = facts["curve"][-1]["steps"], facts.get("measured", [])
+        steps, earlier = rows[-1]["steps"], facts.get("measured", [])
         facts["measured"] = [row for row in earlier if row["steps"] != steps]
         facts["measured"].append({"steps": steps, **loss_on(name, tensors, measure)})
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -86,15 +95,14 @@ def read(about: Path) -> dict[str, Any]:
     return yaml.safe_load(about.read_text(encoding="utf-8")) if about.is_file() else {}
 
 
-def continued(before: Sequence[Mapping[str, Any]], start: str, judgements: Path) -> list[dict[str, Any]]:
-    """``before`` with the ``judgements`` (validation.csv) behind it, in place of earlier ones of the same training."""
-    kept = [dict(row) for row in before if row["start"] != start]
-    steps, pixels = (kept[-1][key] if kept else 0 for key in ("steps", "pixels"))
+def judged(before: Sequence[Mapping[str, Any]], start: str, judgements: Path) -> list[dict[str, Any]]:
+    """A row for each of the ``judgements`` (a validation.csv), by the better average, counted on from ``before``."""
+    steps, pixels = (before[-1][key] if before else 0 for key in ("steps", "pixels"))
     best: dict[float, dict[str, float]] = {}
-    for row in read_curve(judgements):  # the better of two averages
+    for row in read_curve(judgements):
         if row["step"] not in best or row["ratio"] < best[row["step"]]["ratio"]:
             best[row["step"]] = row
-    return kept + [
+    return [
         {
             "start": start,
             "steps": steps + int(row["step"]),
