@@ -196,6 +196,4 @@ onsuccess:
 
 
 onerror:
-    print(
-        f"a step failed; its log is under {RUN / 'logs'}, and the same command resumes where it stopped"
-    )
+    print(f"a step failed: {RUN / 'logs'} has its log; the same command resumes")
