@@ -111,8 +111,8 @@ rule measured:
         name="[a-z]+",
     threads: ALL_CORES
     shell:
-        "snakemake --cores {threads:q} --configfile config/{wildcards.name}.yaml --"
-        " results/{wildcards.name}/records.parquet > {log:q} 2>&1"
+        "snakemake --cores {threads:q} --configfile config/{wildcards.name:q}.yaml --"
+        " results/{wildcards.name:q}/records.parquet > {log:q} 2>&1"
 
 
 rule baseline:
@@ -126,7 +126,7 @@ rule baseline:
     params:
         reason=["--reason", config["reason"]] if config["reason"] else [],
     shell:
-        "rdbench baseline update --folder results/{wildcards.name} {params.reason:q} > {log:q} 2>&1"
+        "rdbench baseline update --folder results/{wildcards.name:q} {params.reason:q} > {log:q} 2>&1"
 
 
 rule published:
@@ -140,7 +140,7 @@ rule published:
         PUBLISH / "logs" / "{name}.published.log",
     threads: ALL_CORES
     shell:
-        "(snakemake --cores {threads:q} --configfile config/{wildcards.name}.yaml"
+        "(snakemake --cores {threads:q} --configfile config/{wildcards.name:q}.yaml"
         " --forcerun compare validation claims figures report -- all"
         " && rdbench publish {wildcards.name:q}) > {log:q} 2>&1"
 
