@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 
 from snakemake.settings.types import DeploymentMethod
 
@@ -29,3 +30,13 @@ def needed_records(wildcards):
         for codec, dataset in PLAN.needs(wildcards.figure).pairs
         for part in PARTS
     ]
+
+
+def files(*patterns):
+    """The files that match, without what Python leaves beside them."""
+    found = {path for pattern in patterns for path in Path().glob(pattern)}
+    return sorted(
+        str(path)
+        for path in found
+        if path.is_file() and "__pycache__" not in path.parts
+    )

@@ -6,24 +6,12 @@ finished trainings -> committed weights -> what is derived from them -> stored b
                                         -> runs of config/sample.yaml and config/kodak.yaml -> reports/ -> README.md, docs/
 """
 
-from pathlib import Path
-
 PUBLISH = Path("results/publish")
 PUBLISHED = ["sample", "kodak"]
 # The runs with a baseline in results/baselines/.
 GATES = ["gate", "synthetic", "sample"]
 # Of training images.
 FOLDERS = {key: config["training"].get(key, []) for key in ("data", "validation")}
-
-
-def files(*patterns):
-    """The files that match, without what Python leaves beside them."""
-    found = {path for pattern in patterns for path in Path().glob(pattern)}
-    return sorted(
-        str(path)
-        for path in found
-        if path.is_file() and "__pycache__" not in path.parts
-    )
 
 
 # The manifest has the hash of every file.

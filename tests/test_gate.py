@@ -365,6 +365,8 @@ def test_the_old_spelling_of_the_baseline_command_still_writes_one(gated, tmp_pa
     assert main(["gate", *place]) == 0
     assert main(["baseline", "show", *place]) == 0
     assert "because: why not" in capsys.readouterr().out
+    assert main(["baseline", "update", *place]) == 0  # nothing changes
+    place[3] = str(tmp_path / "new.csv")
     assert main(["baseline", "update", *place]) == 2
     assert "needs a reason" in capsys.readouterr().err
 

@@ -174,7 +174,7 @@ def test_publish_makes_baselines_and_reports_in_order_and_a_second_call_has_noth
         assert {origin["reason"] for each in origins.values() for origin in each.values()} == {"the first"}
     assert (project / "reports/kodak/index.html").is_file()
     assert (project / "docs.facts.py").read_text() == "done"
-    again = publish("--config", "reason=the second")
+    again = publish("--config", "reason=the first")
     assert "Nothing to be done" in again.stderr
     assert (project / "docs.facts.py").read_text() == "done"
 

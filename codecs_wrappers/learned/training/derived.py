@@ -5,7 +5,6 @@ A derivation's manifest entry names the files it was trained from by sha256, so 
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 from bench.discovery import codecs
 from bench.errors import UsageError
+from bench.files import remove_folder
 from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.training import config as configs
 from codecs_wrappers.learned.training.ship import ship
@@ -82,6 +82,6 @@ def derive(
         if outcome.weights is None:
             raise UsageError(f"deriving {name} was stopped at step {outcome.step}; the same command goes on with it")
         say(f"{name}: {outcome.start} at the start, {outcome.best} best; {ship(name, folder)}")
-        shutil.rmtree(folder)  # the committed file is what others start from
+        remove_folder(folder, FOLDER)  # the committed file is what others start from
         done.append(name)
     return done
