@@ -64,13 +64,11 @@ def as_text(result: dict[str, Any]) -> str:
                 about = f"{claim['name']} ({claim['kind']}; {claim['where']})"
                 out.write(f"\n  {claim['verdict'].upper()}  {about}\n    {claim['says']}\n")
                 for part in claim["parts"]:
-                    number = f"{measured(part)} {over(part)}" if measured(part) else part["reason"]
-                    out.write("".join(f"    {line}\n" for line in (f"{part['test']}: {number}", part["note"]) if line))
+                    out.write("".join(f"    {line}\n" for line in (_tested(part), part["note"]) if line))
                 if claim["verdict"] == UNDECIDED:
                     out.write(f"    {claim['reason']}\n")
                 for control in claim["controls"]:
-                    number = f"{measured(control)} {over(control)}" if measured(control) else control["reason"]
-                    out.write(f"    control: {control['test']}: {number}\n")
+                    out.write(f"    control: {_tested(control)}\n")
                 if claim["cause"]:
                     out.write(f"    measured reason: {claim['cause']}\n")
                 if claim["run"]:
@@ -78,6 +76,10 @@ def as_text(result: dict[str, Any]) -> str:
             out.write("\n")
     out.write(f"all: {summary(result['claims'])}\n")
     return out.getvalue()
+
+
+def _tested(part: dict[str, Any]) -> str:
+    return f"{part['test']}: " + (f"{measured(part)} {over(part)}" if measured(part) else part["reason"])
 
 
 def summary(claims: Iterable[dict[str, Any]]) -> str:

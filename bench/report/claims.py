@@ -83,15 +83,13 @@ def _of_dataset(run: Run, target: Path, dataset: str, urls: dict[str, str]) -> d
 
 def _row(run: Run, target: Path, dataset: str, claim: dict[str, Any], urls: dict[str, str]) -> dict[str, Any]:
     """A claim with its mark, its sentence without remarks in brackets, and the number that decided it."""
-    parts, controls = (
-        [
-            part
-            | {"measured": measured(part), "over": over(part), "mark": MARKS[part["verdict"]]}
-            | {"links": [(name, _link(run, target, dataset, name, urls)) for name in part["names"]]}
-            for part in claim.get(key, ())
-        ]
-        for key in ("parts", "controls")
-    )
+
+    def shown(part: dict[str, Any]) -> dict[str, Any]:
+        links = [(name, _link(run, target, dataset, name, urls)) for name in part["names"]]
+        texts = {"measured": measured(part), "over": over(part), "mark": MARKS[part["verdict"]]}
+        return part | texts | {"links": links}
+
+    parts, controls = (list(map(shown, claim.get(key, ()))) for key in ("parts", "controls"))
     decisive = [part for part in parts if part["verdict"] == claim["verdict"] and part["measured"]]
     plain, number = _number(run, decisive[0], len(parts) > 1) if decisive else ("", "")
     short = re.sub(r" \([^()]*(\([^()]*\)[^()]*)*\)", "", claim["says"])
