@@ -1,11 +1,11 @@
-"""NaiveScaling (PLONQ, section 3): one network at its highest rate, its latent divided by one step before rounding."""
+"""NaiveScaling (PLONQ, section 3): one network, its latent divided by one step before rounding."""
 
 from __future__ import annotations
 
 import struct
 
 from bench.codec import Point, VariableRate
-from codecs_wrappers.learned.codec import SteppedCodec
+from codecs_wrappers.learned.codec import ONE_NETWORK, SteppedCodec
 from codecs_wrappers.learned.study import code_length_study
 
 STEPS = (
@@ -34,7 +34,7 @@ class NaiveScaling(SteppedCodec, VariableRate):
     label = "NaiveScaling"
     description = "one mean-scale model, latent quantized with one step s >= 1"
     counterpart = "mean_scale"
-    entries = ("mean_scale_0.1538",)
+    entries = (ONE_NETWORK,)
     parameter, meaning = "s", "quantization step of the latent"
     limits = (1.0, 64.0)
     points = tuple(Point(f"s{step:g}", s=float(step)) for step in STEPS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.codec import Image, Parameter, check_image
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import weights
+from codecs_wrappers.learned.codec import ONE_NETWORK
 from codecs_wrappers.learned.embedded import AT_PERCENT, LearnedEmbedded
 from codecs_wrappers.learned.plonq import study
 from codecs_wrappers.learned.plonq.commands import add_commands  # noqa: F401
@@ -18,7 +19,7 @@ class Plonq(LearnedEmbedded):
     label = "PLONQ"
     description = "mean-scale hyperprior, four nested levels, latent ordered by scale, prefixes of one stream"
     counterpart = "mean_scale"
-    entries: tuple[str, ...] = ("mean_scale_0.1538",)
+    entries: tuple[str, ...] = (ONE_NETWORK,)
     order: tuple[str, str, int] = ("element", "sigma", 0)
     midpoint = False  # reconstruct coarse bins at their middle instead of their conditional mean
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.codec import Point, VariableRate
 from codecs_wrappers.learned import weights
-from codecs_wrappers.learned.codec import SteppedCodec
+from codecs_wrappers.learned.codec import ONE_NETWORK, SteppedCodec
 from codecs_wrappers.learned.study import between_study, code_length_study
 
 ENTRY = "qsf"
@@ -36,7 +36,7 @@ class Qsf(SteppedCodec, VariableRate):
     label = "QSF"
     description = "one mean-scale model, trained quantization scaling factors per channel and rate"
     counterpart = "mean_scale"
-    entries = ("mean_scale_0.1538", ENTRY)
+    entries = (ONE_NETWORK, ENTRY)
     parameter, meaning = "position", "place among the trained sets of factors"
 
     def __init__(self) -> None:

@@ -19,10 +19,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
-from scipy.interpolate import PchipInterpolator
 
 from bench import records
+from bench.claims.evidence import Evidence
 from bench.claims.ledger import HEADLINE
+from bench.claims.quantities import loss
 from bench.claims.tables import measured
 from bench.data.datasets import specification
 from bench.discovery import codecs
@@ -32,6 +33,11 @@ from bench.rd.curves import averaged_curve
 from bench.rd.published import published_curve
 
 ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT / "docs"))
+import cluster_cost  # noqa: E402
+import codec_facts  # noqa: E402
+import targets  # noqa: E402
+
 BLOCK = re.compile(r"(<!-- facts (?P<name>[a-z_]+) -->\n).*?(<!-- end -->)", re.DOTALL)
 PAGES = ("README.md", *(str(path.relative_to(ROOT)) for path in sorted((ROOT / "docs").rglob("*.md"))))
 # What a user would choose from, and the papers' codecs; variants of them are on the page.
@@ -75,7 +81,7 @@ def kodak_bd() -> str:
     for anchor, metric in columns:
         table = compare(frame, anchor, [name for name in measured if name != anchor], metric, "kodak")
         table = table[(table.averaging == "per_image") & (table.method == "pchip")].set_index("codec")
-        tables.append({name: _percent(row) for name, row in table.iterrows()})
+        tables.append({name: codec_facts.percent(row) for name, row in table.iterrows()})
         if not tables[1:]:
             order = table.bd_rate_percent.to_dict() | {"jpeg2000": 0.0}
     lines = [
@@ -86,12 +92,6 @@ def kodak_bd() -> str:
         lines.append(f"| {labels[name]} | {' | '.join(table.get(name, '0') for table in tables)} |")
     lines.append(f"| *{PUBLISHED[1]}, as published, not measured here* | {_claimed(frame)} | – |")
     return "\n".join([*lines, ""])
-
-
-def _percent(row: pd.Series) -> str:
-    if pd.isna(row.bd_rate_percent):
-        return f"none ({row.reason.replace('_', ' ')})"
-    return f"{row.bd_rate_percent:+.1f} % [{row.ci_low:.1f}, {row.ci_high:.1f}]"
 
 
 def _claimed(frame: pd.DataFrame) -> str:
@@ -123,9 +123,6 @@ def training() -> str:
 
 def sets() -> str:
     """Size and cost of the image sets, from the CPU seconds of docs/cluster_cost.csv."""
-    sys.path.insert(0, str(ROOT / "docs"))
-    import cluster_cost
-
     with open(cluster_cost.TABLE, newline="") as file:
         per_megapixel = sum(float(row["cpu_s_per_mpixel"]) for row in csv.DictReader(file))
     entries = specification()
@@ -146,28 +143,23 @@ def kodak_loss() -> str:
 
     Of a network at its own rate weight; of a classical codec, whose setting is free, the least on each image's curve.
     """
-    frame = report_records("kodak")
+    data = kodak()
+    points = list(data.table("mean_scale", "psnr_rgb_db").points)
     names = ["jpeg2000", "bpg444"]
-    labels = [codecs()[name].label for name in names]
-    lines = ["| rate weight | network | " + " | ".join(labels) + " |", "|---|---|---|---|"]
+    labels = " | ".join(codecs()[name].label for name in names)
+    lines = [f"| rate weight | network | {labels} |", "|---|---|---|---|"]
     for text, weight in RATE_WEIGHTS.items():
-        own = frame[(frame.codec == "mean_scale") & (frame.point == f"lambda{weight:g}")]
-        if own.empty:
-            continue
-        loss = (own.bpp + weight * 255**2 * 10 ** (-own.psnr_rgb_db / 10)).mean()
-        least = [_least_loss(frame[frame.codec == name], weight) for name in names]
-        lines.append(f"| {text} | {loss:.3f} | " + " | ".join(f"{each:.3f}" for each in least) + " |")
+        if (point := f"lambda{weight:g}") in points:
+            own = loss(data, "mean_scale", weight, points.index(point)).value
+            least = (loss(data, name, weight).value for name in names)
+            lines.append(f"| {text} | {own:.3f} | " + " | ".join(f"{each:.3f}" for each in least) + " |")
     return "\n".join([*lines, ""])
 
 
-def _least_loss(rows: pd.DataFrame, weight: float) -> float:
-    least = []
-    for _, image in rows.sort_values("bpp").groupby("image"):
-        rates = np.log(image.bpp.to_numpy())
-        grid = np.linspace(rates[0], rates[-1], 400)
-        psnr = PchipInterpolator(rates, image.psnr_rgb_db.to_numpy())(grid)
-        least.append((np.exp(grid) + weight * 255**2 * 10 ** (-psnr / 10)).min())
-    return float(np.mean(least))
+@cache
+def kodak() -> Evidence:
+    """The published Kodak report."""
+    return targets.evidence(ROOT / "reports" / "kodak", report_records("kodak"))
 
 
 def headlines() -> str:
@@ -209,16 +201,16 @@ def trunk() -> str:
         fits = [np.polyfit(pixels[draw], values[draw], 1) for draw in draws]
         slope = np.polyfit(pixels, values, 1)[0]
         low, high = (100 * (2**each - 1) for each in np.quantile([fit[0] for fit in fits], [0.025, 0.975]))
-        for label, loss in sorted(about["others"][name].items(), reverse=True):
-            if np.log(loss) >= values[-1]:
+        for label, other in sorted(about["others"][name].items(), reverse=True):
+            if np.log(other) >= values[-1]:
                 cells = "reached | |"
             else:
-                wanted = [(np.log(loss) - fit[1]) / fit[0] if fit[0] < 0 else np.inf for fit in fits]
+                wanted = [(np.log(other) - fit[1]) / fit[0] if fit[0] < 0 else np.inf for fit in fits]
                 span = np.exp(np.quantile(wanted, [0.025, 0.975]))
                 cells = " | ".join(_span(each) for each in (span, (span - np.exp(pixels[-1])) / PIXELS_PER_HOUR)) + " |"
             lines.append(
                 f"| {title} | {np.exp(values[-1]):.4f} | {100 * (2**slope - 1):.1f} % [{low:.1f}, {high:.1f}] "
-                f"| {label}, {loss:.3f} | {cells}".replace("-", "−")
+                f"| {label}, {other:.3f} | {cells}".replace("-", "−")
             )
     return "\n".join([*lines, ""])
 
@@ -251,6 +243,14 @@ FACTS: dict[str, Callable[[], str]] = {
     "trunk": trunk,
     "networks": networks,
     "sets": sets,
+    "targets": lambda: targets.table(kodak()),
+    "stanh_weights": codec_facts.stanh_weights,
+    "stanh_bd": lambda: codec_facts.stanh_bd(report_records("kodak")),
+    "resgdn_bd": lambda: codec_facts.resgdn_bd(report_records("kodak")),
+    "resgdn_bits": lambda: codec_facts.resgdn_bits(report_records("kodak")),
+    "resgdn_training": codec_facts.resgdn_training,
+    "plonq_levels": lambda: codec_facts.plonq("levels"),
+    "plonq_orders": lambda: codec_facts.plonq("orders"),
 }
 
 

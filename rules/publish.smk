@@ -133,11 +133,29 @@ rule published:
         " && rdbench publish {wildcards.name:q}) > {log:q} 2>&1"
 
 
+rule plonq:
+    """PLONQ's levels and orders compared on validation images with the committed network, for docs/plonq.md."""
+    input:
+        PUBLISH / "derived.done",
+        files("codecs_wrappers/learned/plonq/*.py"),
+    output:
+        touch(PUBLISH / "plonq.done"),
+    log:
+        PUBLISH / "logs" / "plonq.log",
+    params:
+        images=[f"folder:{folder}" for folder in FOLDERS["validation"][:1]],
+    shell:
+        "(for images in {params.images:q}; do for what in levels orders; do"
+        " rdbench plonq-$what --dataset $images --images 8 --crop 256 --table docs/data/plonq_$what.csv"
+        " || exit 1; done; done) > {log:q} 2>&1"
+
+
 rule docs:
-    """The numbers in README.md and the docs, from the published reports and the weights' manifest."""
+    """The numbers in README.md and the docs, from the published reports, the manifest and docs/data."""
     input:
         [PUBLISH / f"{name}.published.done" for name in PUBLISHED],
-        "docs/facts.py",
+        PUBLISH / "plonq.done",
+        files("docs/*.py", "docs/targets.yaml"),
     output:
         touch(PUBLISH / "docs.done"),
     log:

@@ -749,6 +749,8 @@ def test_a_published_curve_of_another_dataset_is_no_anchor(make_run, tmp_path):
         ("bd_rate(plonq, spiht, metric=psnr) < 0", "metric is one of"),
         ("mean_gain(plonq, spiht, part=top) < 0", "part is one of"),
         ("at_point(plonq, bpp, 1.5) < 0", "a whole number"),
+        ("loss(plonq, high) < 0", "rate_weight is a number above 0"),
+        ("loss(plonq, 0) < 0", "rate_weight is a number above 0"),
         ("bd_rate(plonq, spiht)", "is not a comparison"),
         ("bd_rate(plonq, spiht) == 0", "is not a comparison"),
         ("bd_rate(plonq, spiht) < 0 or 1 > 0", "is not a comparison"),
@@ -903,3 +905,19 @@ def test_what_a_comparison_measures_is_said_in_words():
 def test_without_verdicts_the_page_says_how_to_get_them(make_run):
     text = build(make_run()).read_text(encoding="utf-8")
     assert "claims.json is absent" in textwrap.dedent(text) and "rdbench claims --folder" in text
+
+
+def test_a_loss_is_that_of_a_point_or_the_least_on_each_images_curve(make_run, tmp_path):
+    folder = make_run()
+    rates, weight = np.array(RATES), 0.01 * 255**2
+    losses = [rates + weight * 10 ** (-quality(rates, image) / 10) for image in range(len(IMAGES))]
+    claim = judged(tmp_path, folder, "loss(bpg444, 0.01, 2) < 0")
+    assert claim["parts"][0]["value"] == pytest.approx(np.mean([loss[2] for loss in losses]))
+    claim = judged(tmp_path, folder, "loss(bpg444, 0.01) < 0")
+    fine = np.exp(np.linspace(np.log(RATES[0]), np.log(RATES[-1]), 20_000))
+    least = [(fine + weight * 10 ** (-quality(fine, image) / 10)).min() for image in range(len(IMAGES))]
+    assert claim["parts"][0]["value"] == pytest.approx(np.mean(least), rel=2e-3)
+    assert claim["parts"][0]["value"] < np.mean([loss.min() for loss in losses])
+    claim = judged(tmp_path, folder, "loss(jpeg2000, 0.01, 1) / loss(jpeg2000, 0.01) >= 1")
+    assert claim["verdict"] == "reproduced" and claim["parts"][0]["unit"] == "ratio"
+    assert "5 points, not one number 9" in judged(tmp_path, folder, "loss(bpg444, 0.01, 9) < 0")["reason"]

@@ -6,6 +6,7 @@ import importlib.util
 import re
 
 import pytest
+import yaml
 from conftest import ROOT
 
 SPEC = importlib.util.spec_from_file_location("facts", ROOT / "docs" / "facts.py")
@@ -35,3 +36,23 @@ def test_no_training_hours_are_typed_by_hand():
     """Elsewhere than in the block they would go out of date."""
     text = re.sub(facts.BLOCK, "", (ROOT / "README.md").read_text())
     assert not re.search(r"\d+(\.\d+)? hours|half hours", text)
+
+
+def test_every_target_is_measured_on_the_published_kodak_report():
+    lines = facts.targets.table(facts.kodak()).splitlines()[2:]
+    entries = yaml.safe_load(facts.targets.TARGETS.read_text())
+    assert len(lines) == len(entries) >= 14
+    for line, entry in zip(lines, entries, strict=True):
+        what, must, measured, *_, reached = (cell.strip() for cell in line.strip("|").split("|"))
+        assert what == entry["what"] and must[0] in "≤≥><−-" and measured[0] in "−0123456789"
+        assert reached in ("no", "must", "aim")
+
+
+def test_a_target_that_is_met_says_how_far(tmp_path, monkeypatch):
+    entry = {"what": "w", "must": "at_point(jpeg2000, bpp, 0) > 0", "aim": "at_point(jpeg2000, bpp, 0) > 99"}
+    entries = [entry, entry | {"aim": entry["must"]}, entry | {"must": "bd_rate(nothing, jpeg2000) < 0"}]
+    monkeypatch.setattr(facts.targets, "TARGETS", tmp_path / "targets.yaml")
+    (tmp_path / "targets.yaml").write_text(yaml.safe_dump(entries))
+    met, whole, missing = facts.targets.table(facts.kodak()).splitlines()[2:]
+    assert met.endswith("| must |") and whole.endswith("| the same |  | aim |")
+    assert "codec nothing is not in the run" in missing and missing.endswith("| no |")

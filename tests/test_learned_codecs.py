@@ -16,7 +16,7 @@ from bench.discovery import codecs, load
 from bench.errors import BitstreamError, UsageError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import codelength, weights
-from codecs_wrappers.learned.codec import LearnedCodec
+from codecs_wrappers.learned.codec import ONE_NETWORK, LearnedCodec
 from codecs_wrappers.learned.hyperprior import coding
 
 PHOTOGRAPH = data.astronaut()[60:300, 100:420].copy()  # 240 x 320
@@ -76,7 +76,7 @@ def test_errors_say_which(naive, coded):
         naive.decode(b"BPG\xfb" + coded)
     found = stream.read(coded, "naive_scaling")
     other = dataclasses.replace(found, model=b"\0\0\0\0")
-    with pytest.raises(BitstreamError, match=r"model 00000000, this installation has mean_scale_0.1538"):
+    with pytest.raises(BitstreamError, match=f"model 00000000, this installation has {ONE_NETWORK}"):
         naive.decode(other.write() + coded[found.size :])
     other = dataclasses.replace(found, tables=b"\0\0\0\0")
     with pytest.raises(BitstreamError, match="tables 00000000"):
@@ -132,10 +132,8 @@ def test_any_step_is_a_point_and_rate_falls_with_it(naive):
 
 def test_step_one_is_the_plain_model(naive):
     plain = load("mean_scale")
-    if "mean_scale_0.1538" not in plain.entries:
-        pytest.skip("the highest-rate model is not in the manifest")
     one = naive.decode(naive.encode(PHOTOGRAPH, naive.at(1)))
-    point = next(point for point in plain.points if point["model"] == "mean_scale_0.1538")
+    point = next(point for point in plain.points if point["model"] == ONE_NETWORK)
     assert np.array_equal(one, plain.decode(plain.encode(PHOTOGRAPH, point)))
 
 
@@ -157,7 +155,7 @@ def test_the_reconstruction_is_near_the_image(naive):
 
 def test_noise_in_the_hyper_decoder_agrees_or_raises(naive, coded, monkeypatch):
     """Float noise of 1e-6 in every product and sum of h_s, as another library or device would have."""
-    model = naive.model("mean_scale_0.1538")
+    model = naive.model(ONE_NETWORK)
     expected, hyper, random = naive.decode(coded), model.hyper, np.random.default_rng(2)
     outcomes = []
     for scale in (1e-6, 1e-3):
@@ -177,11 +175,11 @@ def test_noise_in_the_hyper_decoder_agrees_or_raises(naive, coded, monkeypatch):
 
 def test_weights_of_a_bitstream_are_named_by_their_hash(naive, coded):
     found = stream.read(coded, "naive_scaling")
-    assert weights.sha256("mean_scale_0.1538").startswith(found.model.hex())
+    assert weights.sha256(ONE_NETWORK).startswith(found.model.hex())
 
 
 def test_a_latent_reconstructs_within_half_a_step(naive):
-    model = naive.model("mean_scale_0.1538")
+    model = naive.model(ONE_NETWORK)
     y, *_ = coding.analysis(model, PHOTOGRAPH)
     for step in (1.0, 3.7):
         latent = coding.quantize(model, PHOTOGRAPH, step)
@@ -193,7 +191,7 @@ def test_a_latent_reconstructs_within_half_a_step(naive):
 
 def test_every_prefix_of_a_channel_wise_bitstream_decodes(naive):
     """Nested dropout's way to send a latent, on a network that was not trained for it."""
-    model = naive.model("mean_scale_0.1538")
+    model = naive.model(ONE_NETWORK)
     whole, y_hat = coding.encode(model, PHOTOGRAPH, "nested_dropout")
     header = stream.read(whole, "nested_dropout")
     expected = model.synthesise(y_hat, *PHOTOGRAPH.shape[:2])
@@ -205,3 +203,18 @@ def test_every_prefix_of_a_channel_wise_bitstream_decodes(naive):
     assert errors[-1] < errors[-2] < errors[-3] < errors[0]
     with pytest.raises(BitstreamError, match=r"checksum|payload|bytes"):
         coding.decode_prefix(model, whole[:-1] + bytes([whole[-1] ^ 1]), header)
+
+
+def test_codecs_of_one_network_and_their_trainings_have_the_same():
+    from codecs_wrappers.learned.training import config as configs
+    from codecs_wrappers.learned.training.derived import parents
+
+    for name in ("naive_scaling", "qsf", "plonq", "plonq_best"):
+        assert load(name).entries[0] == ONE_NETWORK
+    assert load("stanh_1anchor").models() == (ONE_NETWORK,)
+    top = configs.load(ONE_NETWORK).rate_weight
+    assert max(configs.load("qsf").rate_weights) == configs.load("nested_dropout").rate_weight == top
+    assert parents("qsf") == [ONE_NETWORK]
+    assert configs.load("nested_dropout").start_from == (f"model:{ONE_NETWORK}",)
+    wanted = (*load("stanh_1anchor").quantizers, *load("stanh_1anchor").missing)
+    assert all(configs.load(name).rate_weight <= top for name in wanted)

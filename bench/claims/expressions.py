@@ -151,6 +151,9 @@ def _check_arguments(node: ast.Call) -> None:
     arguments = _bind(node).arguments
     if not isinstance(number := arguments.get("number", 0), int):
         raise UsageError(f"{ast.unparse(node)}: number is a whole number, not {number!r}")
+    weight = arguments.get("rate_weight", 1)
+    if isinstance(weight, str) or weight <= 0:
+        raise UsageError(f"{ast.unparse(node)}: rate_weight is a number above 0, not {weight!r}")
     free = {"column"} if ast.unparse(node.func) in FREE_COLUMNS else set()
     for name in (CHOICES.keys() & arguments.keys()) - free:
         if arguments[name] not in CHOICES[name]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.interpolate import PchipInterpolator
 
 from bench.claims.evidence import Evidence
 from bench.errors import Missing, UsageError
@@ -206,6 +207,24 @@ def total(data: Evidence, codec: str, column: str = "bpp") -> Quantity:
     return _mean(values.sum(axis=1), _unit_of(column), table.images, (codec,))
 
 
+def loss(data: Evidence, codec: str, rate_weight: float, number: int | None = None) -> Quantity:
+    """Mean over images of bpp + rate_weight 255^2 MSE (samples in 0..1): at an operating point, or the least that any
+    rate within the codec's range gives on each image, on the PCHIP of PSNR over ln(bpp)."""
+    table = data.table(codec, "psnr_rgb_db")
+    rates, weight = table.bpp, rate_weight * 255**2
+    if number is not None:
+        at_point(data, codec, "bpp", number)  # which refuses a point that is not there
+        values = rates[:, number] + weight * 10 ** (-table.value[:, number] / 10)
+        return _mean(values, "", table.images, (codec,))
+    least = []
+    for image_rates, psnr in zip(rates, table.value, strict=True):
+        different, first = np.unique(np.log(image_rates[np.isfinite(psnr)]), return_index=True)
+        grid = np.linspace(different[0], different[-1], 400)
+        curve = PchipInterpolator(different, psnr[np.isfinite(psnr)][first])(grid)
+        least.append((np.exp(grid) + weight * 10 ** (-curve / 10)).min())
+    return _mean(np.array(least), "", table.images, (codec,))
+
+
 def least_step(data: Evidence, codec: str, column: str) -> Quantity:
     """The least change of a mean from one operating point to the next, in order of rate: above zero if it rises."""
     table, values = _column(data, codec, column)
@@ -262,7 +281,7 @@ def _unit_of(column: str) -> str:
 
 FUNCTIONS: dict[str, Callable[..., Quantity]] = {
     function.__name__: function
-    for function in (bd_rate, mean_gain, least_gain, at_point, total, least_step, study_mean, fact)
+    for function in (bd_rate, mean_gain, least_gain, at_point, total, loss, least_step, study_mean, fact)
 }
 CHOICES = {  # what an argument of that name may be
     "metric": set(CURVE_METRICS),

@@ -110,6 +110,7 @@ QUANTITIES = {  # of bench.claims.quantities, in a few words
     "least_step": "smallest step",
     "at_point": "value",
     "total": "total",
+    "loss": "loss",
     "study_mean": "mean",
     "fact": "value",
 }

@@ -21,6 +21,7 @@ def add_commands(subparsers: Any) -> None:
         argument("--crop", type=count, help="only the middle of each image, CROP x CROP pixels"),
         argument("--bpp", type=float, nargs="+", help="rates at which the bitstreams are truncated"),
         argument("--out", type=Path, help="write all curves to this CSV file"),
+        argument("--table", type=Path, help="write the comparison and the network's hash to this CSV file"),
     )
     add_command(
         subparsers,

@@ -16,6 +16,7 @@ from bench.codec import Image
 from bench.discovery import load as load_codec
 from bench.errors import UsageError
 from codecs_wrappers.learned import bitstream as stream
+from codecs_wrappers.learned import weights
 from codecs_wrappers.learned.entropy.coder import RangeEncoder
 from codecs_wrappers.learned.hyperprior.coding import quantize
 from codecs_wrappers.learned.plonq import coding, ordering
@@ -235,6 +236,9 @@ def _run(args: argparse.Namespace, variants: Mapping[str, tuple[Levels, Order]])
     if args.out:
         write_csv(pd.DataFrame(rows, columns=Measured._fields), args.out)
     table = pd.DataFrame(summary(rows))
+    if args.table:
+        network = codec.entries[0]
+        write_csv(table.assign(network=f"{network} ({weights.sha256(network)[:8]})"), args.table)
     print(table.to_string(index=False, float_format="%.3f"))
 
 

@@ -12,7 +12,7 @@ from bench.device import requested_device
 from bench.errors import BitstreamError
 from codecs_wrappers.learned import bitstream as stream
 from codecs_wrappers.learned import stored, weights
-from codecs_wrappers.learned.codec import LearnedCodec
+from codecs_wrappers.learned.codec import ONE_NETWORK, LearnedCodec
 
 if TYPE_CHECKING:
     from codecs_wrappers.learned.stanh.backbones import Backbone
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 LADDER = {"0.00513": 0.00513, "0.0089": 0.0089, "0.0154": 0.01538, "0.0277": 0.0277, "0.0513": 0.0513, "0.1538": 0.1538}
 ANCHORS = {  # by number of anchors: the rates with a network of their own
-    1: ("0.1538",),
+    1: (ONE_NETWORK.removeprefix("mean_scale_"),),
     2: ("0.0154", "0.1538"),
     3: ("0.00513", "0.0154", "0.1538"),
     4: ("0.00513", "0.0154", "0.0277", "0.1538"),
@@ -71,8 +71,13 @@ class Stanh(LearnedCodec, VariableRate):
         prefix: str = "stanh",
         ladder: Mapping[str, float] = LADDER,
     ):
-        """anchors: the rates of ``ladder`` with a network of their own, or how many of LADDER's six."""
+        """anchors: the rates of ``ladder`` with a network of their own, or how many of LADDER's six.
+
+        With a number the ladder ends at the highest anchor: the paper derives lower rates from higher ones.
+        """
         kept = ANCHORS[anchors] if isinstance(anchors, int) else anchors
+        if isinstance(anchors, int):
+            ladder = {rate: weight for rate, weight in ladder.items() if weight <= max(map(ladder.__getitem__, kept))}
         self.name, self.role, self.anchors = name, role, len(kept)
         self.counterpart = "mean_scale" if prefix == "stanh" else ""
         self.description = f"learned quantizers, {len(kept)} of {len(ladder)} rates with a network of their own"

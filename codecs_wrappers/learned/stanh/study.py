@@ -92,7 +92,7 @@ def storage(codecs: Iterable[Stanh], image: Image) -> Iterator[dict[str, Any]]:
     networks = {f"mean_scale_{rate}": f"mean_scale_{rate}" for rate in LADDER}
     yield _kept("a network for each rate", networks)
     for codec in codecs:
-        derived = len(LADDER) - codec.anchors
+        derived = len(codec.quantizers) + len(codec.missing) - codec.anchors
         what = ", ".join(_count(n, kind) for n, kind in ((codec.anchors, "anchor"), (derived, "derivation")) if n)
         base_of = dict(zip(codec.quantizers, codec.bases, strict=True))
         yield _kept(what, base_of | dict.fromkeys(codec.missing, ""))
