@@ -101,7 +101,7 @@ def _claimed(frame: pd.DataFrame) -> str:
     for anchor in ("jpeg2000", "bpg444"):
         own = averaged_curve(frame, "kodak", anchor, "psnr_rgb_db")
         found = bd_rate(own.bpp, own.value, curve.bpp, curve.value)
-        cells.append("none" if found.value is None else f"*{found.value:+.1f} %*")
+        cells.append("none" if found.value is None else f"*{codec_facts.signed(found.value)} %*")
     return " | ".join(cells)
 
 

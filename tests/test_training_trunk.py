@@ -155,6 +155,21 @@ def test_a_branch_to_another_rate_takes_that_models_widths_and_the_step_that_sui
     assert norms[0] / norms[1] == pytest.approx((rate_weight / 0.1) ** 0.5, rel=0.15)
 
 
+@pytest.mark.parametrize("model", ["other", "narrow"])
+def test_a_branch_takes_the_trunks_statistics_where_the_shapes_are_the_same(trunk, folders, model):
+    read = config.load("trunk")
+    outcome = branch.train_branch("trunk", steps=1, rate_weight=config.read(model)["rate_weight"], **folders)
+    before, after = (
+        torch.load(folder / "checkpoint.pt", weights_only=True) for folder in (trunk, outcome.weights.parent)
+    )
+    narrower = config.read(model)["architecture"] != read.architecture
+    steps = {number: int(values["step"]) for number, values in after["optimiser"]["state"].items() if "step" in values}
+    known = {number: int(values["step"]) for number, values in before["optimiser"]["state"].items()}
+    new = {number for number, step in steps.items() if step <= 1}
+    assert bool(new) == narrower and len(new) < len(steps)
+    assert all(steps[number] - known[number] in (0, 1) for number in steps.keys() - new)  # 0: still in the first stage
+
+
 def test_a_committed_average_is_continued_on_another_machine_and_its_curve_goes_on(
     trunk, folders, monkeypatch, tmp_path
 ):

@@ -88,7 +88,7 @@ class MeanScaleLearner(Learner):
         self.take(source.weights(), trained, str(source.path))
         return {**source.facts(), "rate_weight": float(trained.get("rate_weight", config.rate_weight))}
 
-    def take(self, state: Mapping[str, Tensor], trained: Mapping[str, Any], where: str) -> None:
+    def take(self, state: Mapping[str, Tensor], trained: Mapping[str, Any], where: str, normalise: bool = True) -> None:
         """Load the weights ``state`` of a network with ``trained`` architecture, rate weight and distortion.
 
         The latent of another rate weight is rescaled to the step that suits the new one. If there are more channels
@@ -112,17 +112,22 @@ class MeanScaleLearner(Learner):
         factor = networks.latent_step(trained_for) / networks.latent_step(config.rate_weight)
         if abs(factor - 1) > 0.01 and trained.get("distortion", "mse") == config.distortion:
             networks.rescale_latent(self.model, factor)
-        self._normalise()
+        if normalise:
+            self._normalise()
 
     def branch(self, state: Mapping[str, Any], trunk: Any, where: str) -> dict[str, Any]:
-        """With the same rate and widths, continue unchanged; otherwise start from the trunk's first average."""
+        """With the same rate and widths, continue unchanged; otherwise start from the trunk's first average.
+
+        Features stay as the trunk's optimiser knows them: its statistics are taken over, too.
+        """
         same = all(getattr(trunk, key) == getattr(self.config, key) for key in ("architecture", "rate_weight"))
         if same:
             return super().branch(state, trunk, where)
         trained = {key: getattr(trunk, key) for key in ("architecture", "rate_weight", "distortion")}
-        self.take(state["averages"][0], trained, where)
+        self.take(state["averages"][0], trained, where, normalise=False)
         self.is_new = False
         self.begin()
+        self.take_statistics(state)
         return {"from": f"trunk {trunk.name}", "steps": state["step"], "rate_weight": trunk.rate_weight}
 
     def _normalise(self) -> None:
