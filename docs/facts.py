@@ -194,6 +194,8 @@ def trunk() -> str:
     pixels = np.log([row["pixels"] for row in curve])
     resamples = np.random.default_rng(1).integers(0, len(curve), (2000, len(curve)))
     draws = [draw for draw in resamples if len(set(draw)) > 2]
+    later = [row for row in about["curve"] if row.get("decayed") and row["pixels"] > curve[-1]["pixels"]][-1:]
+    checks = []
     lines = ["| held-out images | loss | each doubling of the pixels | to reach | pixels | hours of two cores |"]
     lines.append("|---|---|---|---|---|---|")
     for name, title in HELD_OUT.items():
@@ -201,6 +203,9 @@ def trunk() -> str:
         fits = [np.polyfit(pixels[draw], values[draw], 1) for draw in draws]
         slope = np.polyfit(pixels, values, 1)[0]
         low, high = (100 * (2**each - 1) for each in np.quantile([fit[0] for fit in fits], [0.025, 0.975]))
+        for row in later:
+            said = np.exp(np.quantile([np.polyval(fit, np.log(row["pixels"])) for fit in fits], [0.025, 0.975]))
+            checks.append(f"{row[name]:.4f} instead of {said[0]:.4f} to {said[1]:.4f} ({title})")
         for label, other in sorted(about["others"][name].items(), reverse=True):
             if np.log(other) >= values[-1]:
                 cells = "reached | |"
@@ -212,6 +217,9 @@ def trunk() -> str:
                 f"| {title} | {np.exp(values[-1]):.4f} | {100 * (2**slope - 1):.1f} % [{low:.1f}, {high:.1f}] "
                 f"| {label}, {other:.3f} | {cells}".replace("-", "−")
             )
+    if checks:
+        trust = f"A branch decayed to {later[0]['pixels']:.2g} pixels has shown how far the law can be trusted"
+        lines += ["", f"{trust}: {'; '.join(checks)}."]
     return "\n".join([*lines, ""])
 
 
