@@ -1,5 +1,7 @@
 """The schemes beside mean_scale: quantization scaling factors on a frozen network, and nested dropout."""
 
+import copy
+
 import numpy as np
 import pytest
 import yaml
@@ -21,6 +23,7 @@ from codecs_wrappers.learned.training.judging.validation import score
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.schemes import nested_dropout, qsf
 from codecs_wrappers.learned.training.starts import weights as start
+from codecs_wrappers.learned.training.starts import widths
 from codecs_wrappers.learned.training.starts.linear import linear_start
 
 pytestmark = pytest.mark.slow
@@ -284,3 +287,63 @@ def test_a_neighbour_trained_here_goes_before_the_committed_one(tmp_path):
     own.parent.mkdir()
     own.write_bytes(b"")
     assert start.first_source(settings, tmp_path).path == own
+
+
+def test_a_channel_that_gives_nothing_is_worth_less_than_its_bits():
+    model = networks.build({"family": "mean_scale", "N": 8, "M": 6}).requires_grad_(False)
+    from skimage import data as samples
+
+    x = torch.from_numpy(samples.coffee()[:256, :256].copy()).permute(2, 0, 1)[None] / 255
+    linear_start(model, [x], 0.1538)
+    model.g_s[0].weight[2] = 0.0
+    worth = widths.saving(model, x, lambda x_hat: 0.1538 * 255**2 * (x_hat - x).square().mean())
+    assert worth.shape == (6,) and worth[2] < 0 < worth[0] and worth.argmax() == 0
+
+
+def test_a_dropped_channel_stays_in_the_picture_as_its_mean():
+    model = networks.build({"family": "mean_scale", "N": 8, "M": 6}).requires_grad_(False)
+    x = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+    model.g_a[6].weight[4] = 0.0
+    model.g_a[6].bias[4] = 3.0  # a constant channel
+
+    def inner() -> tuple[torch.Tensor, torch.Tensor]:
+        y = model.g_a(x)
+        layers = model.g_s[0](y), model.h_a[0](y)
+        return layers[0][..., 4:-4, 4:-4].mean((0, 2, 3)), layers[1][..., 2:-2, 2:-2]
+
+    before = inner()
+    widths.fold(model, torch.tensor([4]), x)
+    after_fold = inner()
+    assert torch.allclose(before[0], after_fold[0], atol=1e-4) and torch.allclose(before[1], after_fold[1], atol=1e-4)
+    assert not model.g_s[0].weight[4].any() and not model.h_a[0].weight[:, 4].any()
+
+
+def test_a_narrower_hyper_decoder_predicts_nearly_as_before():
+    from skimage import data as samples
+
+    torch.manual_seed(0)
+    model = networks.build({"family": "mean_scale", "N": 16, "M": 48}).requires_grad_(False).eval()
+    image = torch.from_numpy(samples.coffee()[:384, :576].copy()).permute(2, 0, 1) / 255
+    x = image.unfold(1, 192, 192).unfold(2, 192, 192).permute(1, 2, 0, 3, 4).reshape(-1, 3, 192, 192)
+    linear_start(model, [x[:4]], 0.1538)
+    for layer in (0, 2, 4):  # hidden features that depend on one another, as trained ones do
+        low = torch.randn(model.h_s[layer].weight.shape[0], 8) @ torch.randn(8, model.h_s[layer].weight.shape[1])
+        model.h_s[layer].weight += 0.02 * low[:, :, None, None]
+    predicted = [torch.cat(networks.hyperprior(model, model.g_a(x))[:2], 1)]
+    narrow = copy.deepcopy(model)
+    widths.narrow_hyper_decoder(narrow, x, 36)
+    predicted.append(torch.cat(networks.hyperprior(narrow, narrow.g_a(x))[:2], 1))
+    unread = [
+        (layer.weight.flatten(2).abs().sum((axis, 2)) == 0).sum()
+        for layer, axis in ((narrow.h_s[2], 1), (narrow.h_s[4], 0))
+    ]
+    assert [int(number) for number in unread] == [12, 18]
+    for layer, count in ((2, 12), (4, 18)):  # without the replacement
+        axis = 0 if layer == 4 else 1
+        energy = model.h_s[layer].weight.flatten(2).square().sum((axis, 2))
+        drop = energy.argsort()[:count]
+        weight = model.h_s[layer].weight if axis == 1 else model.h_s[layer].weight.transpose(0, 1)
+        weight[drop] = 0.0
+    predicted.append(torch.cat(networks.hyperprior(model, model.g_a(x))[:2], 1))
+    error, plain = ((other - predicted[0]).square().mean() for other in predicted[1:])
+    assert error < 0.2 * plain

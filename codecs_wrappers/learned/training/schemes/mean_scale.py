@@ -19,7 +19,7 @@ from codecs_wrappers.learned.training.judging.validation import DISTORTIONS, Sco
 from codecs_wrappers.learned.training.learner import Learner
 from codecs_wrappers.learned.training.starts.linear import linear_start
 from codecs_wrappers.learned.training.starts.weights import first_source
-from codecs_wrappers.learned.training.starts.widths import importance, resize
+from codecs_wrappers.learned.training.starts.widths import fold, narrow_hyper_decoder, resize, saving
 from codecs_wrappers.learned.training.steps.conditioning import latent_scales, normalise_features
 from codecs_wrappers.learned.training.steps.optimisers import optimiser
 
@@ -92,7 +92,7 @@ class MeanScaleLearner(Learner):
         """Load the weights ``state`` of a network with ``trained`` architecture, rate weight and distortion.
 
         The latent of another rate weight is rescaled to the step that suits the new one. If there are more channels
-        than the model has, those that save the most are kept; different widths are allowed.
+        than the model has, those are kept without which its loss would rise the most; the others become constants.
         """
         config = self.config
         self.first_stage = 0
@@ -100,20 +100,37 @@ class MeanScaleLearner(Learner):
         own = {key: config.architecture[key] for key in widths}
         if widths == own:
             networks.load_weights(self.model, state, where)
+            self._rescale(self.model, trained)
         else:
             source = networks.build({"family": "mean_scale", **widths}).to(self.device)
             networks.load_weights(source, state, where)
+            self._rescale(source, trained)
             order = None
             if widths["M"] > own["M"]:  # the hyperprior loses features too
                 self.first_stage = config.hyperprior_steps
-                order = importance(source, self._some_crops()[0]).argsort(descending=True).tolist()
-            resize(self.model, source.state_dict(), order)
-        trained_for = float(trained.get("rate_weight", config.rate_weight))
-        factor = networks.latent_step(trained_for) / networks.latent_step(config.rate_weight)
-        if abs(factor - 1) > 0.01 and trained.get("distortion", "mse") == config.distortion:
-            networks.rescale_latent(self.model, factor)
+                order = self._most_useful_first(source)
+                fold(source, order[own["M"] :], self._some_crops()[0])
+                narrow_hyper_decoder(source, torch.cat(self._some_crops()), own["M"])
+            resize(self.model, source.state_dict(), None if order is None else order.tolist())
         if normalise:
             self._normalise()
+
+    def _rescale(self, model: Network, trained: Mapping[str, Any]) -> None:
+        """Give the latent the step that suits this rate weight."""
+        trained_for = float(trained.get("rate_weight", self.config.rate_weight))
+        factor = networks.latent_step(trained_for) / networks.latent_step(self.config.rate_weight)
+        if abs(factor - 1) > 0.01 and trained.get("distortion", "mse") == self.config.distortion:
+            networks.rescale_latent(model, factor)
+
+    def _most_useful_first(self, model: Network) -> Tensor:
+        """The latent's channels, (M,), those first without which this training's loss would rise the most."""
+        x, config = self._some_crops()[0], self.config
+
+        def lost(x_hat: Tensor) -> Tensor:
+            mse = 255**2 * (x_hat - x).square().mean()
+            return config.rate_weight * distortion(config.distortion, mse, x_hat, x)
+
+        return saving(model, x, lost).argsort(descending=True)
 
     def branch(self, state: Mapping[str, Any], trunk: Any, where: str) -> dict[str, Any]:
         """With the same rate and widths, continue unchanged; otherwise start from the trunk's first average.

@@ -1,13 +1,13 @@
 """Changing a mean-scale hyperprior's widths: the least useful channels of the latent are dropped, or new ones added.
 
-A narrower network keeps the given channels, and the hidden features of the hyper-decoder with the largest weights; its
-hyperprior needs a few hundred steps afterwards. A wider one codes as before: new features are not read until training
-uses them.
+A narrower network keeps the given channels, the others become constants; dropped hidden features of the hyper-decoder
+are replaced by a linear function of those that stay. A wider one codes as before: new features are not read until
+training uses them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -103,21 +103,82 @@ def _roles(name: str, model: Network) -> tuple[str | None, ...]:
 
 
 @torch.no_grad()
-def importance(model: networks.MeanScaleHyperprior, x: Tensor) -> Tensor:
-    """dD/dR of each channel, (M,): the squared error that replacing it by its mean would add, per bit it costs.
+def importance(model: MeanScaleHyperprior, x: Tensor) -> Tensor:
+    """dD/dR of each channel, (M,): the squared error that replacing it by its predicted mean would add, per bit.
 
     x: (B, 3, H, W) in 0..1 with H, W multiples of 64. The model is left in training mode.
     """
+    errors, bits = _without_each(model, x, lambda x_hat: (x_hat - x).square().sum(), lambda y_hat, means: means)
+    return errors / (bits + 1)  # plus 1, since an unused channel would give 0 / 0
+
+
+def saving(model: MeanScaleHyperprior, x: Tensor, lost: Callable[[Tensor], Tensor]) -> Tensor:
+    """What each channel is worth, (M,): by how much the loss would rise if it were a constant, its mean, and not coded.
+
+    x: as for :func:`importance`. lost: the weighted distortion of a reconstruction of x, in bit/pixel.
+    """
+    errors, bits = _without_each(model, x, lost, lambda y_hat, means: y_hat.mean((0, 2, 3), keepdim=True))
+    return errors - bits / (x.numel() / x.shape[1])
+
+
+@torch.no_grad()
+def _without_each(
+    model: MeanScaleHyperprior,
+    x: Tensor,
+    error: Callable[[Tensor], Tensor],
+    replacement: Callable[[Tensor, Tensor], Tensor],
+) -> tuple[Tensor, Tensor]:
+    """(what a channel's ``replacement`` from (y_hat, means) adds to the error, the bits it costs) of each channel."""
     model.eval()
     y = networks.run(model.g_a, x)
     means, scales, _ = networks.hyperprior(model, y)
     y_hat, likelihoods = model.gaussian_conditional(y, scales, means=means)
     bits = -likelihoods.log2().sum((0, 2, 3))
-    errors = []
+    instead, errors = replacement(y_hat, means), []
     for channel in range(y.shape[1]):
         without = y_hat.clone()
-        without[:, channel] = means[:, channel]
-        errors.append((networks.run(model.g_s, without) - x).square().sum())
-    error = (networks.run(model.g_s, y_hat) - x).square().sum()
+        without[:, channel] = instead[:, channel]
+        errors.append(error(networks.run(model.g_s, without)))
+    whole = error(networks.run(model.g_s, y_hat))
     model.train()
-    return (torch.stack(errors) - error) / (bits + 1)  # plus 1, since an unused channel would give 0 / 0
+    return torch.stack(errors) - whole, bits
+
+
+@torch.no_grad()
+def fold(model: MeanScaleHyperprior, channels: Tensor, x: Tensor) -> None:
+    """Let the layers behind the latent read the means over x instead of ``channels``, which can then be dropped."""
+    means = networks.run(model.g_a, x).mean((0, 2, 3))[channels]
+    synthesis, analysis = model.g_s[0], model.h_a[0]
+    # Each output of the transposed convolution is reached by one of stride x stride sets of its weights: their mean.
+    weights = synthesis.weight[channels].sum((2, 3)) / (synthesis.stride[0] * synthesis.stride[1])
+    synthesis.bias += means @ weights
+    analysis.bias += analysis.weight[:, channels].sum((2, 3)) @ means
+    synthesis.weight[channels] = 0.0
+    analysis.weight[:, channels] = 0.0
+
+
+@torch.no_grad()
+def narrow_hyper_decoder(model: MeanScaleHyperprior, x: Tensor, latent: int) -> None:
+    """Rewrite h_s so that only as many of its hidden features are read as a network of ``latent`` channels has.
+
+    Those that vary least, times what they are multiplied by, are replaced by the best linear function of the others on
+    x: (B, 3, H, W) in 0..1, thousands of samples. :func:`resize` then drops them, since their weights are zero.
+    """
+    layers = model.h_s
+    z, _ = model.entropy_bottleneck(networks.run(model.h_a, networks.run(model.g_a, x)), training=False)
+    for number, width in ((2, latent), (4, latent * 3 // 2)):
+        following = layers[number]
+        features = networks.run(layers[:number], z).transpose(0, 1).flatten(1)  # (features, samples)
+        # (features, outputs, kh, kw), a view of the layer's weight
+        weight = following.weight if isinstance(following, nn.ConvTranspose2d) else following.weight.transpose(0, 1)
+        means, covariance = features.mean(1), features.cov()
+        order = (covariance.diagonal() * weight.square().sum((1, 2, 3))).argsort(descending=True)
+        kept, dropped = order[:width], order[width:]
+        inner = covariance[kept][:, kept]
+        inner += 1e-3 * inner.diagonal().mean() * torch.eye(width, device=inner.device)
+        share = torch.linalg.solve(inner, covariance[kept][:, dropped])  # (kept, dropped)
+        offset = means[dropped] - means[kept] @ share
+        phases = following.stride[0] * following.stride[1] if isinstance(following, nn.ConvTranspose2d) else 1
+        following.bias += offset @ weight[dropped].sum((2, 3)) / phases
+        weight[kept] += torch.einsum("kd,dohw->kohw", share, weight[dropped])
+        weight[dropped] = 0.0
