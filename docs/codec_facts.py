@@ -46,6 +46,12 @@ def percent(row: pd.Series) -> str:
     return f"{signed(row.bd_rate_percent)} % {interval}"
 
 
+def bd_rates(frame: pd.DataFrame, anchor: str, names: list[str], metric: str) -> pd.DataFrame:
+    """The means of the images' BD-rates by PCHIP, indexed by codec."""
+    table = compare(frame, anchor, names, metric, str(frame.dataset.iloc[0]))
+    return table[(table.averaging == "per_image") & (table.method == "pchip")].set_index("codec")
+
+
 def stanh_weights() -> str:
     """Every trained pair of quantizers: its loss before and after, and what its file takes."""
     rows = []
@@ -76,8 +82,7 @@ def _bd(frame: pd.DataFrame, names: list[str], columns: list[tuple[str, str]]) -
     titles = {"psnr_rgb_db": "PSNR", "ms_ssim_db": "MS-SSIM"}
     cells: dict[str, list[str]] = {name: [] for name in names}
     for anchor, metric in columns:
-        table = compare(frame, anchor, names, metric, str(frame.dataset.iloc[0]))
-        table = table[(table.averaging == "per_image") & (table.method == "pchip")].set_index("codec")
+        table = bd_rates(frame, anchor, names, metric)
         for name in names:
             cells[name].append(percent(table.loc[name]) if name in table.index else "–")
     head = ["codec", *(f"against `{anchor}`, {titles[metric]}" for anchor, metric in columns)]

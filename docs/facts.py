@@ -27,7 +27,6 @@ from bench.claims.quantities import loss
 from bench.claims.tables import measured
 from bench.data.datasets import specification
 from bench.discovery import codecs
-from bench.rd.bd_table import compare
 from bench.rd.bjontegaard import bd_rate
 from bench.rd.curves import averaged_curve
 from bench.rd.published import published_curve
@@ -79,8 +78,7 @@ def kodak_bd() -> str:
     columns = [("jpeg2000", "psnr_rgb_db"), ("bpg444", "psnr_rgb_db"), ("jpeg2000", "ms_ssim_db")]
     tables = []
     for anchor, metric in columns:
-        table = compare(frame, anchor, [name for name in measured if name != anchor], metric, "kodak")
-        table = table[(table.averaging == "per_image") & (table.method == "pchip")].set_index("codec")
+        table = codec_facts.bd_rates(frame, anchor, [name for name in measured if name != anchor], metric)
         tables.append({name: codec_facts.percent(row) for name, row in table.iterrows()})
         if not tables[1:]:
             order = table.bd_rate_percent.to_dict() | {"jpeg2000": 0.0}

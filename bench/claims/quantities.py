@@ -196,8 +196,7 @@ def _gain(data: Evidence, codec: str, anchor: str, metric: str, part: str, reduc
 def at_point(data: Evidence, codec: str, column: str, number: int) -> Quantity:
     """Mean over images of ``bpp`` or a metric at an operating point: 0 has the lowest rate, -1 the highest."""
     table, values = _column(data, codec, column)
-    if not -len(table.points) <= number < len(table.points):
-        raise Missing(f"codec {codec} has {len(table.points)} points, not one number {number}")
+    _require_point(table, codec, number)
     return _mean(values[:, number], _unit_of(column), table.images, (codec,))
 
 
@@ -213,7 +212,7 @@ def loss(data: Evidence, codec: str, rate_weight: float, number: int | None = No
     table = data.table(codec, "psnr_rgb_db")
     rates, weight = table.bpp, rate_weight * 255**2
     if number is not None:
-        at_point(data, codec, "bpp", number)  # which refuses a point that is not there
+        _require_point(table, codec, number)
         values = rates[:, number] + weight * 10 ** (-table.value[:, number] / 10)
         return _mean(values, "", table.images, (codec,))
     least = []
@@ -263,6 +262,11 @@ def _pair(data: Evidence, codec: str, anchor: str, metric: str) -> tuple[CurveTa
     if not common:
         raise Missing(f"{codec} and {anchor} have no fully measured image in common")
     return ours.select(common), theirs.select(common)
+
+
+def _require_point(table: CurveTable, codec: str, number: int) -> None:
+    if not -len(table.points) <= number < len(table.points):
+        raise Missing(f"codec {codec} has {len(table.points)} points, not one number {number}")
 
 
 def _column(data: Evidence, codec: str, column: str) -> tuple[CurveTable, np.ndarray]:

@@ -148,13 +148,24 @@ def _without_each(
 def fold(model: MeanScaleHyperprior, channels: Tensor, x: Tensor) -> None:
     """Let the layers behind the latent read the means over x instead of ``channels``, which can then be dropped."""
     means = networks.run(model.g_a, x).mean((0, 2, 3))[channels]
-    synthesis, analysis = model.g_s[0], model.h_a[0]
-    # Each output of the transposed convolution is reached by one of stride x stride sets of its weights: their mean.
-    weights = synthesis.weight[channels].sum((2, 3)) / (synthesis.stride[0] * synthesis.stride[1])
-    synthesis.bias += means @ weights
-    analysis.bias += analysis.weight[:, channels].sum((2, 3)) @ means
-    synthesis.weight[channels] = 0.0
-    analysis.weight[:, channels] = 0.0
+    for layer in (model.g_s[0], model.h_a[0]):
+        _read_constants(layer, channels, means)
+
+
+def _by_input(layer: Network) -> Tensor:
+    """A convolution's weight as (inputs, outputs, kh, kw): a view."""
+    return layer.weight if isinstance(layer, nn.ConvTranspose2d) else layer.weight.transpose(0, 1)
+
+
+def _read_constants(layer: Network, inputs: Tensor, values: Tensor) -> None:
+    """Let a convolution's bias stand for ``inputs`` of constant ``values``, and their weights be zero.
+
+    Each output of a transposed one is reached by one of stride x stride sets of its weights: it gets their mean.
+    """
+    weight = _by_input(layer)
+    phases = layer.stride[0] * layer.stride[1] if isinstance(layer, nn.ConvTranspose2d) else 1
+    layer.bias += values @ weight[inputs].sum((2, 3)) / phases
+    weight[inputs] = 0.0
 
 
 @torch.no_grad()
@@ -169,16 +180,12 @@ def narrow_hyper_decoder(model: MeanScaleHyperprior, x: Tensor, latent: int) -> 
     for number, width in ((2, latent), (4, latent * 3 // 2)):
         following = layers[number]
         features = networks.run(layers[:number], z).transpose(0, 1).flatten(1)  # (features, samples)
-        # (features, outputs, kh, kw), a view of the layer's weight
-        weight = following.weight if isinstance(following, nn.ConvTranspose2d) else following.weight.transpose(0, 1)
+        weight = _by_input(following)
         means, covariance = features.mean(1), features.cov()
         order = (covariance.diagonal() * weight.square().sum((1, 2, 3))).argsort(descending=True)
         kept, dropped = order[:width], order[width:]
         inner = covariance[kept][:, kept]
         inner += 1e-3 * inner.diagonal().mean() * torch.eye(width, device=inner.device)
         share = torch.linalg.solve(inner, covariance[kept][:, dropped])  # (kept, dropped)
-        offset = means[dropped] - means[kept] @ share
-        phases = following.stride[0] * following.stride[1] if isinstance(following, nn.ConvTranspose2d) else 1
-        following.bias += offset @ weight[dropped].sum((2, 3)) / phases
         weight[kept] += torch.einsum("kd,dohw->kohw", share, weight[dropped])
-        weight[dropped] = 0.0
+        _read_constants(following, dropped, means[dropped] - means[kept] @ share)
