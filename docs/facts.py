@@ -105,8 +105,7 @@ def _claimed(frame: pd.DataFrame) -> str:
 
 def training() -> str:
     """What the committed weights had."""
-    manifest = yaml.safe_load((ROOT / "codecs_wrappers/learned/weights.yaml").read_text(encoding="utf-8"))
-    own = [entry for entry in manifest.values() if entry["source"] == "committed" and "hours" in entry]
+    own = [entry for entry in codec_facts.manifest().values() if "hours" in entry]
     hours = sum(entry["hours"] for entry in own)
     papers = yaml.safe_load((ROOT / "claims.yaml").read_text(encoding="utf-8"))["papers"]
     days = [paper["training"]["gpu_days"] for paper in papers.values() if "training" in paper]
@@ -228,10 +227,9 @@ def _span(ends: Sequence[float]) -> str:
 
 def networks() -> str:
     """The committed networks: size, training, and losses on the held-out photographs."""
-    manifest = yaml.safe_load((ROOT / "codecs_wrappers/learned/weights.yaml").read_text(encoding="utf-8"))
     lines = ["| weights | MB | rate weight | pixels seen | hours | loss | JPEG 2000 | BPG |", "|" + 8 * "---|"]
-    for name, entry in sorted(manifest.items()):
-        if entry["source"] != "committed" or "base" in entry:
+    for name, entry in sorted(codec_facts.manifest().items()):
+        if "base" in entry:
             continue
         pixels, score = entry["crops"] * entry["crop"] ** 2, entry["validation"]
         others = [f"{score['others'][label]:.3f}" if "others" in score else "" for label in ("JPEG 2000", "BPG")]
